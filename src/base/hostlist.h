@@ -1,0 +1,34 @@
+// Host lists as Slurm writes them: "n[1-4,7],gpu[001-010],login", "r[1-2]n[1-3]".
+// Any thread; pure functions.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace bai {
+
+// The most names that a list may expand to where no caller says otherwise: Slurm's node limit.
+constexpr size_t kMaxHosts = 65'536;
+
+// The names in the order written, repeats kept. Any number of brackets in a name (the last one turns fastest); ranges go up
+// and keep the zero padding of their first number. Names hold letters, digits, '-', '_' and '.'. Blanks around commas are skipped; an empty text is an empty
+// list. Costs no more than `max_hosts` names whatever the text says. Errors: bad_hostlist, with the column in the message.
+Result<std::vector<std::string>> expand_hostlist(std::string_view text, size_t max_hosts = kMaxHosts);
+
+// What expand_hostlist turns into the same names in the same order, as short as `scontrol show hostlist` makes it:
+// neighbours in the list that differ in their last number only are joined, repeats kept.
+std::string compress_hostlist(const std::vector<std::string>& names);
+// The same of the sorted names without repeats, as Slurm prints a job's NodeList: "n2,n10,n1" gives "n[1-2,10]".
+std::string compress_hostlist_sorted(std::vector<std::string> names);
+
+// Order of host names: digits compare as numbers, so n2 comes before n10; equal numbers with less padding first.
+bool host_less(std::string_view a, std::string_view b);
+
+// True for one name without brackets that expand_hostlist would return as it is.
+bool is_host_name(std::string_view name);
+
+}  // namespace bai
