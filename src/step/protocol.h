@@ -1,0 +1,83 @@
+// What agent and shepherd say to each other on DIR/sock, a SOCK_SEQPACKET Unix socket: one message is one frame, so nothing is ever cut.
+//   frame: u16 protocol version (1), u16 type, then fields as in record.h; at most kMaxFrame bytes
+// The format is frozen: a new agent speaks to old shepherds. Unknown fields are skipped; an unknown request type is answered with an error.
+// Every request is answered in order by State or Refused; Ended comes to subscribers (and to those who ask later) once `status` is durable.
+// Any thread; plain values.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "base/result.h"
+#include "step/status.h"
+
+namespace bai::step {
+
+constexpr size_t kMaxFrame = 8192;
+constexpr size_t kMaxMessage = 4096;  // bytes of a message for a person
+constexpr uint16_t kProtocolVersion = 1;
+
+enum class Scope : uint8_t {
+  kAll = 1,       // every process of the step (scancel --full: the script's and its children)
+  kBatch = 2,     // the script's own process only (scancel --batch)
+  kChildren = 3,  // every process but the script's own
+};
+
+// Requests.
+struct SignalRequest {
+  uint32_t signum = 0;  // 1..64
+  Scope scope = Scope::kAll;
+};
+// SIGTERM and SIGCONT to all, SIGKILL after the step's kill_wait. Repeating changes nothing; the first reason stays.
+struct TerminateRequest {
+  EndReason reason = EndReason::kCancelled;
+  std::string message;  // goes into the status
+  int64_t kill_wait_ms = -1;  // negative: the launch's
+};
+// SIGKILL at once.
+struct KillRequest {
+  EndReason reason = EndReason::kCancelled;
+  std::string message;
+};
+struct QueryRequest {};
+// Answered by State at once; later by Ended.
+struct SubscribeRequest {};
+// A new time limit, counted from the step's start; 0: none. Not durable: repeat it to a shepherd that may not have had it.
+struct SetTimeLimitRequest {
+  uint64_t time_limit_s = 0;
+};
+using Request = std::variant<SignalRequest, TerminateRequest, KillRequest, QueryRequest, SubscribeRequest, SetTimeLimitRequest>;
+
+// Replies.
+enum class Phase : uint8_t {
+  kLaunching = 1,  // before the exec
+  kRunning = 2,
+  kEnding = 3,    // was told to end, or reached its limit
+  kCleaning = 4,  // the script ended; what it left behind is being ended
+  kEnded = 5,
+};
+struct StateReply {
+  Phase phase = Phase::kLaunching;
+  int32_t shepherd_pid = 0;
+  int32_t script_pid = 0;  // 0: none
+  int64_t start_us = 0;    // Unix microseconds; 0: not started
+  uint64_t time_limit_s = 0;
+  std::string mark;  // of the launch: whose shepherd this is
+};
+struct RefusedReply {
+  std::string code;  // "bad_request", "ended"
+  std::string message;
+};
+struct EndedReply {
+  StepStatus status;
+};
+using Reply = std::variant<StateReply, RefusedReply, EndedReply>;
+
+std::string encode_request(const Request& request);
+Result<Request> decode_request(std::string_view frame);  // errors: bad_request
+std::string encode_reply(const Reply& reply);
+Result<Reply> decode_reply(std::string_view frame);  // errors: bad_reply
+
+}  // namespace bai::step

@@ -1,0 +1,16 @@
+// The shepherd: runs one step from its spool directory to its durable end. It owns the step's processes, output files, time limit and exit
+// status, and needs nobody: not the agent, not the network. One thread, one ppoll loop, no polling by time except while it kills.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+
+namespace bai::step {
+
+// Runs the step that DIR/launch describes and returns when DIR/status is written (also for a step that could not be launched: that is a
+// status, not an error). Makes the calling process a subreaper, changes its directory to DIR and blocks signals: call it once, in a process of its own.
+// Errors: bad launch file, already_started, io_error (the status could not be written).
+Status run_shepherd(const std::string& dir);
+
+}  // namespace bai::step
