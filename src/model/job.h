@@ -1,0 +1,334 @@
+// Job: what was asked for (JobSpec), where it stands, what it holds. Plain values. A published record is immutable
+// and shared between the state thread, readers' views and the scheduler's feed: to change one, copy it.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/hash.h"
+#include "base/idset.h"
+#include "base/istr.h"
+#include "base/time.h"
+#include "model/ids.h"
+#include "model/serialize.h"
+#include "model/states.h"
+
+namespace bai {
+
+// What a job asks of nodes. Memory in MiB, 0 for the partition's default.
+struct ResourceRequest {
+  std::uint32_t min_nodes = 1;
+  std::uint32_t max_nodes = 0;      // 0: as few as fit, at least min_nodes
+  std::uint32_t tasks = 1;          // -n; with nodes given and no -n: one a node
+  std::uint32_t cpus_per_task = 1;
+  std::uint32_t tasks_per_node = 0; // 0: no wish
+  std::uint64_t mem_per_node_mib = 0;
+  std::uint64_t mem_per_cpu_mib = 0;
+  bool exclusive = false;           // whole nodes, shared with nobody
+  Istr nodes_wanted;                // -w, hostlist
+  Istr nodes_excluded;              // -x, hostlist
+  Istr constraint;                  // -C: features joined by & or |
+  Istr licenses;                    // -L: name[:count],...
+
+  friend bool operator==(const ResourceRequest&, const ResourceRequest&) = default;
+  template <class A>
+  void serialize(A& a) {
+    a(min_nodes, max_nodes, tasks, cpus_per_task, tasks_per_node, mem_per_node_mib, mem_per_cpu_mib, exclusive,
+      nodes_wanted, nodes_excluded, constraint, licenses);
+  }
+};
+
+enum class DependencyKind : std::uint8_t { kAfter, kAfterAny, kAfterOk, kAfterNotOk, kAfterCorr, kSingleton };
+enum class DependencyState : std::uint8_t { kWaiting, kSatisfied, kFailed };
+
+struct Dependency {
+  DependencyKind kind = DependencyKind::kAfterAny;
+  JobId job = 0;                    // 0 for singleton
+  std::uint32_t task = kNoTask;     // of an array
+  std::uint32_t delay_min = 0;      // after:ID+MINUTES
+  DependencyState state = DependencyState::kWaiting;
+
+  friend bool operator==(const Dependency&, const Dependency&) = default;
+  template <class A>
+  void serialize(A& a) {
+    a(kind, job, task, delay_min, state);
+  }
+};
+
+// All of them (`,`) or any one of them (`?`) must be satisfied.
+struct Dependencies {
+  bool any = false;
+  std::vector<Dependency> list;
+
+  friend bool operator==(const Dependencies&, const Dependencies&) = default;
+  template <class A>
+  void serialize(A& a) {
+    a(any, cap(list, 1024));
+  }
+};
+
+// --signal=[B:]NUM[@SECONDS]
+struct WarningSignal {
+  std::uint16_t number = 0;         // 0: none
+  bool batch_only = false;
+  std::uint32_t before_end_s = 60;
+
+  friend bool operator==(const WarningSignal&, const WarningSignal&) = default;
+  template <class A>
+  void serialize(A& a) {
+    a(number, batch_only, before_end_s);
+  }
+};
+
+enum MailEvent : std::uint16_t {
+  kMailBegin = 1,
+  kMailEnd = 2,
+  kMailFail = 4,
+  kMailRequeue = 8,
+  kMailInvalidDepend = 16,
+  kMailTimeLimit = 32,
+  kMailTimeLimit90 = 64,
+  kMailTimeLimit80 = 128,
+  kMailTimeLimit50 = 256,
+  kMailArrayTasks = 512,
+};
+
+enum class OpenMode : std::uint8_t { kDefault, kTruncate, kAppend };
+enum class Requeue : std::uint8_t { kDefault, kNo, kYes };
+
+// What rare jobs ask for; absent when all of it is default.
+struct JobExtras {
+  Time begin;
+  Time deadline;
+  Dependencies dependencies;
+  WarningSignal signal;
+  std::uint16_t mail_events = 0;    // MailEvent bits
+  Istr mail_user;
+  Istr comment;
+  Istr admin_comment;
+  Istr qos;
+  Istr std_in;                      // empty: /dev/null
+
+  friend bool operator==(const JobExtras&, const JobExtras&) = default;
+  template <class A>
+  void serialize(A& a) {
+    a(begin, deadline, dependencies, signal, mail_events, mail_user, comment, admin_comment, qos, std_in);
+  }
+};
+
+// What was asked for. Shared by all tasks of an array and by all of a job's records.
+struct JobSpec {
+  Istr name;
+  Istr user;                        // resolved by the controller
+  Istr group;
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  Istr account;
+  Istr partition;                   // one name, or several with commas
+  Istr workdir;
+  Istr std_out;                     // with patterns; empty: the dialect's default was already put here by the client
+  Istr std_err;                     // empty: as std_out
+  Istr command;                     // the script's path, shown by show job
+  ResourceRequest request;
+  Seconds time_limit = 0;           // 0: the partition's default; kUnlimited
+  std::int32_t nice = 0;
+  OpenMode open_mode = OpenMode::kDefault;
+  Requeue requeue = Requeue::kDefault;
+  std::shared_ptr<const JobExtras> extras_or_null;
+
+  const JobExtras& extras() const;  // the defaults when there are none
+  void set_extras(JobExtras extras);
+
+  template <class A>
+  void save(A& a) const {
+    a(name, user, group, uid, gid, account, partition, workdir, std_out, std_err, command, request, time_limit, nice, open_mode,
+      requeue, extras_or_null != nullptr);
+    if (extras_or_null) a(*extras_or_null);
+  }
+  template <class A>
+  void load(A& a) {
+    bool rare = false;
+    a(name, user, group, uid, gid, account, partition, workdir, std_out, std_err, command, request, time_limit, nice, open_mode,
+      requeue, rare);
+    if (rare) {
+      JobExtras extras;
+      a(extras);
+      extras_or_null = std::make_shared<const JobExtras>(std::move(extras));
+    }
+  }
+};
+
+// What one node gives to one job.
+struct NodeShare {
+  Istr node;
+  std::uint32_t cpus = 0;
+  std::uint64_t mem_mib = 0;
+
+  friend bool operator==(const NodeShare&, const NodeShare&) = default;
+  template <class A>
+  void serialize(A& a) {
+    a(node, cpus, mem_mib);
+  }
+};
+
+// The nodes in order; the batch script runs on the first.
+struct Allocation {
+  Istr partition;
+  std::vector<NodeShare> nodes;
+
+  std::uint32_t cpus() const;
+  std::uint64_t mem_mib() const;
+  std::string hostlist() const;     // "n[1-4]"
+  template <class A>
+  void serialize(A& a) {
+    a(partition, cap(nodes, 65536));
+  }
+};
+
+struct ExitStatus {
+  std::uint8_t code = 0;
+  std::uint8_t signal = 0;
+
+  std::string text() const { return std::to_string(code) + ":" + std::to_string(signal); }
+  friend bool operator==(const ExitStatus&, const ExitStatus&) = default;
+  template <class A>
+  void serialize(A& a) {
+    a(code, signal);
+  }
+};
+
+// What the waiting tasks of an array share. The head record (Job::array set) stands for all tasks that have not
+// started; a task that starts, or is changed alone, becomes a job of its own with its own id. The last one takes the head's.
+struct ArrayHead {
+  IdSet waiting;                    // task numbers
+  std::uint32_t max_running = 0;    // %limit; 0: none
+  std::uint32_t task_count = 0;     // at submission
+  std::uint32_t task_min = 0, task_max = 0, task_step = 1;
+
+  template <class A>
+  void serialize(A& a) {
+    a(waiting, max_running, task_count, task_min, task_max, task_step);
+  }
+};
+
+struct Usage {
+  std::uint64_t user_us = 0;
+  std::uint64_t system_us = 0;
+  std::uint64_t max_rss_kib = 0;
+
+  template <class A>
+  void serialize(A& a) {
+    a(user_us, system_us, max_rss_kib);
+  }
+};
+
+struct Job {
+  JobId id = 0;
+  JobId array_id = 0;               // the array's id; 0: no array
+  std::uint32_t array_task = kNoTask;
+  JobState state = JobState::kPending;
+  Reason reason = Reason::kNone;
+  Hold hold = Hold::kNone;
+  ExitStatus exit;
+  std::uint8_t restarts = 0;
+  bool cancel_requested = false;    // its end, whatever it is, is a cancellation
+  bool requeue_requested = false;   // after its end it goes back to the queue
+  std::uint32_t priority = 0;       // higher first; 0 with a hold
+  std::uint32_t ended_by_uid = 0;   // who cancelled
+  Attempt attempt = 0;              // starts so far
+  Time submitted;
+  Time eligible;                    // when it could first have started
+  Time started;
+  Time ended;
+  Lsn lsn = 0;                      // of the change that made this record
+  std::shared_ptr<const JobSpec> spec;
+  std::shared_ptr<const ArrayHead> array;          // the head of an array only
+  std::shared_ptr<const Allocation> allocation;    // while active, and after the end
+  std::shared_ptr<const Usage> usage;              // after the end
+  Istr detail;                      // a sentence for a person, beside `reason`
+  Time expected_start;              // the scheduler's estimate; not durable
+
+  template <class A>
+  void save(A& a) const {
+    a(id, array_id, array_task, state, reason, hold, exit, restarts, cancel_requested, requeue_requested, priority, ended_by_uid,
+      attempt, submitted, eligible, started, ended, lsn, detail);
+    save_part(a, spec), save_part(a, array), save_part(a, allocation), save_part(a, usage);
+  }
+  template <class A>
+  void load(A& a) {
+    a(id, array_id, array_task, state, reason, hold, exit, restarts, cancel_requested, requeue_requested, priority, ended_by_uid,
+      attempt, submitted, eligible, started, ended, lsn, detail);
+    load_part(a, spec), load_part(a, array), load_part(a, allocation), load_part(a, usage);
+  }
+
+ private:
+  template <class A, class T>
+  static void save_part(A& a, const std::shared_ptr<const T>& part) {
+    a(part != nullptr);
+    if (part) a(*part);
+  }
+  template <class A, class T>
+  static void load_part(A& a, std::shared_ptr<const T>& part) {
+    bool there = false;
+    a(there);
+    if (!there) return;
+    auto value = std::make_shared<T>();
+    a(*value);
+    part = std::move(value);
+  }
+};
+using JobPtr = std::shared_ptr<const Job>;
+
+// "7", or "7_3" for an array's task, "7_[1-9]" for an array's head.
+std::string display_id(const Job& job);
+
+// One move in a job's life, kept for `show job --history`.
+struct JobEvent {
+  JobId job = 0;
+  Attempt attempt = 0;
+  Lsn lsn = 0;
+  Time at;
+  JobState from = JobState::kPending;
+  JobState to = JobState::kPending;
+  Istr cause;                       // "submitted", "scheduler", "exit 1:0", "cancelled by uid 1000", ...
+  std::uint32_t actor_uid = 0;      // the caller's, or 0 for the system
+
+  template <class A>
+  void serialize(A& a) {
+    a(job, attempt, lsn, at, from, to, cause, actor_uid);
+  }
+};
+
+// What a launch needs and the queue does not: kept in the store only.
+// The user signed digest(); `path` leads from it to the root that the credential covers when many were signed at once
+// (a Merkle tree; RFC 6962's node hashing), empty for one.
+struct LaunchRecord {
+  std::vector<std::string> args;
+  Hash256 script;
+  Hash256 environment;              // of "K=V\0K=V\0..."
+  Uuid nonce;
+  std::string credential;           // MUNGE, unrestricted, its payload is the root
+  std::vector<Hash256> path;
+  std::uint32_t index = 0;          // leaf number, tells left from right along the path
+
+  // What the user signs for: hash over (script, args, environment, workdir, uid, gid, cluster, nonce).
+  Hash256 digest(std::string_view workdir, std::uint32_t uid, std::uint32_t gid, const Uuid& cluster) const;
+  Hash256 root(const Hash256& digest) const;
+
+  template <class A>
+  void serialize(A& a) {
+    a(cap(args, 4096), script, environment, nonce, cap(credential, 4096), cap(path, 32), index);
+  }
+};
+
+// The root over the leaves and, for each leaf, its path.
+struct SignatureTree {
+  Hash256 root;
+  std::vector<std::vector<Hash256>> paths;
+};
+SignatureTree sign_together(const std::vector<Hash256>& leaves);
+
+}  // namespace bai

@@ -1,0 +1,115 @@
+// Sokovan, the scheduler: changes in, decisions and reasons out. A library without I/O, threads or a clock; equal inputs
+// give equal decisions. The daemon, the simulator and what-if questions all use it through this interface.
+// One thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/istr.h"
+#include "base/time.h"
+#include "model/job.h"
+#include "model/node.h"
+
+namespace bai::sokovan {
+
+// The feed. Each change is absolute: the newest word about its subject.
+struct NodeSet {                    // a node exists; usable tells whether jobs may start there now
+  Istr name;
+  std::uint32_t cpus = 0;
+  std::uint64_t mem_mib = 0;
+  std::vector<std::string> features;
+  std::uint32_t weight = 1;         // lower is used first
+  bool usable = false;
+};
+struct NodeGone {
+  Istr name;
+};
+struct PartitionSet {
+  PartitionPtr partition;
+};
+struct PartitionGone {
+  Istr name;
+};
+struct JobSet {                     // pending, active or just ended: what it holds follows from its state
+  JobPtr job;
+  // What the library cannot know: whether dependencies are satisfied. A job is startable when it is pending, not held, this is true,
+  // and its begin time has come.
+  bool dependencies_met = true;
+};
+struct JobGone {
+  JobId job = 0;
+};
+struct LicensesSet {
+  std::map<std::string, std::uint32_t> total;
+};
+using Change = std::variant<NodeSet, NodeGone, PartitionSet, PartitionGone, JobSet, JobGone, LicensesSet>;
+
+struct Start {
+  JobId job = 0;
+  std::uint32_t task = kNoTask;     // of an array head: which task to split off
+  std::shared_ptr<const Allocation> allocation;
+};
+struct Waiting {                    // reported when it changed since the last report
+  JobId job = 0;
+  Reason reason = Reason::kNone;
+  std::string detail;               // short; may be empty
+  Time expected_start;              // 0: unknown
+};
+struct Decisions {
+  std::vector<Start> starts;        // in order; later ones assume the earlier
+  std::vector<Waiting> waiting;
+  Time next_wakeup;                 // a begin time or the like; 0: only changes can make a difference
+  bool complete = true;             // false: the budget ran out, call again
+  std::uint64_t jobs_tried = 0;
+};
+
+struct Budget {
+  std::uint32_t max_starts = 1000;  // per call
+  std::uint64_t max_jobs = 0;       // tried per call; 0: all
+};
+
+// Free and total of one node, as fit() sees it.
+struct NodeRoom {
+  std::uint32_t cpus_total = 0, cpus_free = 0;
+  std::uint64_t mem_total_mib = 0, mem_free_mib = 0;
+  std::uint32_t jobs = 0;
+  bool exclusive_use = false;
+};
+
+// The one answer to "can this node give `share` to this job": used by the scheduler when it plans and by the controller
+// when it commits a start.
+bool fit(const NodeRoom& room, const NodeShare& share, bool exclusive);
+
+// What a node would give per task and per node; partition supplies memory defaults. Shared with the controller's admission.
+std::uint64_t memory_for(const ResourceRequest& request, const Partition& partition, std::uint32_t cpus_on_node);
+
+class Scheduler {
+ public:
+  Scheduler();
+  ~Scheduler();
+  Scheduler(Scheduler&&) noexcept;
+  Scheduler& operator=(Scheduler&&) noexcept;
+
+  void apply(const Change& change);
+  // Does not apply its own decisions: starts come back through apply() as active jobs. A start that was decided and not yet confirmed
+  // keeps its resources until the job's next JobSet (so that two passes cannot give the same node twice).
+  Decisions decide(Time now, const Budget& budget);
+  // Where and when `job` (not known to the scheduler) would start if it were submitted now. Error when never.
+  Result<Start> would_start(const Job& job, Time now, Time* expected) const;
+  // Whether any nodes, empty, could ever hold it; the Error says what no node has.
+  Status feasible(const Job& job) const;
+
+  std::size_t pending() const;
+  std::size_t running() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace bai::sokovan
