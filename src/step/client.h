@@ -29,8 +29,8 @@ class StepClient {
   Result<Reply> call(const Request& request, int timeout_ms);
 
  private:
-  explicit StepClient(UniqueFd fd) : fd_(std::move(fd)) {}
-  UniqueFd fd_;
+  explicit StepClient(Fd fd) : fd_(std::move(fd)) {}
+  Fd fd_;
 };
 
 }  // namespace bai::step

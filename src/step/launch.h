@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/env.h"
 #include "base/result.h"
 
 namespace bai::step {
@@ -91,7 +92,7 @@ std::string encode_launch(const StepLaunch& launch);
 Result<StepLaunch> decode_launch(std::string_view bytes);
 
 // Writes DIR/launch so that it survives a power cut (file and DIR are synced). Errors: io_error.
-Status write_launch(const std::string& dir, const StepLaunch& launch);
+Status write_launch(const Env& env, const std::string& dir, const StepLaunch& launch);
 // Errors: not_found, io_error, bad_record, newer_record.
 Result<StepLaunch> read_launch(const std::string& dir);
 

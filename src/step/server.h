@@ -34,14 +34,14 @@ class StepServer {
 
  private:
   struct Client {
-    UniqueFd fd;
+    Fd fd;
     bool subscribed = false;
   };
-  StepServer(UniqueFd fd, uid_t allowed, Handler handler);
+  StepServer(Fd fd, uid_t allowed, Handler handler);
   void admit();
   bool serve_client(Client& client);
 
-  UniqueFd listener_;
+  Fd listener_;
   uid_t allowed_;
   Handler handler_;
   std::vector<Client> clients_;

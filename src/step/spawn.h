@@ -13,11 +13,11 @@ namespace bai::step {
 
 struct SpawnedShepherd {
   pid_t pid = 0;
-  UniqueFd pidfd;  // readable when it has ended
+  Fd pidfd;  // readable when it has ended
 };
 
 // Starts `STEPD DIR` in a session of its own with default signals, only stdin and stdout (/dev/null) and stderr (DIR/stepd.log) open, and
-// an empty environment (but for BAI_* variables of tests: crash points). It is the caller's child: reap it with waitpid(pid) when pidfd becomes
+// an empty environment (but for BAI_CRASH_POINT). It is the caller's child: reap it with waitpid(pid) when pidfd becomes
 // readable. It lives on when the caller dies. DIR is absolute and holds `launch`.
 // Errors: spawn_failed.
 Result<SpawnedShepherd> spawn_shepherd(const std::string& stepd, const std::string& dir);

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/env.h"
 #include "base/result.h"
 
 namespace bai::step {
@@ -57,7 +58,7 @@ std::string encode_started(const StepStarted& started);
 Result<StepStarted> decode_started(std::string_view bytes);
 
 // Writes DIR/status: temporary file, sync, rename, sync of DIR. Also the agent's, for kShepherdLost. Errors: io_error.
-Status write_status(const std::string& dir, const StepStatus& status);
+Status write_status(const Env& env, const std::string& dir, const StepStatus& status);
 // Errors: not_found (not ended), io_error, bad_record, newer_record.
 Result<StepStatus> read_status(const std::string& dir);
 // Errors: not_found (never begun), io_error, bad_record (also: cut short by a crash), newer_record.
