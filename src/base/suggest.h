@@ -11,7 +11,7 @@
 namespace bai {
 
 // Edits (insert, delete, replace, swap of neighbours) that turn `a` into `b`, ignoring ASCII case; `limit + 1` as soon as it
-// is known to be more than `limit`. Optimal string alignment (restricted Damerau-Levenshtein) in O(|a| * limit).
+// is known to be more than `limit`. Optimal string alignment (restricted Damerau-Levenshtein) in O(|a| * |b|).
 size_t edit_distance(std::string_view a, std::string_view b, size_t limit);
 
 // The word with the fewest edits from `word`, the first of equals; nothing when that takes more than `limit` edits

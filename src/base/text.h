@@ -64,7 +64,7 @@ std::string shell_quote(std::string_view s);
 std::optional<std::pair<std::string_view, std::string_view>> parse_key_value(std::string_view s);
 
 // The words of an #SBATCH line as sbatch reads them: blanks separate; ' and " quote; a backslash takes the next byte as it
-// is, also inside either kind of quotes; '#' at the start of a word begins a comment; a newline ends the line.
+// is, also inside either kind of quotes; '#' outside quotes begins a comment, also within a word; a newline ends the line.
 // Errors (bad_quoting): an open quote, a trailing backslash, more than `max_words` words.
 Result<std::vector<std::string>> split_shell_words(std::string_view line, size_t max_words = 1024);
 

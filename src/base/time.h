@@ -55,12 +55,17 @@ std::string format_duration(Seconds seconds);
 // As sacct and scontrol print them: "HH:MM:SS", "D-HH:MM:SS", UNLIMITED.
 std::string format_duration_full(Seconds seconds);
 
-// Which day a time of day without a date means: the next such moment (--begin, --deadline) or the last one (sacct -S).
+// What a time of day without a date, or a date without a year, means: the next such moment (--begin, --deadline), or, as
+// sacct -S has it, today's and the last such month's.
 enum class When { kFuture, kPast };
 
-// Every form of --begin, --deadline and sacct -S/-E: now, now+COUNT[seconds|minutes|hours|days|weeks], now-COUNT..., today, tomorrow,
-// midnight, noon, elevenses (11:00), fika (15:00), teatime (16:00), HH:MM[:SS] [AM|PM], MMDD[YY], MM/DD[/YY], MM.DD[.YY], YYYY-MM-DD[THH:MM[:SS]], epoch seconds ("uts1767322800" or at
-// least 9 digits), and a date and a time of day together in either order. Any case. Errors: bad_time.
+// Every form of --begin, --deadline and sacct -S/-E, in any case:
+//   now, now+COUNT[seconds|minutes|hours|days|weeks], now-COUNT...  (no unit: seconds; min, h, d and the like do, too)
+//   a date: today, tomorrow, MMDD[YY], MM/DD[/YY], MM.DD[.YY], YYYY-MM-DD
+//   a time of day: HH:MM[:SS] [AM|PM], midnight, noon, elevenses (11:00), fika (15:00), teatime (16:00)
+//   both, in either order, with 'T', '-' or blanks between them; a date alone means 00:00
+//   epoch seconds: "uts1767322800", or at least 9 digits
+// Errors: bad_time, also for days that no month has and moments before 1970.
 Result<Time> parse_when(std::string_view text, Time now, When when = When::kFuture);
 
 // Local time as "2026-01-02T03:04:05". Callers print N/A, Unknown or None themselves for a time that is not set.

@@ -31,9 +31,9 @@ enum class ZeroMemory { kRefused, kAllowed };
 // Zero only if the caller has a meaning for it (--mem=0: all of the node). Errors: bad_size.
 Result<uint64_t> parse_memory_mib(std::string_view text, ZeroMemory zero = ZeroMemory::kRefused);
 
-// As squeue and scontrol print memory: the largest unit that is exact, "1000M", "4G", "0".
+// As squeue and scontrol print memory: the largest unit that is exact or a half, "1000M", "4G", "1.50G", "0".
 std::string format_memory(uint64_t mib);
-// As scontrol show config and sstat print: the largest unit below 1024 with two decimals when not whole, "1.46G", "4G".
+// As sstat and sacct print what was used: the largest unit below 1024 with two decimals when not whole, "1.46G", "4G".
 std::string format_memory_rounded(uint64_t mib);
 
 }  // namespace bai
