@@ -54,7 +54,7 @@ struct Dependency {
   friend bool operator==(const Dependency&, const Dependency&) = default;
   template <class A>
   void serialize(A& a) {
-    a(kind, job, task, delay_min, state);
+    a(at_most(kind, DependencyKind::kSingleton), job, task, delay_min, at_most(state, DependencyState::kFailed));
   }
 };
 

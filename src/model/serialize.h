@@ -18,14 +18,17 @@ void serialize(A& a, Time& time) {
 }
 
 template <class A>
-void save(A& a, const IdSet& set) {
+void serialize(A& a, Hash256& hash) {
+  a(hash.bytes);
+}
+
+inline void save(OutArchive& a, const IdSet& set) {
   std::vector<std::pair<std::uint32_t, std::uint32_t>> ranges;
   for (const auto& range : set.ranges()) ranges.emplace_back(range.first, range.last);
   a(ranges);
 }
 
-template <class A>
-void load(A& a, IdSet& set) {
+inline void load(InArchive& a, IdSet& set) {
   std::vector<std::pair<std::uint32_t, std::uint32_t>> ranges;
   a(ranges);
   for (auto [first, last] : ranges)

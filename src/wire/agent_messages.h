@@ -1,0 +1,185 @@
+// What bai-agentd and bai-ctld say to each other over their long-lived session. Commands to an agent are desired
+// states and may be repeated; an agent's reports are repeated until the controller says "forget". Protocol version 1.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "model/job.h"
+#include "model/node.h"
+#include "wire/messages.h"
+
+namespace bai::wire {
+
+struct AttemptKey {
+  JobId job = 0;
+  Attempt attempt = 0;
+  friend auto operator<=>(const AttemptKey&, const AttemptKey&) = default;
+  template <class A>
+  void serialize(A& a) {
+    a(job, attempt);
+  }
+};
+
+enum class AttemptPhase : std::uint8_t { kClaimed, kRunning, kEnded };
+// How an attempt ended, beside its exit status.
+enum class AttemptEnd : std::uint8_t {
+  kExited,
+  kSignalled,
+  kTimeout,
+  kDeadline,
+  kCancelled,
+  kLaunchFailed,   // never ran; message says why
+  kShepherdLost,   // bai-stepd died, what was left was ended
+  kNodeRebooted,   // the node started anew meanwhile
+  kNeverStarted,   // a cancel overtook the launch, or a claim without a start
+};
+
+struct AttemptReport {
+  AttemptKey key;
+  AttemptPhase phase = AttemptPhase::kClaimed;
+  AttemptEnd end = AttemptEnd::kExited;
+  Time started, ended;
+  ExitStatus exit;
+  std::string message;
+  Usage usage;
+  template <class A>
+  void serialize(A& a) {
+    a(key, phase, end, started, ended, exit, message, usage);
+  }
+};
+
+// ---- agent to controller
+
+struct AgentRegister {
+  std::string node;
+  std::string address, version, os, arch;
+  Uuid boot_id;
+  Time boot, agent_started;
+  NodeShape found;
+  bool invented = false;                 // found was told by --cpus/--memory, not measured
+  bool enforces = false;
+  Lineage seen;                          // the highest that this node has seen; empty at first
+  std::uint64_t config_hash = 0;
+  std::vector<AttemptReport> attempts;   // everything that it knows: claimed, running, ended and not yet forgotten
+  template <class A>
+  void serialize(A& a) {
+    a(node, address, version, os, arch, boot_id, boot, agent_started, found, invented, enforces, seen, config_hash,
+      cap(attempts, 1 << 20));
+  }
+};
+
+struct AgentHeartbeat {
+  std::uint32_t load_percent = 0;
+  std::uint64_t free_mib = 0;
+  std::uint64_t config_hash = 0;
+  template <class A>
+  void serialize(A& a) {
+    a(load_percent, free_mib, config_hash);
+  }
+};
+
+struct AgentAttempts {                   // news of attempts; ended ones are repeated every few seconds until forgotten
+  std::vector<AttemptReport> attempts;
+  template <class A>
+  void serialize(A& a) {
+    a(cap(attempts, 1 << 20));
+  }
+};
+
+using AgentBody = std::variant<AgentRegister, AgentHeartbeat, AgentAttempts>;
+
+// ---- controller to agent
+
+struct AgentWelcome {
+  Lineage lineage;
+  std::string cluster_name;
+  std::uint64_t config_hash = 0;
+  std::string config_text;               // whole, when the agent's hash differs
+  std::uint32_t heartbeat_s = 10;
+  template <class A>
+  void serialize(A& a) {
+    a(lineage, cluster_name, config_hash, blob(config_text, 16 << 20), heartbeat_s);
+  }
+};
+
+struct AgentRefused {                    // the session ends; the agent shows why and tries again later
+  ErrorBody error;
+  template <class A>
+  void serialize(A& a) {
+    a(error);
+  }
+};
+
+// "This attempt should be running here." Repeating it changes nothing.
+struct LaunchOrder {
+  AttemptKey key;
+  JobPtr job;                            // with its allocation
+  LaunchRecord launch;
+  Seconds time_limit = 0;                // in force; kUnlimited
+  std::string script;
+  std::string environment;               // "K=V\0K=V\0"
+  std::uint32_t cpus_on_nodes = 0;
+  template <class A>
+  void save(A& a) const {
+    a(key, *job, launch, time_limit, blob(script, kMaxScriptBytes), blob(environment, kMaxEnvironmentBytes), cpus_on_nodes);
+  }
+  template <class A>
+  void load(A& a) {
+    auto record = std::make_shared<Job>();
+    a(key, *record, launch, time_limit, blob(script, kMaxScriptBytes), blob(environment, kMaxEnvironmentBytes), cpus_on_nodes);
+    job = std::move(record);
+  }
+};
+
+// "This attempt should end" (signal 0: SIGTERM, KillWait, SIGKILL), or get a signal once per generation.
+struct SignalOrder {
+  AttemptKey key;
+  std::uint64_t generation = 0;          // per attempt, rising; an agent acts once on each
+  std::uint16_t signal = 0;
+  bool batch_only = false;
+  bool now = false;                      // with signal 0: SIGKILL at once
+  AttemptEnd as = AttemptEnd::kCancelled;
+  template <class A>
+  void serialize(A& a) {
+    a(key, generation, signal, batch_only, now, as);
+  }
+};
+
+struct AgentOrders {
+  Lineage lineage;
+  std::vector<LaunchOrder> launches;
+  std::vector<SignalOrder> signals;
+  std::vector<AttemptKey> forget;        // their ends are durable: tombstones may go
+  template <class A>
+  void serialize(A& a) {
+    a(lineage, cap(launches, 65536), cap(signals, 65536), cap(forget, 1 << 20));
+  }
+};
+
+struct AgentConfig {
+  std::uint64_t config_hash = 0;
+  std::string config_text;
+  template <class A>
+  void serialize(A& a) {
+    a(config_hash, blob(config_text, 16 << 20));
+  }
+};
+
+struct AgentStop {                       // bai-control shutdown: the agent leaves, steps stay
+  template <class A>
+  void serialize(A&) {}
+};
+
+using OrderBody = std::variant<AgentWelcome, AgentRefused, AgentOrders, AgentConfig, AgentStop>;
+
+std::string encode_agent(const AgentBody& body);
+Result<AgentBody> decode_agent(std::string_view bytes);
+std::string encode_order(const OrderBody& body);
+Result<OrderBody> decode_order(std::string_view bytes);
+
+}  // namespace bai::wire
