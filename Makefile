@@ -155,7 +155,7 @@ $(call remember,$(BUILD)/flags/fuzz,$(CLANGXX) $(fuzz_flags))
 
 # --- building --------------------------------------------------------------------------------------------------
 .PHONY: all
-all: $(static_bin) $(daemon_bin) $(slurm_bin)
+all: $(lib) $(static_bin) $(daemon_bin) $(slurm_bin)
 
 $(BUILD)/obj/%.o: %.cc $(BUILD)/flags/compile
 	@mkdir -p $(@D)
