@@ -89,11 +89,12 @@ struct ArraySpec {
   uint32_t max_running = 0;  // 0: no limit
 };
 
-// "0-15:4,20%2". As in Slurm an id is at most max_array_size - 1. Errors: bad_array.
+// "0-15:4,20%2", also "[0-15]". As in Slurm an id is at most max_array_size - 1, and 0 for it turns arrays off; "%0" is no
+// limit. Errors: bad_array.
 Result<ArraySpec> parse_array_spec(std::string_view text, uint32_t max_array_size);
 
-// As squeue prints the tasks that wait (without its brackets): one even step as "0-12:4", else ranges, then "%2" for
-// max_running; cut at `max_bytes` with "..." as Slurm does at 64; 0 is no limit.
+// As squeue prints the tasks that wait (without its brackets): ids at even steps as "0-12:4", else ranges, cut to
+// max_bytes - 1 with "..." as Slurm does at 64 (SLURM_BITSTR_LEN); below 8 nothing is cut. Then "%2" for max_running.
 std::string format_array_spec(const IdSet& ids, uint32_t max_running, size_t max_bytes = 0);
 
 }  // namespace bai

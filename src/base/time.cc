@@ -124,7 +124,9 @@ std::optional<TimeOfDay> read_time_of_day(Reader& in) {
 std::optional<Date> read_date(Reader& in) {
   Date d;
   const std::string_view head = in.take_digits();
-  if (head.size() == 4 && in.take('-')) {
+  // "1225-16:00" is a day and a time of day.
+  if (head.size() == 4 && in.peek() == '-' && (in.peek(2) == '-' || in.peek(3) == '-')) {
+    in.skip();
     const std::optional<int> month = in.take_short();
     if (!month || !in.take('-')) return std::nullopt;
     const std::optional<int> day = in.take_short();
@@ -165,14 +167,14 @@ std::optional<Seconds> read_delta(Reader& in) {
     std::string_view names;  // each between blanks
     Seconds seconds;
   };
+  // The first one when none is said.
   static constexpr std::array<Unit, 5> kUnits = {{{" s sec secs second seconds ", 1},
                                                   {" m min mins minute minutes ", kMinute},
                                                   {" h hr hrs hour hours ", kHour},
                                                   {" d day days ", kDay},
                                                   {" w week weeks ", kWeek}}};
-  if (unit.empty()) return *count;
   for (const Unit& known : kUnits) {
-    if (known.names.find(" " + unit + " ") == std::string_view::npos) continue;
+    if (!unit.empty() && known.names.find(" " + unit + " ") == std::string_view::npos) continue;
     if (*count > kMaxLimit / known.seconds) return std::nullopt;
     return *count * known.seconds;
   }
