@@ -18,6 +18,9 @@
 
 namespace bai {
 
+// As memory per node or per CPU: all that each node has (--mem=0).
+inline constexpr std::uint64_t kAllMemory = ~std::uint64_t{0};
+
 // What a job asks of nodes. Memory in MiB, 0 for the partition's default.
 struct ResourceRequest {
   std::uint32_t min_nodes = 1;
@@ -304,7 +307,7 @@ struct JobEvent {
 
 // What a launch needs and the queue does not: kept in the store only.
 // The user signed digest(); `path` leads from it to the root that the credential covers when many were signed at once
-// (a Merkle tree; RFC 6962's node hashing), empty for one.
+// (a Merkle tree; RFC 6962's node hashing, a missing right sibling is zeros), empty for one.
 struct LaunchRecord {
   std::vector<std::string> args;
   Hash256 script;

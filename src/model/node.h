@@ -91,8 +91,8 @@ struct Node {
 };
 using NodePtr = std::shared_ptr<const Node>;
 
-// Slurm's word for a node: "idle", "mixed", "alloc", "down*", "drain", "drng", "unk*"... long or short as sinfo has them.
-std::string node_state_long(const Node& node);     // "ALLOCATED+DRAIN*" form of scontrol: "IDLE+DRAIN"
+// Slurm 22.05's words for a node, in the three forms that its commands print.
+std::string node_state_long(const Node& node);     // scontrol show node: "IDLE+DRAIN", "DOWN+NOT_RESPONDING"
 std::string node_state_compact(const Node& node);  // sinfo %t: "idle", "mix", "alloc", "drain", "drng", "down*"
 std::string node_state_word(const Node& node);     // sinfo %T: "idle", "mixed", "allocated", "drained", "draining", "down*"
 

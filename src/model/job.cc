@@ -1,0 +1,105 @@
+#include "model/job.h"
+
+#include "base/hostlist.h"
+
+namespace bai {
+
+const JobExtras& JobSpec::extras() const {
+  static const JobExtras kDefaults;
+  return extras_or_null ? *extras_or_null : kDefaults;
+}
+
+void JobSpec::set_extras(JobExtras extras) {
+  if (extras == JobExtras{})
+    extras_or_null.reset();
+  else
+    extras_or_null = std::make_shared<const JobExtras>(std::move(extras));
+}
+
+std::uint32_t Allocation::cpus() const {
+  std::uint32_t sum = 0;
+  for (const auto& share : nodes) sum += share.cpus;
+  return sum;
+}
+
+std::uint64_t Allocation::mem_mib() const {
+  std::uint64_t sum = 0;
+  for (const auto& share : nodes) sum += share.mem_mib;
+  return sum;
+}
+
+std::string Allocation::hostlist() const {
+  std::vector<std::string> names;
+  names.reserve(nodes.size());
+  for (const auto& share : nodes) names.push_back(share.node.str());
+  return compress_hostlist_sorted(std::move(names));
+}
+
+std::string display_id(const Job& job) {
+  if (job.array) {
+    const std::string tasks = format_array_spec(job.array->waiting, job.array->max_running, 64);
+    return std::to_string(job.array_id) + "_[" + tasks + "]";
+  }
+  if (job.array_id != 0 && job.array_task != kNoTask)
+    return std::to_string(job.array_id) + "_" + std::to_string(job.array_task);
+  return std::to_string(job.id);
+}
+
+Hash256 LaunchRecord::digest(std::string_view workdir, std::uint32_t uid, std::uint32_t gid,
+                             const Uuid& cluster) const {
+  auto bytes = [](const Uuid& id) {
+    return std::string_view(reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size());
+  };
+  Hasher hasher;
+  hasher.update_piece("bai launch 1").update_piece(script.view()).update_u64(args.size());
+  for (const auto& arg : args) hasher.update_piece(arg);
+  return hasher.update_piece(environment.view())
+      .update_piece(workdir)
+      .update_u64(uid)
+      .update_u64(gid)
+      .update_piece(bytes(cluster))
+      .update_piece(bytes(nonce))
+      .finish();
+}
+
+// RFC 6962 (2.1): a leaf and an inner node are hashed under different first bytes, so that neither passes for the other.
+// Unlike there, a missing right sibling is 32 zero bytes: then a leaf's number alone tells left from right.
+namespace {
+
+Hash256 leaf_hash(const Hash256& leaf) {
+  return Hasher().update(std::string_view("\0", 1)).update(leaf.view()).finish();
+}
+
+Hash256 node_hash(const Hash256& left, const Hash256& right) {
+  return Hasher().update("\1").update(left.view()).update(right.view()).finish();
+}
+
+}  // namespace
+
+Hash256 LaunchRecord::root(const Hash256& digest) const {
+  Hash256 hash = leaf_hash(digest);
+  std::uint32_t position = index;
+  for (const auto& sibling : path) {
+    hash = position & 1 ? node_hash(sibling, hash) : node_hash(hash, sibling);
+    position >>= 1;
+  }
+  return hash;
+}
+
+SignatureTree sign_together(const std::vector<Hash256>& leaves) {
+  SignatureTree tree;
+  tree.paths.resize(leaves.size());
+  std::vector<Hash256> level;
+  level.reserve(leaves.size() + 1);
+  for (const auto& leaf : leaves) level.push_back(leaf_hash(leaf));
+  for (int height = 0; level.size() > 1; ++height) {
+    if (level.size() % 2) level.push_back(Hash256{});
+    for (std::size_t i = 0; i < leaves.size(); ++i) tree.paths[i].push_back(level[(i >> height) ^ 1]);
+    for (std::size_t i = 0; i < level.size(); i += 2) level[i / 2] = node_hash(level[i], level[i + 1]);
+    level.resize(level.size() / 2);
+  }
+  if (!level.empty()) tree.root = level[0];
+  return tree;
+}
+
+}  // namespace bai
