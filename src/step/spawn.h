@@ -7,7 +7,6 @@
 
 #include "base/fd.h"
 #include "base/result.h"
-#include "step/launch.h"
 
 namespace bai::step {
 
@@ -17,9 +16,9 @@ struct SpawnedShepherd {
 };
 
 // Starts `STEPD DIR` in a session of its own with default signals, only stdin and stdout (/dev/null) and stderr (DIR/stepd.log) open, and
-// an empty environment (but for BAI_CRASH_POINT). It is the caller's child: reap it with waitpid(pid) when pidfd becomes
+// no environment but BAI_STEP_MARK (so that a shepherd, or its child before the exec, is found by find_step_remains) and BAI_CRASH_POINT. It is the caller's child: reap it with waitpid(pid) when pidfd becomes
 // readable. It lives on when the caller dies. DIR is absolute and holds `launch`.
 // Errors: spawn_failed.
-Result<SpawnedShepherd> spawn_shepherd(const std::string& stepd, const std::string& dir);
+Result<SpawnedShepherd> spawn_shepherd(const std::string& stepd, const std::string& dir, const std::string& mark);
 
 }  // namespace bai::step

@@ -64,6 +64,14 @@ Result<StepStatus> read_status(const std::string& dir);
 // Errors: not_found (never begun), io_error, bad_record (also: cut short by a crash), newer_record.
 Result<StepStarted> read_started(const std::string& dir);
 
+// Makes DIR/started if it is not there. False when it is: a shepherd, or somebody who forbade one, came first. Errors: io_error.
+Result<bool> claim_start(const std::string& dir, const StepStarted& started);
+// For an agent that finds a launch without `started` and does not know whether a shepherd is just coming up: true when none has begun and,
+// from now on, none ever will in this directory; false when one has (look at read_started). Then kill_step_remains and write the status.
+Result<bool> forbid_start(const std::string& dir);
+// Replaces what claim_start wrote, in place (the shepherd, once it knows the script's process). Errors: io_error.
+Status update_started(const std::string& dir, const StepStarted& started);
+
 // True when the very shepherd that wrote this still runs (boot, pid and start time agree).
 bool shepherd_alive(const StepStarted& started);
 

@@ -1,5 +1,5 @@
 // Finding, signalling and ending every process of a step: by its cgroups when it has some, by descent from its shepherd, and by
-// the mark in the environment. The shepherd is a subreaper (prctl(2), PR_SET_CHILD_SUBREAPER), so whatever escapes by setsid or a double fork
+// the mark in the environment (then also by descent from whatever carries it). The shepherd is a subreaper (prctl(2), PR_SET_CHILD_SUBREAPER), so whatever escapes by setsid or a double fork
 // is still its descendant; when the shepherd is dead, cgroup and mark find the rest.
 // One thread at a time per value.
 #pragma once
@@ -17,15 +17,6 @@ namespace bai::step {
 
 // Entry of the environment that marks a step's processes.
 constexpr const char* kMarkVariable = "BAI_STEP_MARK";
-
-// The directory that the step has below each of launch.cgroups.
-std::vector<std::string> cgroup_dirs(const StepLaunch& launch);
-// Makes them; those that cannot be made are left out and described in `problem`.
-std::vector<std::string> create_cgroups(const StepLaunch& launch, std::string* problem);
-// Removes one with what is below it. False while processes are in it.
-bool remove_cgroup(const std::string& dir);
-// The processes in it and below, unsorted.
-std::vector<pid_t> cgroup_processes(const std::string& dir);
 
 // Live descendants of a process, without itself; zombies are left out.
 std::vector<pid_t> descendants(pid_t root);
@@ -47,7 +38,8 @@ struct Tracker {
 };
 
 // Ends everything that a dead shepherd left behind, and removes its cgroups. Blocks, at most `timeout_ms`; waits on pidfds, not by polling.
-// Errors: still_running, naming the pids that remain. Safe to repeat.
+// Errors: shepherd_alive (then nothing is done), still_running, naming the pids that remain. Safe to repeat.
+// What it cannot see: without a cgroup, a process that cleared its environment and whose ancestors in the step are all gone.
 Status kill_step_remains(const std::string& dir, const StepLaunch& launch, int timeout_ms = 10'000);
 // The same question without the killing: is there any live process of this step (the shepherd not counted)?
 std::vector<pid_t> find_step_remains(const std::string& dir, const StepLaunch& launch);

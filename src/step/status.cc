@@ -1,0 +1,202 @@
+#include "step/status.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/fd.h"
+#include "step/process.h"
+#include "step/record.h"
+
+namespace bai::step {
+
+namespace {
+
+constexpr std::string_view kStatusMagic = "BAISTAT\n";
+constexpr std::string_view kStartedMagic = "BAISTRT\n";
+constexpr uint16_t kVersion = 1;
+constexpr size_t kMaxFields = 256;
+constexpr size_t kMaxStatusBytes = 64u << 10;
+constexpr size_t kMaxText = 4096;
+
+// Frozen numbers.
+enum StatusTag : uint16_t {
+  kReason = 1,
+  kExitCode = 2,
+  kSignal = 3,
+  kCoreDumped = 4,
+  kMessage = 5,
+  kStart = 6,
+  kEnd = 7,
+  kUser = 8,
+  kSystem = 9,
+  kMaxRss = 10,
+};
+enum StartedTag : uint16_t { kBootId = 1, kPid = 2, kStartTicks = 3, kScriptPid = 4, kScriptStartTicks = 5 };
+
+template <class T>
+bool take(const Field& field, T* out, uint64_t max) {
+  auto n = field.number(max);
+  if (n.ok()) *out = static_cast<T>(*n);
+  return n.ok();
+}
+bool take(const Field& field, std::string* out) {
+  if (field.value.size() > kMaxText) return false;
+  *out = field.value;
+  return true;
+}
+
+Error out_of_range(const Field& field) {
+  return Error{"bad_record", "field " + std::to_string(field.tag) + " is out of range"};
+}
+
+// Reads and decodes DIR/NAME.
+template <class T>
+Result<T> read_record(const std::string& path, Result<T> (*decode)(std::string_view)) {
+  auto bytes = read_all(path, kMaxStatusBytes);
+  if (!bytes.ok()) return bytes.error();
+  auto value = decode(*bytes);
+  if (value.ok()) return value;
+  Error error = value.error();
+  error.place = path;
+  return error;
+}
+
+}  // namespace
+
+const char* reason_name(EndReason reason) {
+  switch (reason) {
+    case EndReason::kExited: return "exited";
+    case EndReason::kSignalled: return "signalled";
+    case EndReason::kTimeout: return "timeout";
+    case EndReason::kDeadline: return "deadline";
+    case EndReason::kCancelled: return "cancelled";
+    case EndReason::kPreempted: return "preempted";
+    case EndReason::kNodeShutdown: return "node_shutdown";
+    case EndReason::kLaunchFailed: return "launch_failed";
+    case EndReason::kShepherdLost: return "shepherd_lost";
+  }
+  return "unknown";
+}
+
+std::string encode_status(const StepStatus& s) {
+  RecordWriter w;
+  w.number(kReason, static_cast<uint64_t>(s.reason));
+  w.number(kExitCode, s.exit_code);
+  w.number(kSignal, s.signal);
+  w.number(kCoreDumped, s.core_dumped);
+  w.text(kMessage, std::string_view(s.message).substr(0, kMaxText));
+  w.number(kStart, static_cast<uint64_t>(s.start_us));
+  w.number(kEnd, static_cast<uint64_t>(s.end_us));
+  w.number(kUser, s.user_us);
+  w.number(kSystem, s.system_us);
+  w.number(kMaxRss, s.max_rss_kib);
+  return w.finish(kStatusMagic, kVersion);
+}
+
+Result<StepStatus> decode_status(std::string_view bytes) {
+  auto fields = parse_record(bytes, kStatusMagic, kVersion, kMaxFields);
+  if (!fields.ok()) return fields.error();
+  StepStatus s;
+  bool has_reason = false;
+  for (const Field& f : *fields) {
+    bool good = true;
+    switch (f.tag) {
+      case kReason:
+        good = take(f, &s.reason, static_cast<uint64_t>(EndReason::kShepherdLost)) && s.reason >= EndReason::kExited;
+        has_reason = true;
+        break;
+      case kExitCode: good = take(f, &s.exit_code, 255); break;
+      case kSignal: good = take(f, &s.signal, 127); break;
+      case kCoreDumped: good = take(f, &s.core_dumped, 1); break;
+      case kMessage: good = take(f, &s.message); break;
+      case kStart: good = take(f, &s.start_us, INT64_MAX); break;
+      case kEnd: good = take(f, &s.end_us, INT64_MAX); break;
+      case kUser: good = take(f, &s.user_us, UINT64_MAX); break;
+      case kSystem: good = take(f, &s.system_us, UINT64_MAX); break;
+      case kMaxRss: good = take(f, &s.max_rss_kib, UINT64_MAX); break;
+      default: break;
+    }
+    if (!good) return out_of_range(f);
+  }
+  if (!has_reason) return Error{"bad_record", "a status without a reason"};
+  return s;
+}
+
+std::string encode_started(const StepStarted& s) {
+  RecordWriter w;
+  w.text(kBootId, s.boot_id);
+  w.number(kPid, static_cast<uint64_t>(s.pid));
+  w.number(kStartTicks, s.start_ticks);
+  w.number(kScriptPid, static_cast<uint64_t>(s.script_pid));
+  w.number(kScriptStartTicks, s.script_start_ticks);
+  return w.finish(kStartedMagic, kVersion);
+}
+
+Result<StepStarted> decode_started(std::string_view bytes) {
+  auto fields = parse_record(bytes, kStartedMagic, kVersion, kMaxFields);
+  if (!fields.ok()) return fields.error();
+  StepStarted s;
+  for (const Field& f : *fields) {
+    bool good = true;
+    switch (f.tag) {
+      case kBootId: good = take(f, &s.boot_id); break;
+      case kPid: good = take(f, &s.pid, INT32_MAX); break;
+      case kStartTicks: good = take(f, &s.start_ticks, UINT64_MAX); break;
+      case kScriptPid: good = take(f, &s.script_pid, INT32_MAX); break;
+      case kScriptStartTicks: good = take(f, &s.script_start_ticks, UINT64_MAX); break;
+      default: break;
+    }
+    if (!good) return out_of_range(f);
+  }
+  return s;
+}
+
+Status write_status(const Env& env, const std::string& dir, const StepStatus& status) {
+  return env.write_file_atomic(dir + "/status", encode_status(status));
+}
+
+Result<StepStatus> read_status(const std::string& dir) { return read_record(dir + "/status", decode_status); }
+
+Result<StepStarted> read_started(const std::string& dir) {
+  auto started = read_record(dir + "/started", decode_started);
+  // It is written over in place: a reader may have met the writer.
+  if (!started.ok() && started.error().code == "bad_record") started = read_record(dir + "/started", decode_started);
+  return started;
+}
+
+Result<bool> claim_start(const std::string& dir, const StepStarted& started) {
+  const std::string path = dir + "/started";
+  const std::string temporary = path + ".tmp" + std::to_string(getpid());
+  auto fd = open_fd(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  if (!fd.ok()) return fd.error();
+  auto written = write_all(fd->get(), encode_started(started));
+  // link(2) refuses an existing name on every file system.
+  const bool linked = written.ok() && link(temporary.c_str(), path.c_str()) == 0;
+  const int err = errno;
+  unlink(temporary.c_str());
+  if (!written.ok()) return written.error();
+  if (!linked && err != EEXIST) return errno_error("cannot make", path, err);
+  return linked;
+}
+
+Result<bool> forbid_start(const std::string& dir) {
+  StepStarted nobody;
+  nobody.boot_id = boot_id();
+  return claim_start(dir, nobody);
+}
+
+Status update_started(const std::string& dir, const StepStarted& started) {
+  auto fd = open_fd(dir + "/started", O_WRONLY);
+  if (!fd.ok()) return fd.error();
+  return write_all(fd->get(), encode_started(started));
+}
+
+bool shepherd_alive(const StepStarted& started) {
+  if (started.pid <= 0 || started.boot_id != boot_id()) return false;
+  auto stat = process_stat(started.pid);
+  return stat && stat->state != 'Z' && stat->state != 'X' && stat->start_ticks == started.start_ticks;
+}
+
+}  // namespace bai::step
