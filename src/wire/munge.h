@@ -29,6 +29,7 @@ struct Credential {
   std::int64_t decode_time = 0;
   std::int64_t ttl = 0;
   std::string host{};        // IPv4 address of the host that made it
+  std::optional<uid_t> only_uid{};  // whom it is restricted to
   bool secret = false;       // the payload was encrypted
   bool expired = false;      // these three: only if MungeDecode allows them
   bool replayed = false;
