@@ -129,7 +129,7 @@ lib_cc := $(sort $(wildcard src/*/*.cc src/*/*/*.cc))
 headers := $(sort $(wildcard src/*/*.h src/*/*/*.h))
 daemon_cc := $(wildcard daemons/*.cc)
 command_cc := $(wildcard commands/*.cc)
-unit_cc := $(sort $(shell find tests/unit -name '*.cc'))
+unit_cc := $(sort $(shell find tests/unit -name '*.cc' 2>/dev/null))
 bench_cc := $(wildcard tests/bench/*.cc)
 fuzz_cc := $(wildcard tests/fuzz/*.cc)
 all_cc := $(lib_cc) $(daemon_cc) $(command_cc) $(unit_cc) $(bench_cc) $(fuzz_cc)
@@ -179,9 +179,10 @@ $(daemon_bin): $(lib) $(BUILD)/flags/link
 $(command_cc:commands/%.cc=$(BUILD)/bin/%): $(BUILD)/bin/%: $(BUILD)/obj/commands/%.o
 $(daemon_cc:daemons/%.cc=$(BUILD)/bin/%): $(BUILD)/bin/%: $(BUILD)/obj/daemons/%.o
 
-$(slurm_bin): $(BUILD)/%: contrib/%
+# No prerequisite: in a fresh tree the link in contrib points at what is not there yet.
+$(slurm_bin): $(BUILD)/%:
 	@mkdir -p $(@D)
-	$(Q)ln -sfn ../../bin/$(call target_of,$<) $@
+	$(Q)ln -sfn ../../bin/$(call target_of,contrib/$*) $@
 
 $(BUILD)/unit-tests: $(call obj,$(unit_cc)) $(lib) $(BUILD)/flags/link $(BUILD)/flags/unit-sources
 	$(call say,LINK,$@)
@@ -235,7 +236,7 @@ run-bench: all $(bench_bin)
 run-lint: lint-format lint-shell lint-arrows lint-headers lint-tidy
 lint-format:
 	$(call say,LINT,format)
-	@clang-format --dry-run -Werror $(headers) $(all_cc) $(shell find tests -name '*.h')
+	@clang-format --dry-run -Werror $(headers) $(all_cc) $(shell find tests -name '*.h' 2>/dev/null)
 lint-shell:
 	$(call say,LINT,shell)
 	@tests/lint/shell
@@ -271,11 +272,13 @@ install: all
 	@for f in $(filter %/bai-stepd,$(static_bin)); do install -s -m 755 $$f $(D)$(pkglibexecdir)/ || exit 1; done
 	@for f in $(slurm_links); do t=$$(realpath -m --relative-to=$(pkglibexecdir)/slurm/bin $(bindir)); \
 	  ln -sfn $$t/$$(basename $$(readlink $$f)) $(D)$(pkglibexecdir)/slurm/bin/$$(basename $$f) || exit 1; done
-	$(foreach s,1 5 7 8,$(if $(wildcard man/*.$(s)),$(call put,$(wildcard man/*.$(s)),$(mandir)/man$(s))
-	))
+	$(if $(wildcard man/*.1),$(call put,$(wildcard man/*.1),$(mandir)/man1))
+	$(if $(wildcard man/*.5),$(call put,$(wildcard man/*.5),$(mandir)/man5))
+	$(if $(wildcard man/*.7),$(call put,$(wildcard man/*.7),$(mandir)/man7))
+	$(if $(wildcard man/*.8),$(call put,$(wildcard man/*.8),$(mandir)/man8))
 	$(if $(wildcard etc/*.example),$(call put,$(wildcard etc/*.example),$(sysconfdir)/bai))
 	$(if $(wildcard etc/systemd/*.in),$(call put,$(wildcard etc/systemd/*.in),$(systemdunitdir)))
-	$(if $(wildcard etc/logrotate/*),$(call put,$(wildcard etc/logrotate/*),$(sysconfdir)/logrotate.d))
+	$(if $(wildcard etc/logrotate/*.in),$(call put,$(wildcard etc/logrotate/*.in),$(sysconfdir)/logrotate.d))
 	$(if $(wildcard etc/completion/*),$(call put,$(wildcard etc/completion/*),$(bashcompletiondir)))
 	$(call put,LICENSE $(wildcard README.md doc/*.md),$(docdir))
 endif
