@@ -53,7 +53,10 @@ class Expander {
 
  private:
   Error bad(size_t at, const std::string& what) const {
-    return Error{"bad_hostlist", what + " at column " + std::to_string(at + 1) + " of host list " + quote(text_), {}, kRemedy};
+    return Error{"bad_hostlist",
+                 what + " at column " + std::to_string(at + 1) + " of host list " + quote(text_),
+                 {},
+                 kRemedy};
   }
   Error too_many() const {
     return Error{"bad_hostlist",
@@ -88,7 +91,8 @@ class Expander {
       // Bounds the parts, too, so that empty text between brackets costs nothing.
       if (length > kMaxName) break;
     }
-    if (length > kMaxName) return bad(start, "a name longer than " + std::to_string(kMaxName) + " characters");
+    if (length > kMaxName)
+      return bad(start, "a name longer than " + std::to_string(kMaxName) + " characters");
     if (hosts > max_hosts_ - names_.size()) return too_many();
     names_.reserve(names_.size() + hosts);
     std::string name;

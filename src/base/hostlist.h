@@ -14,19 +14,22 @@ namespace bai {
 // The most names that a list may expand to where no caller says otherwise: Slurm's node limit.
 constexpr size_t kMaxHosts = 65'536;
 
-// The names in the order written, repeats kept. Any number of brackets in a name (the last one turns fastest); ranges go up
-// and keep the zero padding of their first number. Names hold letters, digits, '-', '_' and '.', at most 255 of them.
-// Commas and blanks separate, any number of them; an empty text is an empty list. Costs no more than `max_hosts` names
-// whatever the text says. Errors: bad_hostlist, with the column (from 1) in the message.
+// The names in the order written, repeats kept. Any number of brackets in a name (the last one turns
+// fastest); ranges go up and keep the zero padding of their first number. Names hold letters, digits, '-',
+// '_' and '.', at most 255 of them. Commas and blanks separate, any number of them; an empty text is an empty
+// list. Costs no more than `max_hosts` names whatever the text says. Errors: bad_hostlist, with the column
+// (from 1) in the message.
 Result<std::vector<std::string>> expand_hostlist(std::string_view text, size_t max_hosts = kMaxHosts);
 
-// What expand_hostlist turns back into the same names in the same order, as `scontrol show hostlist` writes it: neighbours
-// in the list that differ in the number at their end only are joined, repeats kept.
+// What expand_hostlist turns back into the same names in the same order, as `scontrol show hostlist` writes
+// it: neighbours in the list that differ in the number at their end only are joined, repeats kept.
 std::string compress_hostlist(const std::vector<std::string>& names);
-// The same of the sorted names without repeats, as Slurm prints a job's NodeList: "n2,n10,n1" gives "n[1-2,10]".
+// The same of the sorted names without repeats, as Slurm prints a job's NodeList: "n2,n10,n1" gives
+// "n[1-2,10]".
 std::string compress_hostlist_sorted(std::vector<std::string> names);
 
-// Order of host names: digits compare as numbers, so n2 comes before n10; equal numbers with less padding first.
+// Order of host names: digits compare as numbers, so n2 comes before n10; equal numbers with less padding
+// first.
 bool host_less(std::string_view a, std::string_view b);
 
 // True for one name that expand_hostlist returns as it is.

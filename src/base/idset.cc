@@ -65,8 +65,10 @@ Result<IdSet> parse_list(std::string_view text, uint32_t max_id, const ListKind&
                    "write numbers and rising ranges, such as 1-3,7 or 0-15:4"};
     }
     if (piece->last > max_id) {
-      return Error{kind.code, std::to_string(piece->last) + " in " + quote(text) + " is above " + std::to_string(max_id),
-                   {}, kind.too_high};
+      return Error{kind.code,
+                   std::to_string(piece->last) + " in " + quote(text) + " is above " + std::to_string(max_id),
+                   {},
+                   kind.too_high};
     }
     if (piece->step == 1) {
       ranges.push_back({piece->first, piece->last});
@@ -129,7 +131,9 @@ IdSet& IdSet::operator=(const IdSet& other) {
 }
 
 IdSet::IdSet(IdSet&& other) noexcept
-    : ranges_(std::move(other.ranges_)), head_(std::exchange(other.head_, 0)), count_(std::exchange(other.count_, 0)) {
+    : ranges_(std::move(other.ranges_)),
+      head_(std::exchange(other.head_, 0)),
+      count_(std::exchange(other.count_, 0)) {
   other.ranges_.clear();
 }
 
@@ -187,7 +191,8 @@ void IdSet::insert(uint32_t first, uint32_t last) {
   count_ += uint64_t{joined.last} - joined.first + 1 - had;
   if (end > begin) {
     ranges_[begin] = joined;
-    ranges_.erase(ranges_.begin() + static_cast<ptrdiff_t>(begin) + 1, ranges_.begin() + static_cast<ptrdiff_t>(end));
+    ranges_.erase(ranges_.begin() + static_cast<ptrdiff_t>(begin) + 1,
+                  ranges_.begin() + static_cast<ptrdiff_t>(end));
   } else if (begin == head_ && head_ > 0) {
     ranges_[--head_] = joined;
   } else {
@@ -224,7 +229,8 @@ void IdSet::erase(uint32_t first, uint32_t last) {
     head_ = end;
     drop_dead();
   } else {
-    ranges_.erase(ranges_.begin() + static_cast<ptrdiff_t>(begin), ranges_.begin() + static_cast<ptrdiff_t>(end));
+    ranges_.erase(ranges_.begin() + static_cast<ptrdiff_t>(begin),
+                  ranges_.begin() + static_cast<ptrdiff_t>(end));
   }
 }
 
@@ -260,14 +266,16 @@ void IdSet::drop_dead() {
 }
 
 bool operator==(const IdSet& a, const IdSet& b) {
-  return a.count_ == b.count_ && std::equal(a.ranges().begin(), a.ranges().end(), b.ranges().begin(), b.ranges().end());
+  return a.count_ == b.count_ &&
+         std::equal(a.ranges().begin(), a.ranges().end(), b.ranges().begin(), b.ranges().end());
 }
 
 std::string IdSet::format() const { return format_ranges(ranges(), std::string::npos); }
 
 Result<IdSet> IdSet::parse(std::string_view text, uint32_t max_id) {
   if (trim(text).empty()) return IdSet();
-  return parse_list(text, max_id, {"bad_id_set", "an id or a range", "write ids up to " + std::to_string(max_id)});
+  return parse_list(text, max_id,
+                    {"bad_id_set", "an id or a range", "write ids up to " + std::to_string(max_id)});
 }
 
 Result<ArraySpec> parse_array_spec(std::string_view text, uint32_t max_array_size) {
@@ -279,15 +287,17 @@ Result<ArraySpec> parse_array_spec(std::string_view text, uint32_t max_array_siz
   std::string_view list = trim(list_limit[0]);
   if (list.size() >= 2 && list.front() == '[' && list.back() == ']') list = list.substr(1, list.size() - 2);
   const std::string top = std::to_string(max_array_size - 1);
-  Result<IdSet> ids =
-      parse_list(list, max_array_size - 1,
-                 {"bad_array", "an array index or a range", "indexes go from 0 to " + top + " here (MaxArraySize)"});
+  Result<IdSet> ids = parse_list(
+      list, max_array_size - 1,
+      {"bad_array", "an array index or a range", "indexes go from 0 to " + top + " here (MaxArraySize)"});
   if (!ids.ok()) return ids.error();
   spec.ids = *std::move(ids);
   if (list_limit.size() == 2) {
     const std::optional<uint32_t> limit = read_id(list_limit[1]);
     if (!limit) {
-      return Error{"bad_array", quote(list_limit[1]) + " after '%' in " + quote(text) + " is not a number of tasks", {},
+      return Error{"bad_array",
+                   quote(list_limit[1]) + " after '%' in " + quote(text) + " is not a number of tasks",
+                   {},
                    "write how many may run at once, such as 0-15%4"};
     }
     spec.max_running = *limit;

@@ -1,5 +1,5 @@
-// IdSet: an ordered set of uint32 kept as ranges: the tasks of a job array that still wait, a million of them in 8 bytes.
-// One owner at a time; const members from any thread. Copying copies the ranges.
+// IdSet: an ordered set of uint32 kept as ranges: the tasks of a job array that still wait, a million of them
+// in 8 bytes. One owner at a time; const members from any thread. Copying copies the ranges.
 #pragma once
 
 #include <cstddef>
@@ -29,8 +29,8 @@ class IdSet {
   IdSet(IdSet&& other) noexcept;
   IdSet& operator=(IdSet&& other) noexcept;
 
-  // Adding what is there and removing what is not change nothing and return false. O(log ranges) to find; a change that adds
-  // or drops a range moves the ranges behind it (8 bytes each), except at either end.
+  // Adding what is there and removing what is not change nothing and return false. O(log ranges) to find; a
+  // change that adds or drops a range moves the ranges behind it (8 bytes each), except at either end.
   bool insert(uint32_t id);
   bool erase(uint32_t id);
   // The same for first..last, both included; first <= last.
@@ -65,8 +65,8 @@ class IdSet {
 
   // "1-3,5,7-9"; empty for the empty set. parse() reads it back.
   std::string format() const;
-  // Ids and ranges separated by commas, ranges with an optional step: "1-3,5,0-15:4". Every id is at most `max_id`.
-  // Errors: bad_id_set.
+  // Ids and ranges separated by commas, ranges with an optional step: "1-3,5,0-15:4". Every id is at most
+  // `max_id`. Errors: bad_id_set.
   static Result<IdSet> parse(std::string_view text, uint32_t max_id);
 
   // Bytes on the heap.
@@ -89,12 +89,13 @@ struct ArraySpec {
   uint32_t max_running = 0;  // 0: no limit
 };
 
-// "0-15:4,20%2", also "[0-15]". As in Slurm an id is at most max_array_size - 1, and 0 for it turns arrays off; "%0" is no
-// limit. Errors: bad_array.
+// "0-15:4,20%2", also "[0-15]". As in Slurm an id is at most max_array_size - 1, and 0 for it turns arrays
+// off; "%0" is no limit. Errors: bad_array.
 Result<ArraySpec> parse_array_spec(std::string_view text, uint32_t max_array_size);
 
-// As squeue prints the tasks that wait (without its brackets): ids at even steps as "0-12:4", else ranges, cut to
-// max_bytes - 1 with "..." as Slurm does at 64 (SLURM_BITSTR_LEN); below 8 nothing is cut. Then "%2" for max_running.
+// As squeue prints the tasks that wait (without its brackets): ids at even steps as "0-12:4", else ranges,
+// cut to max_bytes - 1 with "..." as Slurm does at 64 (SLURM_BITSTR_LEN); below 8 nothing is cut. Then "%2"
+// for max_running.
 std::string format_array_spec(const IdSet& ids, uint32_t max_running, size_t max_bytes = 0);
 
 }  // namespace bai

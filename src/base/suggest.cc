@@ -29,7 +29,8 @@ size_t edit_distance(std::string_view a, std::string_view b, size_t limit) {
       }
       best = std::min(best, row[j]);
     }
-    // A swap can reach over one row, so only two rows that are both too far settle it; one more edit than the limit is enough.
+    // A swap can reach over one row, so only two rows that are both too far settle it; one more edit than the
+    // limit is enough.
     if (best > limit + 1) return limit + 1;
     before.swap(last);
     last.swap(row);
@@ -37,10 +38,10 @@ size_t edit_distance(std::string_view a, std::string_view b, size_t limit) {
   return std::min(last[b.size()], limit + 1);
 }
 
-std::optional<std::string_view> nearest_word(std::string_view word, const std::vector<std::string_view>& known,
-                                             size_t limit) {
+std::optional<std::string_view> nearest_word(std::string_view word,
+                                             const std::vector<std::string_view>& known, size_t limit) {
   if (word.empty() || word.size() > kMaxWord) return std::nullopt;
-  if (limit == 0) limit = std::clamp<size_t>(word.size() / 3, 1, 3);
+  if (limit == 0) limit = std::clamp<size_t>((word.size() + 1) / 3, 1, 3);
   std::optional<std::string_view> nearest;
   for (std::string_view candidate : known) {
     if (candidate.empty() || candidate.size() > kMaxWord) continue;

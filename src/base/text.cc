@@ -51,10 +51,10 @@ size_t width_of(uint32_t c) {
       in(c, 0xfe20, 0xfe2f) || c == 0xfeff || in(c, 0xe0100, 0xe01ef)) {
     return 0;
   }
-  if (in(c, 0x1100, 0x115f) || (in(c, 0x2e80, 0xa4cf) && c != 0x303f) || in(c, 0xa960, 0xa97f) || in(c, 0xac00, 0xd7a3) ||
-      in(c, 0xf900, 0xfaff) || in(c, 0xfe30, 0xfe6f) || in(c, 0xff00, 0xff60) || in(c, 0xffe0, 0xffe6) ||
-      in(c, 0x1f300, 0x1f64f) || in(c, 0x1f680, 0x1f6ff) || in(c, 0x1f900, 0x1f9ff) ||
-      in(c, 0x20000, 0x3fffd)) {
+  if (in(c, 0x1100, 0x115f) || (in(c, 0x2e80, 0xa4cf) && c != 0x303f) || in(c, 0xa960, 0xa97f) ||
+      in(c, 0xac00, 0xd7a3) || in(c, 0xf900, 0xfaff) || in(c, 0xfe30, 0xfe6f) || in(c, 0xff00, 0xff60) ||
+      in(c, 0xffe0, 0xffe6) || in(c, 0x1f300, 0x1f64f) || in(c, 0x1f680, 0x1f6ff) ||
+      in(c, 0x1f900, 0x1f9ff) || in(c, 0x20000, 0x3fffd)) {
     return 2;
   }
   return 1;
@@ -140,7 +140,8 @@ bool istarts_with(std::string_view s, std::string_view prefix) {
 bool has_control(std::string_view s, std::string_view allowed) {
   for (size_t at = 0; at < s.size();) {
     const CodePoint c = decode(s, at);
-    if (c.value != kNotUtf8 && is_control(c.value) && allowed.find(s[at]) == std::string_view::npos) return true;
+    if (c.value != kNotUtf8 && is_control(c.value) && allowed.find(s[at]) == std::string_view::npos)
+      return true;
     at += c.bytes;
   }
   return false;
@@ -196,7 +197,8 @@ std::string quote(std::string_view s, size_t max_bytes) {
 std::string shell_quote(std::string_view s) {
   bool plain = !s.empty();
   for (char c : s) {
-    plain = plain && (is_alpha(c) || is_digit(c) || std::string_view("_-./:=,@%+").find(c) != std::string_view::npos);
+    plain = plain &&
+            (is_alpha(c) || is_digit(c) || std::string_view("_-./:=,@%+").find(c) != std::string_view::npos);
   }
   if (plain) return std::string(s);
   std::string out = "'";
@@ -234,7 +236,8 @@ Result<std::vector<std::string>> split_shell_words(std::string_view line, size_t
     if (end || (open == '\0' && is_blank(line[at]))) {
       if (in_word) {
         if (words.size() == max_words) {
-          return Error{"bad_quoting", "more than " + std::to_string(max_words) + " words in one line", {}, ""};
+          return Error{
+              "bad_quoting", "more than " + std::to_string(max_words) + " words in one line", {}, ""};
         }
         words.push_back(std::move(word));
         word.clear();
@@ -243,7 +246,8 @@ Result<std::vector<std::string>> split_shell_words(std::string_view line, size_t
       if (end) break;
     } else if (line[at] == '\\') {
       if (at + 1 == line.size() || line[at + 1] == '\n') {
-        return Error{"bad_quoting", "a backslash ends the line " + quote(line), {}, "remove it, or write two"};
+        return Error{
+            "bad_quoting", "a backslash ends the line " + quote(line), {}, "remove it, or write two"};
       }
       word += line[++at];
       in_word = true;

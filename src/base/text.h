@@ -17,9 +17,10 @@ namespace bai {
 // Without the blanks (space, \t, \n, \v, \f, \r) at both ends.
 std::string_view trim(std::string_view s);
 
-// The parts between separators; an empty text has one empty part. With `max_parts`, the last part is the rest, separators
-// included.
-std::vector<std::string_view> split(std::string_view s, char separator, size_t max_parts = std::string_view::npos);
+// The parts between separators; an empty text has one empty part. With `max_parts`, the last part is the
+// rest, separators included.
+std::vector<std::string_view> split(std::string_view s, char separator,
+                                    size_t max_parts = std::string_view::npos);
 // The same with every part trimmed and empty parts left out: for "a, b,,c".
 std::vector<std::string_view> split_list(std::string_view s, char separator = ',');
 // The words between runs of blanks.
@@ -49,11 +50,13 @@ std::string upper(std::string_view s);
 bool iequals(std::string_view a, std::string_view b);
 bool istarts_with(std::string_view s, std::string_view prefix);
 
-// True when there is a control character: below 0x20, 0x7f, or U+0080..U+009F in UTF-8. Those in `allowed` do not count.
+// True when there is a control character: below 0x20, 0x7f, or U+0080..U+009F in UTF-8. Those in `allowed` do
+// not count.
 bool has_control(std::string_view s, std::string_view allowed = {});
 // True when the bytes are well-formed UTF-8 (no overlong forms, surrogates, or values above U+10FFFF).
 bool is_utf8(std::string_view s);
-// Safe to print: control characters and bytes that are not UTF-8 become \n, \t, \r or \xNN; a backslash stays one.
+// Safe to print: control characters and bytes that are not UTF-8 become \n, \t, \r or \xNN; a backslash stays
+// one.
 std::string escape_control(std::string_view s);
 // For messages: escaped, in single quotes, cut after `max_bytes` of the input with "...".
 std::string quote(std::string_view s, size_t max_bytes = 80);
@@ -63,13 +66,14 @@ std::string shell_quote(std::string_view s);
 // "K=V" at the first '='; nothing when there is no '=' or the key is empty. Key and value are trimmed.
 std::optional<std::pair<std::string_view, std::string_view>> parse_key_value(std::string_view s);
 
-// The words of an #SBATCH line as sbatch reads them: blanks separate; ' and " quote; a backslash takes the next byte as it
-// is, also inside either kind of quotes; '#' outside quotes begins a comment, also within a word; a newline ends the line.
-// Errors (bad_quoting): an open quote, a trailing backslash, more than `max_words` words.
+// The words of an #SBATCH line as sbatch reads them: blanks separate; ' and " quote; a backslash takes the
+// next byte as it is, also inside either kind of quotes; '#' outside quotes begins a comment, also within a
+// word; a newline ends the line. Errors (bad_quoting): an open quote, a trailing backslash, more than
+// `max_words` words.
 Result<std::vector<std::string>> split_shell_words(std::string_view line, size_t max_words = 1024);
 
-// Terminal columns that the text takes: 1 per code point, 2 for East Asian wide and emoji, 0 for combining marks and
-// controls; a byte that is not UTF-8 takes 1.
+// Terminal columns that the text takes: 1 per code point, 2 for East Asian wide and emoji, 0 for combining
+// marks and controls; a byte that is not UTF-8 takes 1.
 size_t display_width(std::string_view s);
 // The longest prefix that takes at most `width` columns; code points stay whole.
 std::string_view truncate(std::string_view s, size_t width);

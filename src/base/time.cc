@@ -26,8 +26,11 @@ std::optional<int64_t> number(std::string_view digits) {
 std::string two(int64_t value) { return (value < 10 ? "0" : "") + std::to_string(value); }
 
 Error bad_limit(std::string_view text) {
-  return Error{"bad_time", quote(text) + " is not a time limit", {},
-               "write minutes, hours:minutes:seconds or days-hours:minutes:seconds, such as 30, 1:30:00 or 2-12:00:00"};
+  return Error{"bad_time",
+               quote(text) + " is not a time limit",
+               {},
+               "write minutes, hours:minutes:seconds or days-hours:minutes:seconds, such as 30, 1:30:00 or "
+               "2-12:00:00"};
 }
 
 struct Date {
@@ -111,9 +114,11 @@ std::optional<TimeOfDay> read_time_of_day(Reader& in) {
     t.second = static_cast<int>(*number(second));
   }
   if (t.hour > 23 || t.minute > 59 || t.second > 59) return std::nullopt;
-  in.skip_blanks();
-  const bool pm = in.take_word("pm");
-  if (pm || in.take_word("am")) {
+  Reader ahead = in;  // blanks that no AM or PM follows stay
+  ahead.skip_blanks();
+  const bool pm = ahead.take_word("pm");
+  if (pm || ahead.take_word("am")) {
+    in = ahead;
     if (t.hour > 12) return std::nullopt;
     t.hour = t.hour % 12 + (pm ? 12 : 0);
   }
@@ -216,7 +221,8 @@ Result<Seconds> parse_duration(std::string_view text) {
     const std::optional<int64_t> value = number(fields[i]);
     if (!value) return bad_limit(text);
     if (*value > kMaxLimit / units[i] || (total += *value * units[i]) > kMaxLimit) {
-      return Error{"bad_time", "the time " + quote(text) + " is too long", {}, "write UNLIMITED for no limit"};
+      return Error{
+          "bad_time", "the time " + quote(text) + " is too long", {}, "write UNLIMITED for no limit"};
     }
   }
   return total;
@@ -248,9 +254,12 @@ std::string format_duration_full(Seconds seconds) {
 }
 
 Result<Time> parse_when(std::string_view text, Time now, When when) {
-  const Error bad{"bad_time", quote(text) + " is not a time", {},
+  const Error bad{"bad_time",
+                  quote(text) + " is not a time",
+                  {},
                   "write a time such as now+1hour, 16:00, tomorrow or 2026-01-02T03:04:05"};
-  const Error range{"bad_time", "the time " + quote(text) + " is out of range", {}, "write a time between 1970 and 9999"};
+  const Error range{
+      "bad_time", "the time " + quote(text) + " is out of range", {}, "write a time between 1970 and 9999"};
   Reader in(trim(text));
 
   std::string_view epoch = trim(text);
@@ -313,7 +322,8 @@ Result<Time> parse_when(std::string_view text, Time now, When when) {
       if (date || !(date = read_date(in))) return bad;
       // 2028 is a leap year: 29 February without a year is left to the year that is chosen below.
       if (date->day > days_in(date->month, date->year == 0 ? 2028 : date->year)) {
-        return Error{"bad_time", quote(text) + " names a day that does not exist", {}, "check the day of the month"};
+        return Error{
+            "bad_time", quote(text) + " names a day that does not exist", {}, "check the day of the month"};
       }
     }
   }
@@ -344,7 +354,9 @@ Result<Time> parse_when(std::string_view text, Time now, When when) {
     if (when == When::kFuture && over(*date)) date->year += 1;
     if (when == When::kPast && date->month > today.tm_mon + 1) date->year -= 1;
     if (date->day > days_in(date->month, date->year)) {
-      return Error{"bad_time", quote(text) + " names a day that " + std::to_string(date->year) + " does not have", {},
+      return Error{"bad_time",
+                   quote(text) + " names a day that " + std::to_string(date->year) + " does not have",
+                   {},
                    "write the year, too, such as 2028-02-29"};
     }
   }

@@ -33,7 +33,8 @@ Error out_of_range(const char* code, std::string_view text, int64_t min, int64_t
   if (max == std::numeric_limits<int64_t>::max()) {
     return Error{code, message, {}, "write a number of at least " + std::to_string(min)};
   }
-  return Error{code, message, {}, "write a number from " + std::to_string(min) + " to " + std::to_string(max)};
+  return Error{
+      code, message, {}, "write a number from " + std::to_string(min) + " to " + std::to_string(max)};
 }
 
 }  // namespace
@@ -42,8 +43,12 @@ Result<int64_t> parse_int(std::string_view text, int64_t min, int64_t max) {
   int64_t value = 0;
   switch (read_digits(trim(text), value)) {
     case Digits::kBad:
-      return Error{"bad_number", quote(text) + " is not a whole number", {},
-                   "write digits only, such as " + std::to_string(min > 1 ? min : max < 1 ? max : 1)};
+      return Error{"bad_number",
+                   quote(text) + " is not a whole number",
+                   {},
+                   "write digits only, such as " + std::to_string(min > 1   ? min
+                                                                  : max < 1 ? max
+                                                                            : 1)};
     case Digits::kOverflow:
       return out_of_range("bad_number", text, min, max);
     case Digits::kGood:
@@ -71,10 +76,13 @@ Result<double> parse_decimal(std::string_view text, double min, double max) {
   }
   if (digits == 0 || dots > 1) return bad;
   double value = 0;
-  const auto [end, error] = std::from_chars(body.data(), body.data() + body.size(), value, std::chars_format::fixed);
+  const auto [end, error] =
+      std::from_chars(body.data(), body.data() + body.size(), value, std::chars_format::fixed);
   if (error == std::errc::invalid_argument || end != body.data() + body.size()) return bad;
   if (error != std::errc() || !(value >= min && value <= max)) {
-    return Error{"bad_number", quote(text) + " is out of range", {},
+    return Error{"bad_number",
+                 quote(text) + " is out of range",
+                 {},
                  "write a number from " + shortest(min) + " to " + shortest(max)};
   }
   return value;
@@ -92,9 +100,11 @@ Result<int64_t> parse_count(std::string_view text, int64_t min, int64_t max) {
   int64_t value = 0;
   const Digits read = read_digits(body, value);
   if (read == Digits::kBad) {
-    return Error{"bad_count", quote(text) + " is not a count", {}, "write a whole number, such as 4 or 1k for 1024"};
+    return Error{
+        "bad_count", quote(text) + " is not a count", {}, "write a whole number, such as 4 or 1k for 1024"};
   }
-  if (read == Digits::kOverflow || __builtin_mul_overflow(value, unit, &value) || value < min || value > max) {
+  if (read == Digits::kOverflow || __builtin_mul_overflow(value, unit, &value) || value < min ||
+      value > max) {
     return out_of_range("bad_count", text, min, max);
   }
   return value;
@@ -106,18 +116,24 @@ Result<CountRange> parse_count_range(std::string_view text) {
   const Result<int64_t> min = parse_count(ends[0], 1, kMost);
   const Result<int64_t> max = parse_count(ends.back(), 1, kMost);
   if (!min.ok() || !max.ok()) {
-    return Error{"bad_count", quote(text) + " is not a node count: " + (!min.ok() ? min : max).error().message, {},
+    return Error{"bad_count",
+                 quote(text) + " is not a node count: " + (!min.ok() ? min : max).error().message,
+                 {},
                  "write one number of at least 1, or a range such as 2-4"};
   }
   if (*min > *max) {
-    return Error{"bad_count", quote(text) + " ends below its beginning", {}, "write the smaller number first, such as 2-4"};
+    return Error{"bad_count",
+                 quote(text) + " ends below its beginning",
+                 {},
+                 "write the smaller number first, such as 2-4"};
   }
   return CountRange{static_cast<uint32_t>(*min), static_cast<uint32_t>(*max)};
 }
 
 Result<uint64_t> parse_memory_mib(std::string_view text, ZeroMemory zero) {
   __extension__ using Wide = unsigned __int128;
-  constexpr const char* kRemedy = "write a number with K, M, G or T, such as 4G or 512M; without a letter it is MiB";
+  constexpr const char* kRemedy =
+      "write a number with K, M, G or T, such as 4G or 512M; without a letter it is MiB";
   const Error bad{"bad_size", quote(text) + " is not a memory size", {}, kRemedy};
   const Error too_large{"bad_size", "the memory size " + quote(text) + " is too large", {}, kRemedy};
   std::string_view body = trim(text);
@@ -134,7 +150,8 @@ Result<uint64_t> parse_memory_mib(std::string_view text, ZeroMemory zero) {
       continue;
     }
     ++digits;
-    if (point && scale >= 1'000'000'000) return Error{"bad_size", quote(text) + " has too many decimals", {}, kRemedy};
+    if (point && scale >= 1'000'000'000)
+      return Error{"bad_size", quote(text) + " has too many decimals", {}, kRemedy};
     number = number * 10 + static_cast<unsigned>(body[at] - '0');
     if (point) scale *= 10;
     if (number > Wide{1} << 86) return too_large;
@@ -153,7 +170,10 @@ Result<uint64_t> parse_memory_mib(std::string_view text, ZeroMemory zero) {
   const Wide mib = (kib + scale * 1024 - 1) / (scale * 1024);
   if (mib > kMaxMemoryMib) return too_large;
   if (mib == 0 && zero == ZeroMemory::kRefused) {
-    return Error{"bad_size", "the memory size " + quote(text) + " is zero", {}, "write a size above zero, such as 512M or 4G"};
+    return Error{"bad_size",
+                 "the memory size " + quote(text) + " is zero",
+                 {},
+                 "write a size above zero, such as 512M or 4G"};
   }
   return static_cast<uint64_t>(mib);
 }
