@@ -39,6 +39,7 @@ help:
 	  'make fuzz         run each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)' \
 	  'make bench        measure; results in $(BUILD)/bench' \
 	  'make lint         formatting, clang-tidy, shellcheck, headers, arrows between the rooms of src/' \
+	  'make format       let clang-format rewrite what "make lint" complains about' \
 	  'make sanitize     all tests under ASan and UBSan, then under TSan' \
 	  'make deps         install what building needs (also deps-check, deps-fuzz, deps-lint, deps-bench)' \
 	  'make install      install below PREFIX (./configure --prefix); DESTDIR is put before every path' \
@@ -232,6 +233,9 @@ run-bench: all $(bench_bin)
 
 # --- lint ------------------------------------------------------------------------------------------------------
 # Each check leaves a stamp, so that only what changed is looked at again.
+.PHONY: format
+format:
+	clang-format -i $(headers) $(all_cc) $(shell find tests -name '*.h' 2>/dev/null)
 .PHONY: run-lint lint-format lint-shell lint-arrows lint-headers lint-tidy
 run-lint: lint-format lint-shell lint-arrows lint-headers lint-tidy
 lint-format:
@@ -249,7 +253,8 @@ lint_flags := $(std_flags) $(CPPFLAGS)
 $(BUILD)/lint/%.h.ok: %.h
 	@mkdir -p $(@D)
 	$(call say,HEADER,$<)
-	$(Q)$(CXX) $(lint_flags) -fsyntax-only -Werror -Wno-pragma-once-outside-header -MMD -MP -MF $(@:.ok=.d) -MT $@ -x c++ $<
+	$(Q)printf '#include "%s"\n' $(<:src/%=%) | \
+	  $(CXX) $(lint_flags) -fsyntax-only -Werror -MMD -MP -MF $(@:.ok=.d) -MT $@ -x c++ -
 	@touch $@
 $(BUILD)/lint/%.cc.ok: %.cc .clang-tidy
 	@mkdir -p $(@D)
