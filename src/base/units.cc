@@ -182,7 +182,7 @@ namespace {
 
 std::string format_in_units(uint64_t mib, bool exact) {
   if (mib == 0) return "0";
-  // Tenfold binary steps keep doubles exact here; what Slurm calls exact includes halves (1536M is 1.50G).
+  // Dividing by 1024 is exact in a double; what Slurm calls exact includes halves (1536M is 1.50G).
   double value = static_cast<double>(mib);
   size_t unit = 0;
   constexpr std::string_view kUnits = "MGTP";
@@ -191,17 +191,10 @@ std::string format_in_units(uint64_t mib, bool exact) {
     ++unit;
   }
   const auto whole = static_cast<uint64_t>(value);
-  std::string out = std::to_string(whole);
-  if (static_cast<double>(whole) != value) {
-    auto cents = static_cast<uint64_t>((value - static_cast<double>(whole)) * 100 + 0.5);
-    if (cents == 100) {
-      out = std::to_string(whole + 1);
-      cents = 0;
-    }
-    out += cents < 10 ? ".0" : ".";
-    out += std::to_string(cents);
-  }
-  return out + kUnits[unit];
+  if (static_cast<double>(whole) == value) return std::to_string(whole) + kUnits[unit];
+  char buffer[32];
+  char* end = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::fixed, 2).ptr;
+  return std::string(buffer, end) + kUnits[unit];
 }
 
 }  // namespace

@@ -90,6 +90,7 @@ TEST(Memory, formats_as_slurm) {
   EXPECT_EQ(format_memory_rounded(1500), "1.46G");
   EXPECT_EQ(format_memory_rounded(4096), "4G");
   EXPECT_EQ(format_memory_rounded(1000), "1000M");
+  EXPECT_EQ(format_memory_rounded(1025), "1.00G");
 }
 
 TEST(Memory, what_is_formatted_exactly_parses_back) {
