@@ -198,9 +198,6 @@ class InArchive : public cereal::InputArchive<InArchive, cereal::AllowEmptyClass
 CEREAL_SETUP_ARCHIVE_TRAITS(bai::InArchive, bai::OutArchive)
 namespace bai {
 
-// True if `s` holds a C0 or C1 control character (the latter as UTF-8) or DEL.
-bool has_control(std::string_view s);
-
 // The encoding of `value`.
 template <class T>
 std::string encode(const T& value, std::uint32_t version = 0) {
