@@ -16,26 +16,11 @@ namespace bai {
 
 // The one table. "program.edge"; an edge is named by the durable or visible act beside it.
 inline constexpr std::string_view kCrashPoints[] = {
-    "ctld.request_received",
-    "ctld.before_commit",
-    "ctld.after_commit",
-    "ctld.before_reply",
-    "ctld.before_launch_sent",
-    "ctld.after_launch_sent",
-    "ctld.end_received",
-    "ctld.end_committed",
-    "agent.launch_received",
-    "agent.before_claim",
-    "agent.after_claim",
-    "agent.before_fork",
-    "agent.after_fork",
-    "agent.end_seen",
-    "agent.end_sent",
-    "agent.before_forget",
-    "step.before_fork",
-    "step.after_fork",
-    "step.before_status",
-    "step.after_status",
+    "ctld.request_received",   "ctld.before_commit",     "ctld.after_commit",  "ctld.before_reply",
+    "ctld.before_launch_sent", "ctld.after_launch_sent", "ctld.end_received",  "ctld.end_committed",
+    "agent.launch_received",   "agent.before_claim",     "agent.after_claim",  "agent.before_fork",
+    "agent.after_fork",        "agent.end_seen",         "agent.end_sent",     "agent.before_forget",
+    "step.before_fork",        "step.after_fork",        "step.before_status", "step.after_status",
 };
 
 // An entry of the table, looked up while compiling.

@@ -29,8 +29,8 @@ struct Env {
   // Returned by file_step to skip a step and say that it succeeded (a disk that lies).
   static constexpr int kPretend = -1;
 
-  std::function<Time()> now;                           // wall clock
-  std::function<std::int64_t()> monotonic_ms;          // never goes back; no relation to now()
+  std::function<Time()> now;                             // wall clock
+  std::function<std::int64_t()> monotonic_ms;            // never goes back; no relation to now()
   std::function<void(void*, std::size_t)> random_bytes;  // fit for keys, save in simulations
   // Asked before each step that changes the disk: 0 goes on, an errno value fails the step, kPretend skips it.
   // Empty: always goes on.
@@ -57,18 +57,23 @@ struct Env {
   // Like mkdir -p; new directories get exactly `mode` and are synced into their parents. An existing one is left alone.
   Status make_dirs(const std::string& path, unsigned mode = 0755) const;
 
-  // Like rm -rf: follows no symbolic link, leaves no mount point's neighbour. A path that is not there is success.
+  // Like rm -rf: follows no symbolic link; at most 256 directories deep. Not synced. A path that is not there is success.
   Status remove_tree(const std::string& path) const;
 
-  // Names without "." and "..", sorted. More than `max_entries` is Error too_large.
-  Result<std::vector<std::string>> list_dir(const std::string& path, std::size_t max_entries = 1'000'000) const;
+  // Names without "." and "..", sorted; with what a crash left of write_file_atomic (see is_temporary_name). More than `max_entries` is Error too_large.
+  Result<std::vector<std::string>> list_dir(const std::string& path,
+                                            std::size_t max_entries = 1'000'000) const;
 
   // A random number; convenience for random_bytes.
   std::uint64_t random_u64() const;
 
-  // Rewrites the directory entry's durability: fsync of a directory.
+  // fsync of a directory: the names in it are durable.
   Status sync_dir(const std::string& path) const;
 };
+
+// write_file_atomic's temporary files begin with this. After a crash one may be left: skip or remove it.
+inline constexpr std::string_view kTemporaryPrefix = ".bai-tmp-";
+bool is_temporary_name(std::string_view name);
 
 // "a/b" -> "a", "b" -> ".", "/b" -> "/".
 std::string parent_dir(const std::string& path);

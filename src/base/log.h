@@ -52,8 +52,8 @@ struct Field {
   Field(std::string_view key, const char* value) : key(key), value(value) {}
   Field(std::string_view key, bool value) : key(key), value(value ? "true" : "false"), bare(true) {}
   template <std::integral T>
-    requires(!std::same_as<T, bool>)
-  Field(std::string_view key, T value) : key(key), value(std::to_string(value)), bare(true) {}
+  requires(!std::same_as<T, bool>) Field(std::string_view key, T value)
+      : key(key), value(std::to_string(value)), bare(true) {}
   Field(std::string_view key, double value);
 
   std::string_view key;

@@ -22,12 +22,12 @@ struct Option {
   const char* name = "";  // long name without dashes; every option has one
   char letter = 0;
   ArgKind arg = ArgKind::none;
-  const char* value_name = "";            // "N", "[user|mcs]"; for help
-  const char* help = "";                  // one sentence, no full stop
-  bool directive = false;                 // may stand in #BAI and #SBATCH lines
-  const char* env = "";                   // suffix: "PARTITION" is read as BAI_SUBMIT_PARTITION, SBATCH_PARTITION
-  bool repeatable = false;                // all of them count; otherwise the last one does
-  bool hidden = false;                    // not in help and completion
+  const char* value_name = "";  // "N", "[user|mcs]"; for help
+  const char* help = "";        // one sentence, no full stop
+  bool directive = false;       // may stand in #BAI and #SBATCH lines
+  const char* env = "";         // suffix: "PARTITION" is read as BAI_SUBMIT_PARTITION, SBATCH_PARTITION
+  bool repeatable = false;      // all of them count; otherwise the last one does
+  bool hidden = false;          // not in help and completion
   std::vector<const char*> aliases = {};  // other long names
 };
 
@@ -36,7 +36,8 @@ struct OptionTable {
   std::string synopsis;     // "[OPTION...] [SCRIPT [ARGUMENT...]]"
   std::string description;  // a sentence or two
   std::vector<Option> options;
-  bool permute = false;     // options may follow other words, as in `scancel 7 -u ada`; not where words are a script's
+  bool permute =
+      false;  // options may follow other words, as in `scancel 7 -u ada`; not where words are a script's
   std::string epilog = {};  // after the options in --help
 
   // By exact name or alias; nullptr if there is none.
@@ -49,10 +50,10 @@ enum class Source { directive, environment, command_line };
 // One option as it was given. `option` points into the OptionTable, which must outlive it.
 struct Given {
   const Option* option = nullptr;
-  std::string value;     // empty for ArgKind::none
+  std::string value;  // empty for ArgKind::none
   bool has_value = false;
   Source source = Source::command_line;
-  std::string place;     // for errors: "--time", "-t", "BAI_SUBMIT_TIMELIMIT", "job.sh:3"
+  std::string place;  // for errors: "--time", "-t", "BAI_SUBMIT_TIMELIMIT", "job.sh:3"
 };
 
 // All that was given, from all sources, in the order in which it was added.
@@ -93,7 +94,8 @@ class OptionParser {
   // Variables PREFIX + Option::env; of several prefixes the first that is set wins. A variable for an option without a
   // value counts when it is set; an empty one for an option that needs a value does not.
   using GetEnv = std::function<const char*(const char*)>;
-  Result<std::vector<Given>> from_environment(const std::vector<std::string>& prefixes, const GetEnv& getenv) const;
+  Result<std::vector<Given>> from_environment(const std::vector<std::string>& prefixes,
+                                              const GetEnv& getenv) const;
 
  private:
   struct Impl;

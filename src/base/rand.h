@@ -53,7 +53,9 @@ class Rng {
   // 0 <= result < 1.
   constexpr double uniform() { return static_cast<double>(next() >> 11) * 0x1.0p-53; }
   // True in `numerator` of `denominator` cases.
-  constexpr bool chance(std::uint64_t numerator, std::uint64_t denominator) { return below(denominator) < numerator; }
+  constexpr bool chance(std::uint64_t numerator, std::uint64_t denominator) {
+    return below(denominator) < numerator;
+  }
 
   // What <algorithm>'s shuffle asks for (its order may differ between standard libraries).
   static constexpr std::uint64_t min() { return 0; }
