@@ -1,0 +1,213 @@
+#include "step/child.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+
+#include "base/fd.h"
+#include "step/cgroup.h"
+#include "step/track.h"
+
+namespace bai::step {
+
+namespace {
+
+#ifndef CLOSE_RANGE_CLOEXEC
+constexpr unsigned CLOSE_RANGE_CLOEXEC = 1u << 2;
+#endif
+
+[[noreturn]] void fail(int report_fd, ChildStage stage) {
+  const ChildFailure failure{stage, errno};
+  // Smaller than PIPE_BUF, so written whole or not at all; there is nobody to tell if it is not.
+  [[maybe_unused]] ssize_t n = write(report_fd, &failure, sizeof failure);
+  _exit(127);
+}
+
+// A limit that we may not have is clipped to what we may: the step should run.
+void set_limits(const StepLaunch& launch) {
+  for (const auto& limit : launch.rlimits) {
+    auto which = static_cast<__rlimit_resource_t>(limit.resource);
+    rlimit wanted{limit.soft, limit.hard};
+    if (setrlimit(which, &wanted) == 0) continue;
+    rlimit have{};
+    if (getrlimit(which, &have) != 0) continue;
+    wanted.rlim_max = std::min(wanted.rlim_max, have.rlim_max);
+    wanted.rlim_cur = std::min(wanted.rlim_cur, wanted.rlim_max);
+    setrlimit(which, &wanted);
+  }
+}
+
+void become_user(const StepLaunch& launch, int report_fd) {
+  if (geteuid() != 0) return;
+  std::vector<gid_t> groups(launch.groups.begin(), launch.groups.end());
+  if (groups.empty()) groups.push_back(launch.gid);
+  if (setgroups(groups.size(), groups.data()) != 0) fail(report_fd, ChildStage::kGroups);
+  if (setresgid(launch.gid, launch.gid, launch.gid) != 0 || setresuid(launch.uid, launch.uid, launch.uid) != 0)
+    fail(report_fd, ChildStage::kIds);
+}
+
+int open_input(const std::string& path) {
+  return open(path.empty() ? "/dev/null" : path.c_str(), O_RDONLY | O_NOCTTY | O_CLOEXEC);
+}
+
+int open_output(const std::string& path, OpenMode mode) {
+  const int how = mode == OpenMode::kAppend ? O_APPEND : O_TRUNC;
+  return open(path.empty() ? "/dev/null" : path.c_str(), O_WRONLY | O_CREAT | O_NOCTTY | O_CLOEXEC | how, 0666);
+}
+
+void open_files(const StepLaunch& launch, int report_fd) {
+  const int in = open_input(launch.stdin_path);
+  if (in < 0) fail(report_fd, ChildStage::kStdin);
+  const int out = open_output(launch.stdout_path, launch.open_mode);
+  if (out < 0) fail(report_fd, ChildStage::kStdout);
+  // One open file for both, so that neither overwrites the other.
+  const int err = launch.stderr_path == launch.stdout_path ? out : open_output(launch.stderr_path, launch.open_mode);
+  if (err < 0) fail(report_fd, ChildStage::kStderr);
+  if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0) fail(report_fd, ChildStage::kDescriptors);
+}
+
+void reset_signals() {
+  struct sigaction standard {};
+  standard.sa_handler = SIG_DFL;
+  for (int signum = 1; signum <= SIGRTMAX; ++signum) sigaction(signum, &standard, nullptr);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+std::string_view search_path(const StepLaunch& launch) {
+  for (const auto& entry : launch.env)
+    if (entry.starts_with("PATH=")) return std::string_view(entry).substr(5);
+  return "/usr/local/bin:/usr/bin:/bin";
+}
+
+// execve along PATH; errno is that of the most telling failure, as in execvp(3).
+void exec_search(const StepLaunch& launch, const ChildPlan& plan, char* const* argv, char* const* envp) {
+  if (plan.program.find('/') != std::string::npos) {
+    execve(plan.program.c_str(), argv, envp);
+    return;
+  }
+  int err = ENOENT;
+  std::string_view path = search_path(launch);
+  for (;;) {
+    const size_t colon = path.find(':');
+    std::string file(path.substr(0, colon));
+    file += (file.empty() ? "./" : "/") + plan.program;
+    execve(file.c_str(), argv, envp);
+    if (errno != ENOENT && errno != ENOTDIR) {
+      err = errno;
+      if (err != EACCES) break;
+    }
+    if (colon == std::string_view::npos) break;
+    path.remove_prefix(colon + 1);
+  }
+  errno = err;
+}
+
+std::string directory_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+std::string in_workdir(const StepLaunch& launch, const std::string& path) {
+  return path.starts_with("/") ? path : launch.workdir + "/" + path;
+}
+
+std::string file_message(const StepLaunch& launch, const std::string& what, const std::string& path, int err) {
+  const std::string full = in_workdir(launch, path);
+  std::string out = "cannot open " + what + " file " + full + ": ";
+  struct stat st {};
+  if (err == ENOENT && what != "input" && stat(directory_of(full).c_str(), &st) != 0)
+    return out + "directory " + directory_of(full) + " does not exist";
+  if (err == ENOENT) return out + "it does not exist";
+  return out + strerror(err);
+}
+
+// The word after "#!" of a script; nothing when it has none.
+std::string interpreter_of(const std::string& script) {
+  if (!script.starts_with("#!")) return "";
+  std::string_view line = std::string_view(script).substr(2, script.find('\n') - 2).substr(0, 256);
+  line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
+  return std::string(line.substr(0, line.find_first_of(" \t")));
+}
+
+std::string exec_message(const StepLaunch& launch, const ChildPlan& plan, int err) {
+  if (err == E2BIG) return "the arguments and the environment are too long for the system";
+  if (launch.script.empty()) {
+    if (err == ENOENT) return "command " + launch.argv[0] + " is not there, or its interpreter is not";
+    return "cannot run " + launch.argv[0] + ": " + strerror(err);
+  }
+  std::string interpreter = interpreter_of(launch.script);
+  if (err == ENOEXEC || interpreter.empty())
+    return "the script does not begin with #! and the path of an interpreter";
+  if (err == ENOENT && interpreter.ends_with("\r"))
+    return "the script has DOS line ends: its interpreter would be " + interpreter.substr(0, interpreter.size() - 1) + "\\r";
+  if (err == ENOENT) return "interpreter " + interpreter + " of the script does not exist";
+  if (err == EACCES && access(interpreter.c_str(), X_OK) != 0) return "interpreter " + interpreter + " of the script may not be run";
+  if (err == EACCES)
+    return "the script may not be run by user " + (launch.user.empty() ? std::to_string(launch.uid) : launch.user) + " as " +
+           plan.program + ": a directory is closed, or the file system is mounted noexec";
+  return "cannot run the script with " + interpreter + ": " + strerror(err);
+}
+
+}  // namespace
+
+std::string refused_user(const StepLaunch& launch, uint32_t own_uid) {
+  if (own_uid != 0 && launch.uid != own_uid)
+    return "the agent on this node runs as uid " + std::to_string(own_uid) + " and can start only that user's jobs, not those of " +
+           (launch.user.empty() ? "uid " + std::to_string(launch.uid) : launch.user);
+  if (launch.uid == 0 && !launch.as_root) return "this node does not run jobs of root";
+  return "";
+}
+
+void run_child(const StepLaunch& launch, const ChildPlan& plan, int report_fd) {
+  if (setsid() < 0) fail(report_fd, ChildStage::kSession);
+  for (const auto& dir : plan.cgroups) join_cgroup(dir);  // without it there are descent and mark
+  set_limits(launch);
+  become_user(launch, report_fd);
+  umask(static_cast<mode_t>(launch.umask));
+  if (chdir(launch.workdir.c_str()) != 0) fail(report_fd, ChildStage::kWorkdir);
+  open_files(launch, report_fd);
+  syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);  // ours all are already; this is for what we inherited
+
+  std::vector<char*> argv, envp;
+  argv.push_back(const_cast<char*>(launch.script.empty() ? launch.argv[0].c_str() : plan.program.c_str()));
+  for (size_t i = 1; i < launch.argv.size(); ++i) argv.push_back(const_cast<char*>(launch.argv[i].c_str()));
+  argv.push_back(nullptr);
+  std::string mark = std::string(kMarkVariable) + "=" + launch.mark;
+  envp.push_back(mark.data());
+  for (const auto& entry : launch.env) envp.push_back(const_cast<char*>(entry.c_str()));
+  envp.push_back(nullptr);
+  reset_signals();
+  exec_search(launch, plan, argv.data(), envp.data());
+  fail(report_fd, ChildStage::kExec);
+}
+
+std::string failure_message(const StepLaunch& launch, const ChildPlan& plan, ChildFailure failure) {
+  const std::string why = strerror(failure.err);
+  switch (failure.stage) {
+    case ChildStage::kSession: return "cannot make a session: " + why;
+    case ChildStage::kGroups: return "cannot take the groups of user " + launch.user + ": " + why;
+    case ChildStage::kIds: return "cannot become user " + launch.user + " (uid " + std::to_string(launch.uid) + "): " + why;
+    case ChildStage::kWorkdir:
+      if (failure.err == ENOENT) return "working directory " + launch.workdir + " does not exist";
+      return "cannot enter working directory " + launch.workdir + ": " + why;
+    case ChildStage::kStdin: return file_message(launch, "input", launch.stdin_path, failure.err);
+    case ChildStage::kStdout: return file_message(launch, "output", launch.stdout_path, failure.err);
+    case ChildStage::kStderr: return file_message(launch, "error", launch.stderr_path, failure.err);
+    case ChildStage::kDescriptors: return "cannot set up the standard streams: " + why;
+    case ChildStage::kExec: return exec_message(launch, plan, failure.err);
+  }
+  return why;
+}
+
+}  // namespace bai::step

@@ -1,0 +1,45 @@
+// The step's first process between fork and exec: becomes the user, enters the cgroups, opens the files, runs the script. What goes wrong travels
+// to the shepherd over a close-on-exec pipe as a ChildFailure, and becomes a sentence there.
+// Single-threaded processes only (it allocates after fork).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "step/launch.h"
+
+namespace bai::step {
+
+enum class ChildStage : int32_t {
+  kSession = 1,
+  kGroups,
+  kIds,
+  kWorkdir,
+  kStdin,
+  kStdout,
+  kStderr,
+  kDescriptors,
+  kExec,
+};
+struct ChildFailure {
+  ChildStage stage = ChildStage::kSession;
+  int32_t err = 0;  // errno
+};
+
+// What the child needs beyond the launch.
+struct ChildPlan {
+  std::string program;               // the file to run; when it has no slash, PATH is searched
+  std::vector<std::string> cgroups;  // to join by itself
+};
+
+// Never returns. Ends with status 127 after a failure.
+[[noreturn]] void run_child(const StepLaunch& launch, const ChildPlan& plan, int report_fd);
+
+// Why this launch cannot be for us; empty when it can.
+std::string refused_user(const StepLaunch& launch, uint32_t own_uid);
+
+// For the user: "working directory /x does not exist", "cannot open output file ...", "interpreter /bin/nosuch of the script does not exist".
+std::string failure_message(const StepLaunch& launch, const ChildPlan& plan, ChildFailure failure);
+
+}  // namespace bai::step

@@ -1,0 +1,394 @@
+#include "step/shepherd.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include "base/crash_point.h"
+#include "base/env.h"
+#include "base/fd.h"
+#include "step/cgroup.h"
+#include "step/child.h"
+#include "step/clone.h"
+#include "step/deadlines.h"
+#include "step/process.h"
+#include "step/server.h"
+#include "step/status.h"
+#include "step/track.h"
+
+namespace bai::step {
+
+namespace {
+
+constexpr int64_t kFirstKillPause = 20;  // ms between rounds of SIGKILL, doubling
+constexpr int64_t kMaxKillPause = 1000;
+constexpr int64_t kStatusRetry = 1000;  // ms, when the disk is full
+
+void log_line(const std::string& text) {
+  const std::string line = "bai-stepd[" + std::to_string(getpid()) + "]: " + text + "\n";
+  [[maybe_unused]] ssize_t n = write(2, line.data(), line.size());
+}
+
+class Shepherd {
+ public:
+  explicit Shepherd(std::string dir) : dir_(std::move(dir)), env_(Env::real()) {}
+  Status run();
+
+ private:
+  Status set_up();
+  Status start();
+  Status write_script();
+  void loop();
+  void on_signals();
+  void reap();
+  void script_ended(int wait_status);
+  void on_time();
+  bool all_gone();
+  void kill_all();
+  void begin_ending(EndReason reason, const std::string& message, int64_t kill_wait_ms);
+  std::optional<ChildFailure> launch_failure();
+  Reply answer(const Request& request);
+  StateReply state();
+  Status finish();
+
+  // Everything not yet seen to end, however it came to be ours.
+  Tracker tracker() const { return Tracker{cgroups_, getpid(), ""}; }
+
+  const std::string dir_;
+  const Env env_;
+  StepLaunch launch_;
+  ChildPlan plan_;
+  StepStarted started_;
+  std::optional<StepServer> server_;
+  Fd signals_;
+  Fd report_;
+  std::vector<std::string> cgroups_;
+
+  Phase phase_ = Phase::kLaunching;
+  pid_t script_ = 0;      // 0 before the fork and once it was reaped
+  bool children_ = false;  // there may be some that were not reaped
+  int64_t started_ms_ = 0;
+  std::optional<EndReason> forced_;
+  std::string forced_message_;
+  Deadlines times_;
+  int64_t kill_pause_ = kFirstKillPause;
+  bool killing_ = false;
+  bool given_up_ = false;
+  StepStatus status_;
+};
+
+Status Shepherd::run() {
+  if (auto ready = set_up(); !ready.ok()) return ready;
+  if (auto running = start(); !running.ok()) {
+    // Not an error of ours: the step's end.
+    status_.reason = EndReason::kLaunchFailed;
+    status_.exit_code = 1;
+    status_.message = running.error().message;
+    status_.end_us = env_.now().us;
+    phase_ = Phase::kCleaning;
+    for (const auto& dir : cgroups_) remove_cgroup(dir);
+  } else {
+    loop();
+  }
+  return finish();
+}
+
+Status Shepherd::set_up() {
+  if (chdir(dir_.c_str()) != 0) return errno_error("cannot enter", dir_, errno);
+  auto launch = read_launch(".");
+  if (!launch.ok()) return launch.error();
+  launch_ = std::move(*launch);
+  plan_.program = launch_.script.empty() ? launch_.argv[0] : dir_ + "/script";
+
+  if (access("status", F_OK) == 0) return Error{"already_started", "this step has ended already", dir_};
+  started_.boot_id = boot_id();
+  started_.pid = getpid();
+  if (auto stat = process_stat(getpid())) started_.start_ticks = stat->start_ticks;
+  auto claimed = claim_start(".", started_);
+  if (!claimed.ok()) return claimed.error();
+  if (!*claimed) return Error{"already_started", "this step was started already", dir_};
+
+  if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return errno_error("cannot become a subreaper", dir_, errno);
+  sigset_t watched, blocked;
+  sigemptyset(&watched);
+  sigaddset(&watched, SIGCHLD);
+  sigaddset(&watched, SIGTERM);
+  blocked = watched;
+  for (int signum : {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2, SIGTSTP, SIGTTOU, SIGTTIN}) sigaddset(&blocked, signum);
+  sigprocmask(SIG_SETMASK, &blocked, nullptr);
+  signals_.reset(signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals_) return errno_error("cannot make a signalfd", dir_, errno);
+  // So that whoever connects later than the agent's spawn finds us, also while the file server of the user's directory hangs.
+  auto server = StepServer::listen(geteuid(), [this](const Request& request) { return answer(request); });
+  if (!server.ok()) return server.error();
+  server_.emplace(std::move(*server));
+  return {};
+}
+
+Status Shepherd::write_script() {
+  auto fd = open_fd("script", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0700);
+  if (!fd.ok()) return fd.error();
+  if (geteuid() == 0 && fchown(fd->get(), launch_.uid, launch_.gid) != 0) return errno_error("cannot give away", "script", errno);
+  return write_all(fd->get(), launch_.script);
+}
+
+// Everything before the fork. Returns why it cannot be.
+Status Shepherd::start() {
+  if (std::string why = refused_user(launch_, geteuid()); !why.empty()) return Error{"refused", why};
+  if (!launch_.script.empty()) {
+    if (auto written = write_script(); !written.ok())
+      return Error{"io_error", "cannot write the script into the node's spool directory: " + written.error().text()};
+    launch_.script.resize(std::min<size_t>(launch_.script.size(), 512));  // its first line is all that a message needs
+    launch_.script.shrink_to_fit();
+  }
+  std::string problem;
+  cgroups_ = create_cgroups(launch_, &problem);
+  if (!problem.empty()) log_line(problem + "; processes are tracked by descent and mark");
+
+  auto pipe = make_pipe();
+  if (!pipe.ok()) return Error{"io_error", "cannot make a pipe: " + pipe.error().text()};
+  if (auto set = set_nonblocking(pipe->read.get()); !set.ok()) return set.error();
+  crash_point("step.before_fork");
+  const int report = pipe->write.get();
+  auto script = clone_into(cgroups_, &plan_.cgroups, [&] { run_child(launch_, plan_, report); });
+  if (!script.ok()) return Error{"io_error", "cannot make a process for the step: " + script.error().text()};
+  crash_point("step.after_fork");
+  script_ = *script;
+  children_ = true;
+  report_ = std::move(pipe->read);
+  started_ms_ = env_.monotonic_ms();
+  status_.start_us = env_.now().us;
+  started_.script_pid = script_;
+  if (auto stat = process_stat(script_)) started_.script_start_ticks = stat->start_ticks;
+  if (auto updated = update_started(".", started_); !updated.ok()) log_line(updated.error().text());
+  times_.start(launch_, started_ms_);
+  return {};
+}
+
+void Shepherd::loop() {
+  std::vector<pollfd> fds;
+  while (phase_ != Phase::kEnded) {
+    fds.clear();
+    fds.push_back({signals_.get(), POLLIN, 0});
+    server_->add_pollfds(&fds);
+    const int64_t pause = times_.pause_ms(env_.monotonic_ms(), env_.now().us);
+    timespec timeout{pause / 1000, pause % 1000 * 1'000'000};
+    const int ready = ppoll(fds.data(), fds.size(), pause < 0 ? nullptr : &timeout, nullptr);
+    if (ready > 0 && fds[0].revents != 0) on_signals();
+    if (ready > 0) server_->serve(fds);
+    if (phase_ != Phase::kEnded) on_time();
+  }
+}
+
+void Shepherd::on_signals() {
+  signalfd_siginfo info[4];
+  bool child = false;
+  ssize_t n;
+  while ((n = read(signals_.get(), info, sizeof info)) > 0) {
+    for (size_t i = 0; i < static_cast<size_t>(n) / sizeof info[0]; ++i) {
+      child |= info[i].ssi_signo == SIGCHLD;
+      if (info[i].ssi_signo == SIGTERM)
+        begin_ending(EndReason::kNodeShutdown, "the node's step daemon was told to stop", static_cast<int64_t>(launch_.kill_wait_s) * 1000);
+    }
+  }
+  if (child) reap();
+}
+
+void Shepherd::reap() {
+  for (;;) {
+    int wait_status = 0;
+    const pid_t pid = waitpid(-1, &wait_status, WNOHANG);
+    if (pid < 0 && errno == EINTR) continue;
+    if (pid <= 0) {
+      children_ = pid == 0;
+      break;
+    }
+    if (pid == script_) script_ended(wait_status);
+  }
+  if (phase_ != Phase::kCleaning) return;
+  if (all_gone()) {
+    phase_ = Phase::kEnded;
+    return;
+  }
+  // What the script left behind. If it was told to end, so were they, and the time to SIGKILL runs already.
+  if (!forced_ && !times_.kill_at && !killing_) {
+    const Tracker processes = tracker();
+    processes.signal_all(SIGTERM);
+    processes.signal_all(SIGCONT);
+    times_.kill_at = env_.monotonic_ms() + static_cast<int64_t>(launch_.leftover_grace_ms);
+  }
+}
+
+void Shepherd::script_ended(int wait_status) {
+  script_ = 0;
+  phase_ = Phase::kCleaning;
+  times_.ending();
+  status_.end_us = std::max(env_.now().us, status_.start_us);
+  if (WIFSIGNALED(wait_status)) {
+    status_.signal = static_cast<uint32_t>(WTERMSIG(wait_status));
+    status_.core_dumped = WCOREDUMP(wait_status);
+  } else {
+    status_.exit_code = static_cast<uint32_t>(WEXITSTATUS(wait_status));
+  }
+  if (forced_) {
+    status_.reason = *forced_;
+    status_.message = forced_message_;
+  } else if (auto failure = launch_failure()) {
+    status_.reason = EndReason::kLaunchFailed;
+    status_.exit_code = 1;
+    status_.message = failure_message(launch_, plan_, *failure);
+    status_.start_us = 0;
+  } else {
+    status_.reason = WIFSIGNALED(wait_status) ? EndReason::kSignalled : EndReason::kExited;
+  }
+}
+
+// What came through the child's pipe, if anything did. Asked once, when the child has ended.
+std::optional<ChildFailure> Shepherd::launch_failure() {
+  ChildFailure failure;
+  const Fd report = std::move(report_);
+  if (!report || read(report.get(), &failure, sizeof failure) != sizeof failure) return {};
+  return failure;
+}
+
+bool Shepherd::all_gone() {
+  if (given_up_) return true;
+  if (children_) return false;
+  cgroups_.erase(std::remove_if(cgroups_.begin(), cgroups_.end(), [](const auto& dir) { return remove_cgroup(dir); }), cgroups_.end());
+  return cgroups_.empty();
+}
+
+void Shepherd::begin_ending(EndReason reason, const std::string& message, int64_t kill_wait_ms) {
+  const int64_t kill_at = env_.monotonic_ms() + kill_wait_ms;
+  if (phase_ == Phase::kCleaning) {  // it ended by itself; only the hurry is new
+    if (!killing_) times_.kill_at = std::min(times_.kill_at.value_or(kill_at), kill_at);
+    return;
+  }
+  if (!forced_) {
+    forced_ = reason;
+    forced_message_ = message;
+    phase_ = Phase::kEnding;
+    times_.ending();
+    if (kill_wait_ms > 0) {
+      const Tracker processes = tracker();
+      processes.signal_all(SIGTERM);
+      processes.signal_all(SIGCONT);
+    }
+    times_.kill_at = kill_at;
+  } else if (!killing_) {
+    times_.kill_at = std::min(times_.kill_at.value_or(kill_at), kill_at);
+  }
+}
+
+void Shepherd::kill_all() {
+  const int64_t now = env_.monotonic_ms();
+  if (!killing_) {
+    killing_ = true;
+    times_.give_up_at = now + static_cast<int64_t>(launch_.unkillable_after_s) * 1000;
+  }
+  tracker().kill_round();
+  times_.kill_at = now + kill_pause_;
+  kill_pause_ = std::min(2 * kill_pause_, kMaxKillPause);
+}
+
+void Shepherd::on_time() {
+  const int64_t now = env_.monotonic_ms();
+  if (times_.due(times_.limit_at, now))
+    begin_ending(EndReason::kTimeout, "time limit of " + std::to_string(times_.time_limit_s()) + " s reached",
+                 static_cast<int64_t>(launch_.kill_wait_s) * 1000);
+  if (times_.deadline_due(env_.now().us))
+    begin_ending(EndReason::kDeadline, "deadline reached", static_cast<int64_t>(launch_.kill_wait_s) * 1000);
+  if (times_.warning_due(now, env_.now().us)) {
+    const int signum = static_cast<int>(launch_.warning_signal);
+    if (!launch_.warning_to_batch_only)
+      tracker().signal_all(signum, script_);
+    else if (script_ > 0)
+      kill(script_, signum);
+  }
+  if (times_.due(times_.give_up_at, now)) {
+    std::string pids;
+    for (pid_t pid : tracker().find()) pids += " " + std::to_string(pid);
+    status_.message += (status_.message.empty() ? "" : "; ") + ("processes that SIGKILL does not end remain:" + pids);
+    log_line(status_.message);
+    given_up_ = true;
+    if (phase_ != Phase::kCleaning) script_ended(SIGKILL);
+    phase_ = Phase::kEnded;
+  } else if (times_.due(times_.kill_at, now)) {
+    kill_all();
+    reap();  // also finds a cgroup emptied of processes that are not ours to reap
+  }
+}
+
+StateReply Shepherd::state() {
+  if (phase_ == Phase::kLaunching && report_) {
+    // A failure is left for launch_failure(); a hang-up without data is the exec that closed the pipe.
+    pollfd p{report_.get(), POLLIN, 0};
+    if (poll(&p, 1, 0) > 0 && (p.revents & POLLIN) == 0) phase_ = Phase::kRunning;
+  }
+  return {phase_, getpid(), script_, status_.start_us, times_.time_limit_s(), launch_.mark};
+}
+
+Reply Shepherd::answer(const Request& request) {
+  if (phase_ == Phase::kEnded) return RefusedReply{"ended", "the step has ended; its status is being written"};
+  if (auto* r = std::get_if<SignalRequest>(&request)) {
+    const int signum = static_cast<int>(r->signum);
+    if (r->scope != Scope::kBatch)
+      tracker().signal_all(signum, r->scope == Scope::kChildren ? script_ : 0);
+    else if (script_ > 0)
+      kill(script_, signum);
+  } else if (auto* t = std::get_if<TerminateRequest>(&request)) {
+    begin_ending(t->reason, t->message, t->kill_wait_ms >= 0 ? t->kill_wait_ms : static_cast<int64_t>(launch_.kill_wait_s) * 1000);
+  } else if (auto* k = std::get_if<KillRequest>(&request)) {
+    begin_ending(k->reason, k->message, 0);
+  } else if (auto* l = std::get_if<SetTimeLimitRequest>(&request)) {
+    times_.set_time_limit(l->time_limit_s);
+  }
+  return state();
+}
+
+Status Shepherd::finish() {
+  rusage used{};
+  getrusage(RUSAGE_CHILDREN, &used);
+  auto us = [](const timeval& t) { return static_cast<uint64_t>(t.tv_sec) * 1'000'000 + static_cast<uint64_t>(t.tv_usec); };
+  status_.user_us = us(used.ru_utime);
+  status_.system_us = us(used.ru_stime);
+  status_.max_rss_kib = static_cast<uint64_t>(used.ru_maxrss);
+  phase_ = Phase::kEnded;
+  crash_point("step.before_status");
+  // A full disk must not lose an end: we wait for room, as long as it takes.
+  for (bool said = false;; said = true) {
+    auto written = write_status(env_, ".", status_);
+    if (written.ok()) break;
+    if (!said) log_line("cannot write the status, trying on: " + written.error().text());
+    std::vector<pollfd> fds;
+    server_->add_pollfds(&fds);
+    const int64_t again = env_.monotonic_ms() + kStatusRetry;
+    for (int64_t left = kStatusRetry; left > 0; left = again - env_.monotonic_ms())
+      if (poll(fds.data(), fds.size(), static_cast<int>(left)) > 0) {
+        server_->serve(fds);
+        fds.clear();
+        server_->add_pollfds(&fds);
+      }
+  }
+  crash_point("step.after_status");
+  server_->publish(EndedReply{status_});
+  return {};
+}
+
+}  // namespace
+
+Status run_shepherd(const std::string& dir) { return Shepherd(dir).run(); }
+
+}  // namespace bai::step
