@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include <fcntl.h>
 #include <spdlog/logger.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/basic_file_sink.h>
@@ -11,6 +12,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/fd.h"
 #include "base/suggest.h"
 #include "base/text.h"
 
@@ -126,6 +128,15 @@ std::string render(Format format, std::string_view message, const Field* fields,
 }
 
 Result<std::shared_ptr<spdlog::logger>> make_logger(const Options& options) {
+  if (!options.file.empty()) {
+    // Opened here first: spdlog would make missing directories, and says less when it fails.
+    auto fd = open_fd(options.file, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY, 0640);
+    if (!fd) {
+      Error e = fd.error();
+      e.remedy = "check LogFile and its directory's owner";
+      return e;
+    }
+  }
   try {
     spdlog::sink_ptr sink;
     if (options.file.empty())
@@ -141,7 +152,7 @@ Result<std::shared_ptr<spdlog::logger>> make_logger(const Options& options) {
     logger->flush_on(spdlog::level::trace);   // a line that was logged survives the process
     return logger;
   } catch (const std::exception& e) {
-    return Error{"cannot_log", e.what(), options.file, "check LogFile and its directory's owner"};
+    return Error{"cannot_log", e.what(), options.file};
   }
 }
 
