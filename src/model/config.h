@@ -140,6 +140,8 @@ Result<ClusterConfig> load_config(const std::string& path, std::vector<std::stri
                                   const ConfigRules& rules = {});
 // The bundle of another's ClusterConfig; `name` is what errors call it.
 Result<ClusterConfig> parse_config_bundle(std::string_view bundle, const std::string& name, const ConfigRules& rules = {});
+// For an agent: takes the local keys (ConfigKey::local) of its own file into what the controller sent.
+void take_local_keys(ClusterConfig& into, const ClusterConfig& own);
 // The few keys that a command needs; others are not judged. Made for a program that lives for a millisecond.
 Result<ClientConfig> load_client_config(const std::string& path, const ConfigRules& rules = {});
 

@@ -38,7 +38,7 @@ std::string Allocation::hostlist() const {
 std::string display_id(const Job& job) {
   if (job.array) {
     const std::string tasks = format_array_spec(job.array->waiting, job.array->max_running, 64);
-    return std::to_string(job.array_id) + "_[" + tasks + "]";
+    return std::to_string(job.array_id ? job.array_id : job.id) + "_[" + tasks + "]";
   }
   if (job.array_id != 0 && job.array_task != kNoTask)
     return std::to_string(job.array_id) + "_" + std::to_string(job.array_task);

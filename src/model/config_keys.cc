@@ -1,0 +1,342 @@
+#include "model/config_keys.h"
+
+#include <charconv>
+
+#include "base/hostlist.h"
+#include "base/text.h"
+#include "base/units.h"
+
+namespace bai {
+namespace config_value {
+
+Result<bool> yes_no(std::string_view value) {
+  for (auto word : {"yes", "true", "1", "up", "on"})
+    if (iequals(value, word)) return true;
+  for (auto word : {"no", "false", "0", "down", "off"})
+    if (iequals(value, word)) return false;
+  return Error{"bad_config", quote(value) + " is neither yes nor no", "", "write yes or no"};
+}
+
+Result<std::uint64_t> number(std::string_view value, std::uint64_t min, std::uint64_t max) {
+  auto parsed = parse_count(value, static_cast<std::int64_t>(min), static_cast<std::int64_t>(max));
+  if (!parsed) return parsed.error();
+  return static_cast<std::uint64_t>(*parsed);
+}
+
+Result<Seconds> seconds(std::string_view value, Seconds min, Seconds max, bool unlimited) {
+  if (unlimited && (iequals(value, "unlimited") || iequals(value, "infinite") || iequals(value, "none")))
+    return kUnlimited;
+  auto parsed = parse_int(value, min, max);
+  if (!parsed) return parsed.error();
+  return static_cast<Seconds>(*parsed);
+}
+
+Result<std::uint64_t> memory(std::string_view value) {
+  if (iequals(value, "unlimited") || iequals(value, "infinite")) return std::uint64_t{0};
+  return parse_memory_mib(value, ZeroMemory::kAllowed);
+}
+
+Result<std::string> path(std::string_view value) {
+  if (value.empty() || value[0] != '/')
+    return Error{"bad_config", quote(value) + " is not an absolute path", "", "begin it with /"};
+  if (value.size() > 1024 || has_control(value)) return Error{"bad_config", quote(value) + " is no usable path"};
+  return std::string(value);
+}
+
+std::vector<Istr> names_or_all(std::string_view value) {
+  std::vector<Istr> out;
+  if (iequals(trim(value), "all")) return out;
+  for (auto part : split_list(value)) out.emplace_back(part);
+  return out;
+}
+
+std::string show_names(const std::vector<Istr>& names, std::string_view when_empty) {
+  if (names.empty()) return std::string(when_empty);
+  std::string out;
+  for (const auto& name : names) {
+    if (!out.empty()) out += ',';
+    out += name.view();
+  }
+  return out;
+}
+
+std::string yes(bool value) { return value ? "YES" : "NO"; }
+
+}  // namespace config_value
+
+namespace {
+
+using Row = KeyRow<ClusterConfig>;
+using Config = ClusterConfig;
+namespace cv = config_value;
+
+// Row makers, one for each kind of value. C is the struct that the member belongs to (ClientConfig or ClusterConfig).
+template <class C>
+Row text(ConfigKey key, std::string C::*member) {
+  return {std::move(key),
+          [member](Config& c, std::string_view value) -> Status {
+            if (value.size() > 4096 || has_control(value)) return Error{"bad_config", quote(value) + " is no usable text"};
+            c.*member = value;
+            return {};
+          },
+          [member](const Config& c) { return c.*member; }};
+}
+
+template <class C>
+Row path(ConfigKey key, std::string C::*member) {
+  return {std::move(key),
+          [member](Config& c, std::string_view value) -> Status {
+            auto parsed = cv::path(value);
+            if (!parsed) return parsed.error();
+            c.*member = *std::move(parsed);
+            return {};
+          },
+          [member](const Config& c) { return c.*member; }};
+}
+
+template <class C>
+Row duration(ConfigKey key, Seconds C::*member, Seconds min, Seconds max, bool unlimited = false) {
+  return {std::move(key),
+          [=](Config& c, std::string_view value) -> Status {
+            auto parsed = cv::seconds(value, min, max, unlimited);
+            if (!parsed) return parsed.error();
+            c.*member = *parsed;
+            return {};
+          },
+          [member](const Config& c) {
+            return c.*member == kUnlimited ? "UNLIMITED" : std::to_string(c.*member) + " sec";
+          }};
+}
+
+template <class C, class N>
+Row number(ConfigKey key, N C::*member, std::uint64_t min, std::uint64_t max) {
+  return {std::move(key),
+          [=](Config& c, std::string_view value) -> Status {
+            auto parsed = cv::number(value, min, max);
+            if (!parsed) return parsed.error();
+            c.*member = static_cast<N>(*parsed);
+            return {};
+          },
+          [member](const Config& c) { return std::to_string(c.*member); }};
+}
+
+Row memory(ConfigKey key, std::uint64_t Config::*member) {
+  return {std::move(key),
+          [=](Config& c, std::string_view value) -> Status {
+            auto parsed = cv::memory(value);
+            if (!parsed) return parsed.error();
+            c.*member = *parsed;
+            return {};
+          },
+          [member](const Config& c) { return c.*member ? std::to_string(c.*member) : "UNLIMITED"; }};
+}
+
+Row flag(ConfigKey key, bool Config::*member) {
+  return {std::move(key),
+          [=](Config& c, std::string_view value) -> Status {
+            auto parsed = cv::yes_no(value);
+            if (!parsed) return parsed.error();
+            c.*member = *parsed;
+            return {};
+          },
+          [member](const Config& c) { return c.*member ? "1" : "0"; }};
+}
+
+// The words are indices into the enum (or the integer) behind `member`.
+template <class E>
+Row choice(ConfigKey key, E Config::*member, std::vector<std::string_view> words) {
+  return {std::move(key),
+          [=](Config& c, std::string_view value) -> Status {
+            for (std::size_t i = 0; i < words.size(); ++i)
+              if (iequals(value, words[i])) {
+                c.*member = static_cast<E>(i);
+                return {};
+              }
+            return Error{"bad_config", quote(value) + " is unknown", "", "one of: " + join(words, ", ")};
+          },
+          [member, words](const Config& c) { return std::string(words[static_cast<std::size_t>(c.*member)]); }};
+}
+
+Row log_level(ConfigKey key, std::string Config::*member) {
+  return {std::move(key),
+          [member](Config& c, std::string_view value) -> Status {
+            // Slurm's words by number, and our own.
+            static constexpr std::string_view kWords[] = {"quiet", "fatal", "error", "info", "verbose", "debug", "debug2",
+                                                          "debug3", "debug4", "debug5", "trace", "warning", "off"};
+            for (std::size_t i = 0; i < std::size(kWords); ++i)
+              if (iequals(value, kWords[i]) || (i < 10 && value == std::to_string(i))) {
+                c.*member = kWords[i];
+                return {};
+              }
+            return Error{"bad_config", quote(value) + " is no log level", "", "one of: quiet, error, info, verbose, debug"};
+          },
+          [member](const Config& c) { return c.*member; }};
+}
+
+Status set_cluster_name(Config& c, std::string_view value) {
+  if (!is_host_name(value) || value.size() > 63)
+    return Error{"bad_config", quote(value) + " is no cluster name", "", "use letters, digits, - and _"};
+  c.cluster_name = value;
+  return {};
+}
+
+Status add_host(Config& c, std::string_view value) {
+  HostAddress host;
+  const auto open = value.find('(');
+  host.name = trim(value.substr(0, open));
+  host.address = host.name;
+  if (open != std::string_view::npos) {
+    if (value.back() != ')') return Error{"bad_config", quote(value) + " lacks a closing parenthesis", "", "write NAME(ADDRESS)"};
+    host.address = trim(value.substr(open + 1, value.size() - open - 2));
+  }
+  auto usable = [](std::string_view s) {  // a name, an IPv4 or an IPv6 address
+    return !s.empty() && s.size() < 256 &&
+           s.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_:%") == s.npos;
+  };
+  if (!is_host_name(host.name) || !usable(host.address))
+    return Error{"bad_config", quote(value) + " is no host", "", "write NAME or NAME(ADDRESS)"};
+  c.ctld_hosts.push_back(std::move(host));
+  return {};
+}
+
+std::string show_hosts(const Config& c) {
+  std::string out;
+  for (const auto& host : c.ctld_hosts) {
+    if (!out.empty()) out += ',';
+    out += host.name;
+    if (host.address != host.name) out += '(' + host.address + ')';
+  }
+  return out;
+}
+
+// A path, or AuthInfo's list with socket=PATH in it.
+Status set_munge_socket(Config& c, std::string_view value) {
+  if (!value.empty() && value[0] != '/' && value.find('=') != value.npos) {
+    for (auto part : split_list(value))
+      if (istarts_with(part, "socket=")) return set_munge_socket(c, part.substr(7));
+    return {};
+  }
+  auto parsed = cv::path(value);
+  if (!parsed) return parsed.error();
+  if (parsed->size() > 107) return Error{"bad_config", "the path of a socket has at most 107 bytes"};
+  c.munge_socket = *std::move(parsed);
+  return {};
+}
+
+Status set_licenses(Config& c, std::string_view value) {
+  c.licenses.clear();
+  for (auto part : split_list(value)) {
+    const auto colon = part.find_first_of(":=");
+    const auto name = trim(part.substr(0, colon));
+    std::uint64_t count = 1;
+    if (colon != part.npos) {
+      auto parsed = cv::number(trim(part.substr(colon + 1)), 0, 0xfffffffd);
+      if (!parsed) return parsed.error();
+      count = *parsed;
+    }
+    if (!is_host_name(name)) return Error{"bad_config", quote(part) + " is no licence", "", "write NAME:COUNT,..."};
+    if (!c.licenses.emplace(name, static_cast<std::uint32_t>(count)).second)
+      return Error{"bad_config", "licence " + quote(name) + " is given twice"};
+  }
+  return {};
+}
+
+std::string show_licenses(const Config& c) {
+  std::string out;
+  for (const auto& [name, count] : c.licenses) out += (out.empty() ? "" : ",") + name + ":" + std::to_string(count);
+  return out;
+}
+
+Status set_scheduler_parameters(Config& c, std::string_view value) {
+  c.scheduler_parameters.clear();
+  for (auto part : split_list(value)) {
+    const auto equals = part.find('=');
+    const auto word = equals == part.npos ? std::string_view() : part.substr(equals + 1);
+    c.scheduler_parameters[std::string(trim(part.substr(0, equals)))] = trim(word);
+  }
+  return {};
+}
+
+std::string show_scheduler_parameters(const Config& c) {
+  std::string out;
+  for (const auto& [name, value] : c.scheduler_parameters)
+    out += (out.empty() ? "" : ",") + name + (value.empty() ? "" : "=" + value);
+  return out;
+}
+
+Status set_return_to_service(Config& c, std::string_view value) {
+  auto parsed = cv::number(value, 0, 2);
+  if (!parsed) return parsed.error();
+  c.return_to_service = static_cast<ReturnToService>(*parsed);
+  return {};
+}
+
+std::string show_user(const Config& c) { return c.bai_user + "(" + std::to_string(c.bai_uid) + ")"; }
+
+Status set_user(Config& c, std::string_view value) {
+  if (value.empty() || value.size() > 255 || has_control(value)) return Error{"bad_config", quote(value) + " is no user"};
+  c.bai_user = value;  // resolved at the end
+  return {};
+}
+
+}  // namespace
+
+const std::vector<KeyRow<ClusterConfig>>& global_rows() {
+  constexpr Seconds kYear = 365 * 86400;
+  static const std::vector<Row> rows = {
+      duration({"AgentdHeartbeat", {}, "an agent says at least this often that it lives"}, &Config::agentd_heartbeat, 1, 3600),
+      log_level({"AgentdDebug", {"SlurmdDebug"}, "what bai-agentd logs"}, &Config::agentd_log_level),
+      text({"AgentdLogFile", {"SlurmdLogFile"}, "where bai-agentd logs; standard error if not set"}, &Config::agentd_log_file),
+      duration({"AgentdLostTimeout", {}, "an agent silent for so long is lost and its jobs end"}, &Config::agentd_lost_timeout, 2,
+               kYear),
+      path({"AgentdPidFile", {"SlurmdPidFile"}, "bai-agentd's process id"}, &Config::agentd_pid_file),
+      path({"AgentdSpoolDir", {"SlurmdSpoolDir"}, "what bai-agentd keeps on its node"}, &Config::agentd_spool_dir),
+      duration({"AgentdTimeout", {"SlurmdTimeout"}, "an agent silent for so long gets no new jobs"}, &Config::agentd_timeout, 1,
+               65533),
+      flag({"AllowRootJobs", {}, "whether this node runs jobs of root", true}, &Config::allow_root_jobs),
+      {{"BaiUser", {"SlurmUser"}, "who bai-ctld runs as: a name of /etc/passwd or a uid"}, set_user, show_user},
+      {{"ClusterName", {}, "the cluster's name"}, set_cluster_name, [](const Config& c) { return c.cluster_name; }},
+      log_level({"CtldDebug", {"SlurmctldDebug"}, "what bai-ctld logs"}, &Config::ctld_log_level),
+      {{"CtldHost", {"SlurmctldHost", "ControlMachine"}, "where bai-ctld runs: NAME or NAME(ADDRESS)"}, add_host, show_hosts},
+      text({"CtldLogFile", {"SlurmctldLogFile"}, "where bai-ctld logs; standard error if not set"}, &Config::ctld_log_file),
+      path({"CtldPidFile", {"SlurmctldPidFile"}, "bai-ctld's process id"}, &Config::ctld_pid_file),
+      number({"CtldPort", {"SlurmctldPort"}, "bai-ctld's TCP port"}, &Config::ctld_port, 1, 65535),
+      duration({"CtldTimeout", {"SlurmctldTimeout"}, "an agent without its controller for so long warns"}, &Config::ctld_timeout, 1,
+               65533),
+      memory({"DefMemPerCPU", {}, "MiB for each CPU of a job that does not say"}, &Config::def_mem_per_cpu_mib),
+      memory({"DefMemPerNode", {}, "MiB on each node for a job that does not say"}, &Config::def_mem_per_node_mib),
+      flag({"DynamicNodes", {}, "whether nodes that no NodeName line names may join"}, &Config::dynamic_nodes),
+      number({"FirstJobId", {}, "the first job's number"}, &Config::first_job_id, 1, 0x03ff0000),
+      duration({"HealthCheckInterval", {}, "seconds between runs of HealthCheckProgram; 0: never"},
+               &Config::health_check_interval, 0, 65533),
+      text({"HealthCheckProgram", {}, "run on each node; one that fails drains the node"}, &Config::health_check_program),
+      flag({"JobRequeue", {}, "whether jobs may be requeued that do not say"}, &Config::job_requeue),
+      duration({"KillWait", {}, "seconds between SIGTERM and SIGKILL"}, &Config::kill_wait, 0, 65533),
+      {{"Licenses", {}, "NAME:COUNT,... that jobs may ask for with -L"}, set_licenses, show_licenses},
+      choice({"LogFormat", {}, "how daemons log: text or json"}, &Config::log_format, {"text", "json"}),
+      path({"MailProg", {}, "the program that sends mail"}, &Config::mail_prog),
+      number({"MaxArraySize", {}, "numbers of array tasks are below it"}, &Config::max_array_size, 0, 4'000'001),
+      number({"MaxJobCount", {}, "most jobs that bai-ctld keeps at once"}, &Config::max_job_count, 1, 100'000'000),
+      number({"MaxJobRequeue", {"MaxBatchRequeue"}, "a job requeued more often by the system is held"}, &Config::max_job_requeue, 0,
+             250),
+      memory({"MaxMemPerNode", {}, "most MiB that a job may ask for on a node"}, &Config::max_mem_per_node_mib),
+      number({"MaxScriptSize", {}, "bytes; suffixes k and m"}, &Config::max_script_size, 1024, 64u << 20),
+      duration({"MessageTimeout", {}, "seconds that a command waits for an answer"}, &Config::message_timeout, 1, 3600),
+      duration({"MinJobAge", {}, "seconds that an ended job stays in the queue's memory"}, &Config::min_job_age, 0, kYear),
+      number({"MinimumUid", {}, "this node refuses jobs of smaller uids", true}, &Config::minimum_uid, 0, 0xfffffffd),
+      {{"MungeSocket", {"AuthInfo"}, "munged's socket"}, set_munge_socket, [](const Config& c) { return c.munge_socket; }},
+      {{"ReturnToService", {}, "0: a down node waits for an operator; 1: it returns if it was lost; 2: always"},
+       set_return_to_service,
+       [](const Config& c) { return std::to_string(static_cast<int>(c.return_to_service)); }},
+      {{"SchedulerParameters", {}, "KEY=VALUE,... for the scheduler"}, set_scheduler_parameters, show_scheduler_parameters},
+      duration({"SignatureMaxAge", {}, "this node refuses jobs whose signature is older", true}, &Config::signature_max_age, 60,
+               100 * kYear, true),
+      path({"StateSaveLocation", {}, "bai-ctld's directory"}, &Config::state_save_location),
+      path({"StepdPath", {}, "bai-stepd, if not beside bai-agentd", true}, &Config::stepd_path),
+      text({"StoreLocation", {}, "SQLite's file, or libpq's connection string", false, true}, &Config::store_location),
+      choice({"StoreType", {}, "sqlite or postgresql"}, &Config::store_type, {"sqlite", "postgresql"}),
+  };
+  return rows;
+}
+
+}  // namespace bai
