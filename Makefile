@@ -122,6 +122,9 @@ path_defs := -DBAI_VERSION='"$(VERSION)"' $(foreach d,bindir sbindir pkglibexecd
   runstatedir,-DBAI_$(d)='"$($(d))"')
 defs = $(if $(filter $(path_file),$<),$(path_defs))
 
+# Tests are compiled more than they are run.
+unit_opt = $(if $(filter tests/unit/%,$<),-O1)
+
 # $(call remember,FILE,TEXT): FILE holds TEXT and is written only when that changes; what depends on it is then remade.
 remember = $(if $(subst x$(2)x,,x$(file <$(1))x),$(shell mkdir -p $(dir $(1)))$(file >$(1),$(2)))
 
@@ -161,7 +164,7 @@ all: $(lib) $(static_bin) $(daemon_bin) $(slurm_bin)
 $(BUILD)/obj/%.o: %.cc $(BUILD)/flags/compile
 	@mkdir -p $(@D)
 	$(call say,CXX,$<)
-	$(Q)$(CXX) $(cxx_flags) $(defs) -MMD -MP -c $< -o $@
+	$(Q)$(CXX) $(cxx_flags) $(unit_opt) $(defs) -MMD -MP -c $< -o $@
 $(call obj,$(path_file)) $(path_file:%.cc=$(BUILD)/fuzz/obj/%.o): $(BUILD)/flags/paths
 
 # Thin: the archive names the objects, it does not copy them.
@@ -218,6 +221,7 @@ build-tests: all $(unit_bin)
 run-check: build-tests
 	@tests/run --build $(BUILD) --sanitize '$(SANITIZE)' --timeout $(TEST_TIMEOUT) $(T)
 
+# Seeds: tests/data/fuzz/NAME/*. What a run finds worth keeping goes to build/fuzz/corpus, what fails to build/fuzz/found.
 run-fuzz: $(fuzz_bin:$(BUILD)/fuzz/%=run-fuzz-%)
 run-fuzz-%: $(BUILD)/fuzz/%
 	@mkdir -p $(BUILD)/fuzz/corpus/$* $(BUILD)/fuzz/found
