@@ -1,0 +1,15 @@
+// The tables of both drivers, as numbered migrations. Constant data, any thread. doc/store.md describes what they make.
+#pragma once
+
+#include <span>
+
+namespace bai::store {
+
+// What this program writes. A database with a higher number is refused.
+inline constexpr int kSchemaVersion = 1;
+
+// The nth script leads from version n to n + 1; several statements, run in one transaction that also sets the number.
+std::span<const char* const> sqlite_migrations();
+std::span<const char* const> postgresql_migrations();
+
+}  // namespace bai::store

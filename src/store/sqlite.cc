@@ -1,0 +1,517 @@
+// The SQLite driver. WAL with synchronous=FULL: a commit returns when its frames are synced.
+//
+// After a failed fsync the kernel may hold pages as clean that never reached the disk, and the WAL may hold a batch that
+// this connection does not see but a recovery would. So opening anew settles what is there before it is believed: a
+// checkpoint writes every visible frame again, into the database, and cuts the WAL; then a small durable transaction
+// starts the WAL anew, so that no frame that was not visible can come back.
+#include <fcntl.h>
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "base/env.h"
+#include "base/fd.h"
+#include "store/record.h"
+#include "store/rows.h"
+#include "store/schema.h"
+#include "store/sqlite_db.h"
+#include "store/sqlite_files.h"
+#include "store/sqlite_reader.h"
+#include "store/store.h"
+
+namespace bai::store {
+
+namespace {
+
+constexpr int kWalLimitFrames = 16384;  // of 4 KiB; beyond it a checkpoint also starts the WAL anew
+
+std::string_view view(const Uuid& id) {
+  return {reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size()};
+}
+std::int64_t signed_(std::uint64_t n) { return static_cast<std::int64_t>(n); }
+
+Error superseded(const std::string& path) {
+  return {"superseded", "another controller has taken over this database", path,
+          "only one may run: stop this one"};
+}
+
+struct Statements {
+  Statement compare_and_move, touch, lineage;
+  Statement put_job, drop_job, put_launch, drop_launch, put_content, put_event, put_request, put_node,
+      put_setting, drop_setting, put_history;
+  Statement old_requests, drop_requests, contents_step, drop_contents;
+
+  Status prepare(Database& db) {
+    const std::string history = history_insert();
+    const std::pair<Statement*, std::string_view> wanted[] = {
+        {&compare_and_move,
+         "UPDATE meta SET lsn = ?1, last_job_id = max(last_job_id, ?2)"
+         " WHERE id = 1 AND cluster_uuid = ?3 AND epoch = ?4 AND lsn = ?5"},
+        {&touch,
+         "UPDATE meta SET probes = probes + 1 WHERE id = 1 AND cluster_uuid = ?1 AND epoch = ?2 AND lsn = "
+         "?3"},
+        {&lineage, "SELECT cluster_uuid, epoch, lsn, last_job_id FROM meta WHERE id = 1"},
+        {&put_job, "INSERT OR REPLACE INTO jobs (id, record) VALUES (?1, ?2)"},
+        {&drop_job, "DELETE FROM jobs WHERE id = ?1"},
+        {&put_launch,
+         "INSERT OR REPLACE INTO launches (job, script, environment, record) VALUES (?1, ?2, ?3, ?4)"},
+        {&drop_launch, "DELETE FROM launches WHERE job = ?1"},
+        {&put_content, "INSERT INTO contents (hash, bytes) VALUES (?1, ?2) ON CONFLICT DO NOTHING"},
+        {&put_event, "INSERT OR REPLACE INTO events (job, lsn, record) VALUES (?1, ?2, ?3)"},
+        {&put_request, "INSERT OR REPLACE INTO requests (id, uid, at, answer) VALUES (?1, ?2, ?3, ?4)"},
+        {&put_node, "INSERT OR REPLACE INTO nodes (name, record) VALUES (?1, ?2)"},
+        {&put_setting, "INSERT OR REPLACE INTO settings (key, text) VALUES (?1, ?2)"},
+        {&drop_setting, "DELETE FROM settings WHERE key = ?1"},
+        {&put_history, history},
+        {&old_requests, "SELECT rowid, at FROM requests ORDER BY rowid LIMIT ?1"},
+        {&drop_requests, "DELETE FROM requests WHERE rowid <= ?1"},
+        {&contents_step,
+         "SELECT max(hash) FROM (SELECT hash FROM contents WHERE hash > ?1 ORDER BY hash LIMIT ?2)"},
+        {&drop_contents,
+         "DELETE FROM contents WHERE hash > ?1 AND hash <= ?2"
+         " AND NOT EXISTS (SELECT 1 FROM launches WHERE script = hash)"
+         " AND NOT EXISTS (SELECT 1 FROM launches WHERE environment = hash)"},
+    };
+    for (const auto& [statement, sql] : wanted) {
+      auto prepared = db.prepare(sql);
+      if (!prepared) return prepared.error();
+      *statement = std::move(*prepared);
+    }
+    return {};
+  }
+
+  static std::string history_insert() {
+    std::string columns, values, updates;
+    int n = 0;
+    const auto add = [&](const char* column) {
+      columns += (n != 0 ? ", " : "") + std::string(column);
+      values += (n != 0 ? ", ?" : "?") + std::to_string(n + 1);
+      updates += (n != 0 ? ", " : "") + std::string(column) + " = excluded." + column;
+      ++n;
+    };
+    for (const char* column : kHistoryNumbers) add(column);
+    for (const char* column : kHistoryTexts) add(column);
+    add("record");
+    return "INSERT INTO history (" + columns + ") VALUES (" + values +
+           ") ON CONFLICT (job_id, attempt) DO UPDATE SET " + updates;
+  }
+};
+
+class SqliteStore final : public Store {
+ public:
+  static Result<std::unique_ptr<Store>> open(const OpenOptions& options) {
+    auto store = std::make_unique<SqliteStore>();
+    store->options_ = options;
+    if (auto done = store->open_first(); !done) return done.error();
+    return std::unique_ptr<Store>(std::move(store));
+  }
+
+  Lineage lineage() const override { return lineage_; }
+  Result<Loaded> load() override;
+  Status commit(const Batch& batch) override;
+  Status reopen() override;
+  Status probe() override {
+    if (broken_) return broken();
+    return durable_touch();
+  }
+  void release_ballast(bool release) override {
+    // A ballast that cannot be had now is asked for again after the next full disk.
+    if (auto done = release ? ballast_.release() : ballast_.take(); !done) return;
+  }
+  Status prune(Time before, std::uint32_t limit) override;
+  Status checkpoint() override;
+  Result<std::unique_ptr<Reader>> open_reader() override { return open_sqlite_reader(options_); }
+  std::string description() const override {
+    return std::string("SQLite ") + sqlite3_libversion() + ", " + options_.path;
+  }
+
+ private:
+  Status open_first();
+  Status connect();
+  Status migrate();
+  Status read_lineage(Lineage& out);
+  Status durable_touch();
+  Status write(const Rows& rows);
+  Status prune_in_transaction(Time before, std::uint32_t limit);
+  template <class F>
+  Status transaction(F body);
+  // One more try with the ballast's space, if the disk is full and there is some.
+  template <class F>
+  Status with_ballast(F body) {
+    auto done = body();
+    if (done || done.error().code != "no_space" || !ballast_.held()) return done;
+    if (!ballast_.release()) return done;
+    return body();
+  }
+  // Everything after a failure waits for reopen().
+  Status failed(Error error) {
+    broken_ = true;
+    full_ = last_code_ == SQLITE_FULL;
+    return error;
+  }
+  Error broken() const {
+    return {"store_closed", "the database must be opened anew after an error", options_.path};
+  }
+
+  OpenOptions options_;
+  FileLock lock_;
+  Ballast ballast_;
+  Database db_;
+  Statements sql_;
+  Lineage lineage_;
+  std::string content_cursor_;
+  bool broken_ = false;
+  int last_code_ = 0;  // sqlite's, of the last transaction that failed
+  bool full_ =
+      false;  // a write found no room: nothing was synced in vain, so nothing needs to be written again
+
+  std::mutex checkpoint_mutex_;
+  Database checkpointer_;
+};
+
+Status SqliteStore::open_first() {
+  const std::string& path = options_.path;
+  if (auto local = check_file_system(parent_dir(path)); !local) return local;
+  auto lock = FileLock::take(path + ".lock");
+  if (!lock) {
+    Error error = lock.error();
+    if (error.code == "permission_denied")
+      error.remedy = "let the user that the daemon runs as own the database's directory";
+    return error;
+  }
+  lock_ = std::move(*lock);
+  if (options_.create &&
+      options_.vfs.empty()) {  // readable by its owner only; sqlite gives its other files the same mode
+    auto made = open_fd(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+    if (!made && made.error().code != "exists") return made.error();
+  }
+  ballast_ = Ballast(path + ".ballast", options_.ballast_bytes);
+  (void)ballast_.take();
+  return with_ballast([&]() -> Status {
+    sql_ = {};
+    db_.close();
+    if (auto done = connect(); !done) return done;
+    if (auto done = db_.checkpoint(SQLITE_CHECKPOINT_TRUNCATE); !done) return done.error();
+    if (auto done = migrate(); !done) return done;
+    if (auto done = sql_.prepare(db_); !done) return done;
+    const auto raised =
+        transaction([&] { return db_.exec("UPDATE meta SET epoch = epoch + 1 WHERE id = 1"); });
+    if (!raised) return raised;
+    return read_lineage(lineage_);
+  });
+}
+
+Status SqliteStore::connect() {
+  auto db = Database::open(options_.path, options_.create, options_.vfs);
+  if (!db) return db.error();
+  db_ = std::move(*db);
+  const auto done = db_.exec(
+      "PRAGMA page_size=4096;"
+      "PRAGMA journal_mode=WAL;"
+      "PRAGMA synchronous=FULL;"
+      "PRAGMA locking_mode=NORMAL;"
+      "PRAGMA wal_autocheckpoint=0;"
+      "PRAGMA journal_size_limit=16777216;"
+      "PRAGMA cache_size=-65536;"
+      "PRAGMA temp_store=MEMORY;"
+      "PRAGMA foreign_keys=OFF;");
+  if (!done) return done;
+  const std::pair<const char*, const char*> must[] = {{"journal_mode", "wal"}, {"synchronous", "2"}};
+  for (const auto& [pragma, wanted] : must) {
+    auto is = db_.ask(std::string("PRAGMA ") + pragma);
+    if (!is) return is.error();
+    if (*is != wanted)
+      return Error{"unsafe_settings", std::string("SQLite's ") + pragma + " is " + *is + ", not " + wanted,
+                   options_.path, "put the database on a local disk"};
+  }
+  return {};
+}
+
+Status SqliteStore::migrate() {
+  int version = 0;
+  auto tables = db_.ask("SELECT count(*) FROM sqlite_master");
+  if (!tables) return tables.error();
+  if (*tables != "0") {
+    auto meta = db_.ask("SELECT count(*) FROM sqlite_master WHERE name = 'meta'");
+    if (!meta) return meta.error();
+    if (*meta == "0")
+      return Error{"not_ours", "the file is a database of another program", options_.path,
+                   "name another file"};
+    auto stored = db_.ask("SELECT schema_version FROM meta WHERE id = 1");
+    if (!stored) return stored.error();
+    version = std::atoi(stored->c_str());
+    if (version < 1)
+      return Error{"corrupt", "the database has no version", options_.path, "restore it from a backup"};
+  }
+  if (version > kSchemaVersion)
+    return Error{"too_new",
+                 "the database has version " + std::to_string(version) + ", this program knows " +
+                     std::to_string(kSchemaVersion),
+                 options_.path, "install the newer program again"};
+  const auto scripts = sqlite_migrations();
+  for (; version < kSchemaVersion; ++version) {
+    const auto done = transaction([&]() -> Status {
+      if (auto ran = db_.exec(scripts[static_cast<std::size_t>(version)]); !ran) return ran;
+      if (version != 0)
+        return db_.exec(("UPDATE meta SET schema_version = " + std::to_string(version + 1)).c_str());
+      auto insert = db_.prepare(
+          "INSERT INTO meta (id, schema_version, cluster_uuid, epoch, lsn, last_job_id) VALUES (1, 1, ?1, 0, "
+          "0, 0)");
+      if (!insert) return insert.error();
+      const Uuid id = Uuid::random();
+      return insert->bind_blob(1, view(id)).run();
+    });
+    if (!done) return done;
+  }
+  return {};
+}
+
+Status SqliteStore::read_lineage(Lineage& out) {
+  auto row = sql_.lineage.step();
+  if (!row) return row.error();
+  if (!*row || sql_.lineage.bytes(0).size() != 16) {
+    sql_.lineage.reset();
+    return Error{"corrupt", "the database does not say whose it is", options_.path,
+                 "restore it from a backup"};
+  }
+  std::copy_n(sql_.lineage.bytes(0).begin(), 16, out.cluster.bytes.begin());
+  out.epoch = static_cast<std::uint64_t>(sql_.lineage.number(1));
+  out.lsn = static_cast<Lsn>(sql_.lineage.number(2));
+  out.last_job_id = static_cast<JobId>(sql_.lineage.number(3));
+  sql_.lineage.reset();
+  return {};
+}
+
+template <class F>
+Status SqliteStore::transaction(F body) {
+  Status done = db_.exec("BEGIN IMMEDIATE");
+  if (done) done = body();
+  if (done) done = db_.exec("COMMIT");
+  if (!done) {
+    last_code_ = db_.last_code();
+    if (db_.in_transaction()) (void)db_.exec("ROLLBACK");
+  }
+  return done;
+}
+
+// The smallest durable transaction. Refuses, as every transaction, when the lineage is another's.
+Status SqliteStore::durable_touch() {
+  const auto done = transaction([&]() -> Status {
+    auto ran = sql_.touch.bind_blob(1, view(lineage_.cluster))
+                   .bind(2, signed_(lineage_.epoch))
+                   .bind(3, signed_(lineage_.lsn))
+                   .run();
+    if (!ran) return ran;
+    if (db_.changes() != 1) return superseded(options_.path);
+    return {};
+  });
+  return done ? done : failed(done.error());
+}
+
+Status SqliteStore::reopen() {
+  const bool rewrite = !full_;
+  {
+    const std::lock_guard hold(checkpoint_mutex_);
+    checkpointer_.close();
+  }
+  sql_ = {};
+  db_.close();
+  broken_ = true;
+  options_.create = false;
+  const auto done = with_ballast([&]() -> Status {
+    sql_ = {};
+    db_.close();
+    if (auto opened = connect(); !opened) return opened;
+    if (auto prepared = sql_.prepare(db_); !prepared) return prepared;
+    if (rewrite)
+      if (auto moved = db_.checkpoint(SQLITE_CHECKPOINT_TRUNCATE); !moved) return moved.error();
+    Lineage now;
+    if (auto read = read_lineage(now); !read) return read;
+    if (now.cluster != lineage_.cluster || now.epoch != lineage_.epoch || now.lsn < lineage_.lsn)
+      return superseded(options_.path);
+    lineage_ = now;
+    return durable_touch();
+  });
+  if (!done) {
+    broken_ = true;
+    full_ = !rewrite && done.error().code == "no_space";  // what must be written again stays so until it was
+    return done;
+  }
+  broken_ = full_ = false;
+  return {};
+}
+
+Status SqliteStore::commit(const Batch& batch) {
+  if (broken_) return broken();
+  const Rows rows = rows_of(batch);
+  const auto done = transaction([&]() -> Status {
+    auto ran = sql_.compare_and_move.bind(1, signed_(batch.last))
+                   .bind(2, batch.last_job_id)
+                   .bind_blob(3, view(lineage_.cluster))
+                   .bind(4, signed_(lineage_.epoch))
+                   .bind(5, signed_(batch.first) - 1)
+                   .run();
+    if (!ran) return ran;
+    if (db_.changes() != 1) return superseded(options_.path);
+    return write(rows);
+  });
+  if (!done) return failed(done.error());
+  lineage_.lsn = batch.last;
+  lineage_.last_job_id = std::max(lineage_.last_job_id, batch.last_job_id);
+  return {};
+}
+
+Status SqliteStore::write(const Rows& rows) {
+  const auto each = [](const auto& list, auto run) -> Status {
+    for (const auto& row : list)
+      if (auto done = run(row); !done) return done;
+    return {};
+  };
+  Status done = each(rows.jobs,
+                     [&](const auto& r) { return sql_.put_job.bind(1, r.key).bind_blob(2, r.record).run(); });
+  if (done) done = each(rows.jobs_gone, [&](std::int64_t id) { return sql_.drop_job.bind(1, id).run(); });
+  if (done)
+    done = each(rows.launches, [&](const auto& r) {
+      return sql_.put_launch.bind(1, r.job)
+          .bind_blob(2, r.script.view())
+          .bind_blob(3, r.environment.view())
+          .bind_blob(4, r.record)
+          .run();
+    });
+  if (done)
+    done = each(rows.launches_gone, [&](std::int64_t job) { return sql_.drop_launch.bind(1, job).run(); });
+  if (done)
+    done = each(rows.contents, [&](const ContentPut* put) {
+      return sql_.put_content.bind_blob(1, put->hash.view()).bind_blob(2, *put->bytes).run();
+    });
+  if (done)
+    done = each(rows.events, [&](const auto& r) {
+      return sql_.put_event.bind(1, r.job).bind(2, r.lsn).bind_blob(3, r.record).run();
+    });
+  if (done)
+    done = each(rows.requests, [&](const RequestPut* put) {
+      return sql_.put_request.bind_blob(1, view(put->id))
+          .bind(2, put->uid)
+          .bind(3, put->at.us)
+          .bind_blob(4, put->answer)
+          .run();
+    });
+  if (done)
+    done = each(rows.nodes, [&](const auto& r) {
+      return sql_.put_node.bind_text(1, r.name).bind_blob(2, r.record).run();
+    });
+  if (done)
+    done = each(rows.settings, [&](const auto& r) {
+      return sql_.put_setting.bind_text(1, r.key).bind_blob(2, r.text).run();
+    });
+  if (done)
+    done =
+        each(rows.settings_gone, [&](const auto& key) { return sql_.drop_setting.bind_text(1, key).run(); });
+  if (done)
+    done = each(rows.history, [&](const HistoryValues& row) {
+      int at = 0;
+      for (const auto n : row.numbers) sql_.put_history.bind(++at, n);
+      for (const auto& text : row.texts) sql_.put_history.bind_text(++at, text);
+      return sql_.put_history.bind_blob(++at, row.record).run();
+    });
+  return done;
+}
+
+Result<Loaded> SqliteStore::load() {
+  if (broken_) return broken();
+  Loaded loaded;
+  JobLoader loader;
+  auto select = db_.prepare("SELECT id, record FROM jobs ORDER BY id");
+  if (!select) return select.error();
+  for (;;) {
+    auto row = select->step();
+    if (!row) return row.error();
+    if (!*row) break;
+    auto job = loader.load(select->bytes(1), "job " + std::to_string(select->number(0)));
+    if (!job) return job.error();
+    loaded.jobs.push_back(std::move(*job));
+  }
+  select = db_.prepare("SELECT name, record FROM nodes ORDER BY name");
+  if (!select) return select.error();
+  for (;;) {
+    auto row = select->step();
+    if (!row) return row.error();
+    if (!*row) break;
+    const std::string name(select->bytes(0));
+    auto decision = from_record<NodeDecision>(select->bytes(1), "node " + name);
+    if (!decision) return decision.error();
+    loaded.nodes.push_back({name, std::move(*decision)});
+  }
+  select = db_.prepare("SELECT key, text FROM settings");
+  if (!select) return select.error();
+  for (;;) {
+    auto row = select->step();
+    if (!row) return row.error();
+    if (!*row) return loaded;
+    loaded.settings.emplace(select->bytes(0), select->bytes(1));
+  }
+}
+
+Status SqliteStore::prune(Time before, std::uint32_t limit) {
+  if (broken_) return broken();
+  const auto done = transaction([&] { return prune_in_transaction(before, limit); });
+  return done ? done : failed(done.error());
+}
+
+Status SqliteStore::prune_in_transaction(Time before, std::uint32_t limit) {
+  auto ran = sql_.touch.bind_blob(1, view(lineage_.cluster))
+                 .bind(2, signed_(lineage_.epoch))
+                 .bind(3, signed_(lineage_.lsn))
+                 .run();
+  if (!ran) return ran;
+  if (db_.changes() != 1) return superseded(options_.path);
+  // Answers lie in the order in which they were given.
+  std::int64_t last = 0;
+  sql_.old_requests.bind(1, limit);
+  for (;;) {
+    auto row = sql_.old_requests.step();
+    if (!row) return row.error();
+    if (!*row) break;
+    if (sql_.old_requests.number(1) >= before.us) {
+      sql_.old_requests.reset();
+      break;
+    }
+    last = sql_.old_requests.number(0);
+  }
+  if (last != 0)
+    if (ran = sql_.drop_requests.bind(1, last).run(); !ran) return ran;
+  // A slice of the contents each time, going around.
+  auto row = sql_.contents_step.bind_blob(1, content_cursor_).bind(2, limit).step();
+  if (!row) return row.error();
+  const std::string upto(sql_.contents_step.bytes(0));
+  sql_.contents_step.reset();
+  if (!upto.empty())
+    if (ran = sql_.drop_contents.bind_blob(1, content_cursor_).bind_blob(2, upto).run(); !ran) return ran;
+  content_cursor_ = upto;
+  return {};
+}
+
+Status SqliteStore::checkpoint() {
+  const std::lock_guard hold(checkpoint_mutex_);
+  if (!checkpointer_) {
+    auto db = Database::open(options_.path, false, options_.vfs);
+    if (!db) return db.error();
+    checkpointer_ = std::move(*db);
+    if (auto set = checkpointer_.exec("PRAGMA synchronous=FULL"); !set) return set;
+  }
+  auto moved = checkpointer_.checkpoint(SQLITE_CHECKPOINT_PASSIVE);
+  if (!moved) return moved.error();
+  if (moved->wal_frames <= kWalLimitFrames) return {};
+  // Commits never pause long enough for the WAL to begin anew by itself: hold them for the few frames that are left.
+  moved = checkpointer_.checkpoint(SQLITE_CHECKPOINT_RESTART);
+  if (!moved && moved.error().code != "locked") return moved.error();
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> open_sqlite(const OpenOptions& options) { return SqliteStore::open(options); }
+
+}  // namespace bai::store
