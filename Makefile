@@ -43,6 +43,7 @@ help:
 	  'make sanitize     all tests under ASan and UBSan, then under TSan' \
 	  'make deps         install what building needs (also deps-check, deps-fuzz, deps-lint, deps-bench)' \
 	  'make install      install below PREFIX (./configure --prefix); DESTDIR is put before every path' \
+	  'make uninstall    remove what install put there' \
 	  'make clean        remove $(BUILD)' \
 	  'run-demo, run-check, run-fuzz, run-lint, run-bench: the same without looking at packages' \
 	  'Variables: BUILD=DIR  SANITIZE=address,undefined|thread  V=1 (show commands)  CXX  CXXFLAGS  -jN'
@@ -290,4 +291,10 @@ install: all
 	$(if $(wildcard etc/logrotate/*.in),$(call put,$(wildcard etc/logrotate/*.in),$(sysconfdir)/logrotate.d))
 	$(if $(wildcard etc/completion/*),$(call put,$(wildcard etc/completion/*),$(bashcompletiondir)))
 	$(call put,LICENSE $(wildcard README.md doc/*.md),$(docdir))
+
+# Removes what install would put there; configuration, state and logs stay.
+.PHONY: uninstall
+uninstall:
+	@t=$$(mktemp -d) && $(MAKE) --no-print-directory install DESTDIR="$$t" && \
+	  find "$$t" ! -type d -printf '%P\0' | (cd "$(or $(D),/)" && xargs -0 rm -f --) && rm -rf "$$t"
 endif
