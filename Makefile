@@ -28,7 +28,7 @@ packages_bench := libbenchmark-dev python3 ?slurmctld ?slurmd ?slurm-client ?slu
 install_packages := @build-aux/install-packages
 
 # --- goals that need no config.mk ------------------------------------------------------------------------------
-no_config := help clean deps deps-check deps-fuzz deps-lint deps-bench demo check fuzz lint bench sanitize
+no_config := help clean distclean deps deps-check deps-fuzz deps-lint deps-bench demo check fuzz lint bench sanitize
 .PHONY: $(no_config)
 
 help:
@@ -44,7 +44,7 @@ help:
 	  'make deps         install what building needs (also deps-check, deps-fuzz, deps-lint, deps-bench)' \
 	  'make install      install below PREFIX (./configure --prefix); DESTDIR is put before every path' \
 	  'make uninstall    remove what install put there' \
-	  'make clean        remove $(BUILD)' \
+	  'make clean        remove $(BUILD); distclean: also what ./configure wrote' \
 	  'run-demo, run-check, run-fuzz, run-lint, run-bench: the same without looking at packages' \
 	  'Variables: BUILD=DIR  SANITIZE=address,undefined|thread  V=1 (show commands)  CXX  CXXFLAGS  -jN'
 
@@ -80,6 +80,8 @@ sanitize:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread run-check
 clean:
 	rm -rf $(BUILD)
+distclean: clean
+	rm -rf configure configure~ config.mk config.log config.status autom4te.cache
 
 ifneq ($(filter-out $(no_config),$(or $(MAKECMDGOALS),all)),)
 # --- configuration: made when missing, remade with the same options when configure.ac changed --------------------
