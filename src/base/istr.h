@@ -37,6 +37,7 @@ class Istr {
 
   friend bool operator==(const Istr& a, const Istr& b) { return a.rep_ == b.rep_ || a.view() == b.view(); }
   friend bool operator==(const Istr& a, std::string_view b) { return a.view() == b; }
+  friend bool operator==(const Istr& a, const std::string& b) { return a.view() == std::string_view(b); }
   friend bool operator==(const Istr& a, const char* b) { return a.view() == std::string_view(b); }
   friend std::strong_ordering operator<=>(const Istr& a, const Istr& b) { return a.view() <=> b.view(); }
 

@@ -1,0 +1,328 @@
+// Starts and ends of jobs, and the tasks of arrays.
+#include <algorithm>
+
+#include "base/crash_point.h"
+#include "base/log.h"
+#include "controller/machine.h"
+
+namespace bai::controller {
+
+void Machine::on_decided(const Decided& decided) {
+  for (const auto& decision : decided.decisions.starts) start(decision);
+  for (const auto& waiting : decided.decisions.waiting) {
+    auto it = jobs_.find(waiting.job);
+    if (it == jobs_.end() || it->second.job->state != JobState::kPending) continue;
+    const Job& job = *it->second.job;
+    Reason reason = waiting.reason;
+    // The scheduler knows only that dependencies hold; which way is known here.
+    if (reason == Reason::kDependency && job.reason == Reason::kDependencyNeverSatisfied) reason = job.reason;
+    if (job.reason == reason && job.detail == waiting.detail && job.expected_start == waiting.expected_start) continue;
+    Job copy = job;
+    copy.reason = reason;
+    copy.detail = waiting.detail;
+    copy.expected_start = waiting.expected_start;
+    put_volatile(std::move(copy));
+  }
+}
+
+// Checks a decision against the truth of now; a void one is told to the scheduler, which planned with it.
+bool Machine::start(const sokovan::Start& start) {
+  auto it = jobs_.find(start.job);
+  if (it == jobs_.end()) {
+    out_->feed.push_back(sokovan::JobGone{start.job});
+    return false;
+  }
+  JobPtr job = it->second.job;
+  bool good = trouble_.empty() && job->state == JobState::kPending && job->hold == Hold::kNone && it->second.dependencies_met &&
+              start.allocation && !start.allocation->nodes.empty() && (!job->array || job->array->waiting.contains(start.task));
+  if (good) {
+    for (const auto& share : start.allocation->nodes) {
+      NodeEntry* entry = node(share.node);
+      good = good && entry && entry->registered && entry->conn && !entry->node->drain && entry->node->condition == NodeCondition::kUp &&
+             entry->node->responding && entry->stale.empty() && sokovan::fit(entry->room, share, job->spec->request.exclusive);
+    }
+  }
+  if (!good) {
+    feed_job(it->second);
+    return false;
+  }
+  if (job->array) job = split_task(*job, start.task);
+  Job copy = *job;
+  copy.allocation = start.allocation;
+  copy.attempt++;
+  copy.started = now_;
+  copy.ended = Time{};
+  copy.reason = Reason::kNone;
+  copy.detail = Istr();
+  copy.expected_start = Time{};
+  copy.exit = {};
+  copy.usage = nullptr;
+  JobId id = copy.id;
+  deadlines_.erase({copy.spec->extras().deadline, id});
+  unwatch_dependencies(copy);
+  auto& running = running_[id];
+  running = Running{};
+  running.node = start.allocation->nodes[0].node;
+  occupy(copy);
+  move(std::move(copy), JobState::kConfiguring, "scheduler", 0);
+  send_launch(*find(id), running);
+  return true;
+}
+
+JobPtr Machine::split_task(const Job& head, std::uint32_t task) {
+  Job task_job = head;
+  task_job.array = nullptr;
+  task_job.array_task = task;
+  task_job.expected_start = Time{};
+  auto& array = arrays_[head.array_id];
+  if (head.array->waiting.count() == 1) {  // the last one takes the head's record and id
+    array.tasks[task] = head.id;
+    put_job(std::move(task_job));
+    return find(head.id);
+  }
+  Job rest = head;
+  auto shrunk = std::make_shared<ArrayHead>(*head.array);
+  shrunk->waiting.erase(task);
+  rest.array = std::move(shrunk);
+  put_job(std::move(rest));
+  task_job.id = ++last_job_id_;
+  JobId id = task_job.id;
+  array.tasks[task] = id;
+  bool met = jobs_[head.id].dependencies_met;
+  jobs_[id].dependencies_met = met;
+  put_job(std::move(task_job));
+  return find(id);
+}
+
+JobPtr Machine::task_record(JobId array_id, std::uint32_t task, bool split) {
+  auto array = arrays_.find(array_id);
+  if (array == arrays_.end()) return nullptr;
+  if (auto it = array->second.tasks.find(task); it != array->second.tasks.end()) return find(it->second);
+  JobPtr head = find(array_id);
+  if (!split || !head || !head->array || !head->array->waiting.contains(task)) return nullptr;
+  return split_task(*head, task);
+}
+
+void Machine::send_launch(const Job& job, Running& running) {
+  running.sent_ms = mono_ms_;
+  running.sends++;
+  NodeEntry* entry = node(running.node);
+  if (!entry || !entry->conn) return;
+  out_->effects.launches.push_back({entry->conn,
+                                    {job.id, job.attempt},
+                                    find(job.id),
+                                    job.array_id ? job.array_id : job.id,
+                                    time_limit_in_force(job)});
+}
+
+void Machine::send_termination(const Job& job, Running& running, wire::AttemptEnd as) {
+  running.sent_ms = mono_ms_;
+  running.sends++;
+  NodeEntry* entry = node(running.node);
+  if (!entry || !entry->conn) return;
+  wire::SignalOrder order;
+  order.key = {job.id, job.attempt};
+  order.generation = running.generation;
+  order.now = running.kill_now;
+  order.as = as;
+  wire::AgentOrders orders;
+  orders.lineage = lineage_;
+  orders.signals.push_back(order);
+  out_->effects.orders.push_back({entry->conn, std::move(orders)});
+}
+
+void Machine::terminate(const JobPtr& job, bool kill_now, wire::AttemptEnd as) {
+  auto it = running_.find(job->id);
+  if (it == running_.end()) return;
+  it->second.terminating = true;
+  it->second.kill_now = kill_now;
+  it->second.generation = ++signal_generation_;
+  it->second.sends = 0;
+  send_termination(*job, it->second, as);
+}
+
+void Machine::attempt_running(const JobPtr& job, const wire::AttemptReport& report) {
+  auto& running = running_[job->id];
+  running.acknowledged = true;
+  if (report.phase == wire::AttemptPhase::kRunning && job->state == JobState::kConfiguring) {
+    Job copy = *job;
+    if (report.started.is_set()) copy.started = std::max(copy.started, std::min(report.started, now_));
+    mail(copy, kMailBegin, "Began");
+    move(std::move(copy), JobState::kRunning, "started on " + running.node.str(), 0);
+    reconsider_dependents(job->id);
+    if (job->array_id) reconsider_dependents(job->array_id);
+  }
+}
+
+bool Machine::may_requeue(const Job& job) const {
+  if (job.spec->requeue == Requeue::kDefault) return config_->job_requeue;
+  return job.spec->requeue == Requeue::kYes;
+}
+
+void Machine::attempt_ended(const JobPtr& job, const wire::AttemptReport& report) {
+  using End = wire::AttemptEnd;
+  crash_point("ctld.end_received");
+  Job copy = *job;
+  copy.exit = report.exit;
+  copy.usage = std::make_shared<const Usage>(report.usage);
+  copy.ended = report.ended.is_set() && report.ended <= now_ && report.ended >= copy.started ? report.ended : now_;
+  copy.detail = report.message;
+  if (copy.state == JobState::kConfiguring && report.started.is_set() && report.end != End::kLaunchFailed)
+    copy.started = std::max(copy.started, std::min(report.started, now_));
+
+  if (copy.requeue_requested && !copy.cancel_requested) {
+    Hold hold = copy.hold;
+    return back_to_queue(std::move(copy), "requeued", copy.ended_by_uid, hold);
+  }
+  if (copy.cancel_requested) {
+    copy.reason = Reason::kNone;
+    std::uint32_t by = copy.ended_by_uid;
+    return finish(std::move(copy), JobState::kCancelled, "cancelled", by);
+  }
+  auto end = [&](JobState state, Reason reason, std::string cause) {
+    copy.reason = reason;
+    finish(std::move(copy), state, cause, 0);
+  };
+  switch (report.end) {
+    case End::kExited:
+      if (report.exit.code == 0) return end(JobState::kCompleted, Reason::kNone, "exit 0:0");
+      return end(JobState::kFailed, Reason::kNonZeroExitCode, "exit " + report.exit.text());
+    case End::kSignalled:
+      return end(JobState::kFailed, Reason::kRaisedSignal, "exit " + report.exit.text());
+    case End::kTimeout:
+      return end(JobState::kTimeout, Reason::kTimeLimit, "time limit");
+    case End::kDeadline:
+      return end(JobState::kDeadline, Reason::kDeadline, "deadline");
+    case End::kCancelled:
+      return end(JobState::kCancelled, Reason::kNone, "cancelled");
+    case End::kLaunchFailed:
+      return end(JobState::kFailed, Reason::kJobLaunchFailure, "launch failed");
+    case End::kShepherdLost:
+      return end(JobState::kFailed, Reason::kSystemFailure, "bai-stepd was lost");
+    case End::kNodeRebooted:
+      if (may_requeue(copy)) return back_to_queue(std::move(copy), "its node was rebooted", 0, Hold::kNone);
+      return end(JobState::kNodeFail, Reason::kNodeDown, "its node was rebooted");
+    case End::kNeverStarted:
+      return back_to_queue(std::move(copy), "it never started", 0, Hold::kNone);
+  }
+}
+
+void Machine::occupy(const Job& job) {
+  for (const auto& share : job.allocation->nodes) {
+    NodeEntry* entry = node(share.node);
+    if (!entry) continue;
+    entry->jobs.insert(job.id);
+    auto& n = *entry->node;
+    n.cpus_used += share.cpus;
+    n.mem_used_mib += share.mem_mib;
+    n.jobs++;
+    n.exclusive_use = n.exclusive_use || job.spec->request.exclusive;
+    node_changed(*entry);
+  }
+}
+
+void Machine::vacate(const Job& job) {
+  for (const auto& share : job.allocation->nodes) {
+    NodeEntry* entry = node(share.node);
+    if (!entry || !entry->jobs.erase(job.id)) continue;
+    auto& n = *entry->node;
+    n.cpus_used -= share.cpus;
+    n.mem_used_mib -= share.mem_mib;
+    n.jobs--;
+    if (job.spec->request.exclusive) n.exclusive_use = false;
+    node_changed(*entry);
+  }
+}
+
+// The one way into an end state.
+void Machine::finish(Job job, JobState state, std::string_view cause, std::uint32_t actor) {
+  JobId id = job.id;
+  bool was_active = is_active(job.state);
+  if (!was_active) {
+    deadlines_.erase({job.spec->extras().deadline, id});
+    unwatch_dependencies(job);
+    job.ended = now_;
+    if (!job.started.is_set()) job.started = Time{};
+  }
+  if (was_active) {
+    vacate(job);
+    running_.erase(id);
+  }
+  std::uint64_t ended_tasks = job.array ? job.array->waiting.count() : 1;
+  if (!job.ended.is_set()) job.ended = now_;
+  job.requeue_requested = false;
+  if (job.hold != Hold::kNone) job.hold = Hold::kNone;
+  Time ended = job.ended;
+  JobId array_id = job.array_id;
+  move(std::move(job), state, cause, actor);
+  JobPtr record = find(id);
+  change(store::JobEnded{record, record->allocation ? record->allocation->nodes[0].node.str() : ""});
+  finished_.insert({ended, id});
+  if (state == JobState::kCompleted)
+    mail(*record, kMailEnd, "Ended, COMPLETED, ExitCode 0");
+  else if (state == JobState::kTimeout)
+    mail(*record, kMailTimeLimit | kMailFail, "Failed, TIMEOUT");
+  else
+    mail(*record, kMailFail, "Failed, " + std::string(name(state)) + ", ExitCode " + std::to_string(record->exit.code));
+  if (array_id) {
+    auto& array = arrays_[array_id];
+    array.unfinished -= std::min(array.unfinished, ended_tasks);
+    reconsider_dependents(array_id);
+    release_waiters(array_id);
+  }
+  reconsider_dependents(id);
+  release_waiters(id);
+  // The next of the same name and user may go.
+  for (auto it = singletons_.begin(); it != singletons_.end();) {
+    JobId waiting = *it++;
+    JobPtr other = find(waiting);
+    if (other && other->spec->uid == record->spec->uid && other->spec->name == record->spec->name) {
+      Job copy = *other;
+      bool met = false;
+      bool changed = evaluate(copy, met);
+      jobs_[waiting].dependencies_met = met;
+      if (changed)
+        put_job(std::move(copy));
+      else
+        feed_job(jobs_[waiting]);
+    }
+  }
+}
+
+void Machine::back_to_queue(Job job, std::string_view cause, std::uint32_t actor, Hold hold) {
+  if (is_active(job.state)) {
+    vacate(job);
+    running_.erase(job.id);
+    auto attempt = std::make_shared<Job>(job);  // accounting keeps a row for the attempt that ended
+    attempt->state = actor ? JobState::kCancelled : JobState::kNodeFail;
+    if (!attempt->ended.is_set()) attempt->ended = now_;
+    change(store::JobEnded{attempt, job.allocation->nodes[0].node.str()});
+  } else if (is_finished(job.state)) {
+    finished_.erase({job.ended, job.id});
+    if (job.array_id) arrays_[job.array_id].unfinished++;
+  }
+  job.requeue_requested = false;
+  job.cancel_requested = false;
+  job.restarts = static_cast<std::uint8_t>(std::min<int>(job.restarts + 1, 255));
+  job.hold = hold;
+  job.reason = hold == Hold::kUser ? Reason::kJobHeldUser : hold == Hold::kAdmin ? Reason::kJobHeldAdmin : Reason::kNone;
+  if (actor == 0 && job.restarts > config_->max_job_requeue) {
+    job.hold = Hold::kAdmin;
+    job.reason = Reason::kJobHoldMaxRequeue;
+    job.detail = "requeued by the system more than MaxJobRequeue times";
+  }
+  job.allocation = nullptr;
+  job.usage = nullptr;
+  job.exit = {};
+  job.started = Time{};
+  job.ended = Time{};
+  job.eligible = now_;
+  JobId id = job.id;
+  mail(job, kMailRequeue, "Requeued");
+  jobs_[id].dependencies_met = true;  // they held once
+  move(std::move(job), JobState::kPending, cause, actor);
+  JobPtr record = find(id);
+  if (record->spec->extras().deadline.is_set()) deadlines_.insert({record->spec->extras().deadline, id});
+}
+
+}  // namespace bai::controller

@@ -1,0 +1,432 @@
+#include "controller/machine.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/text.h"
+
+namespace bai::controller {
+
+Machine::Machine(MachineStart start, Output& out)
+    : config_(std::move(start.config)),
+      lineage_(start.lineage),
+      lsn_(start.lineage.lsn),
+      last_job_id_(start.lineage.last_job_id),
+      signal_generation_(start.lineage.epoch << 32),
+      last_tick_ms_(start.mono_ms),
+      now_(start.now),
+      mono_ms_(start.mono_ms),
+      out_(&out) {
+  if (last_job_id_ + 1 < config_->first_job_id) last_job_id_ = config_->first_job_id - 1;
+  load(std::move(start.loaded));
+  out_ = nullptr;
+}
+
+Machine::~Machine() = default;
+
+void Machine::handle(const Input& input, Output& out) {
+  out_ = &out;
+  now_ = input.now;
+  mono_ms_ = input.mono_ms;
+  std::visit(
+      [this](const auto& body) {
+        using B = std::decay_t<decltype(body)>;
+        if constexpr (std::is_same_v<B, FromCommand>) on_command(body);
+        if constexpr (std::is_same_v<B, FromAgent>) on_agent(body);
+        if constexpr (std::is_same_v<B, Closed>) on_closed(body.conn);
+        if constexpr (std::is_same_v<B, Tick>) on_tick();
+        if constexpr (std::is_same_v<B, Decided>) on_decided(body);
+        if constexpr (std::is_same_v<B, Reconfigure>) on_reconfigure(body);
+      },
+      input.body);
+  out.batch.last_job_id = last_job_id_;
+  out_ = nullptr;
+}
+
+Lsn Machine::next_lsn() {
+  ++lsn_;
+  if (out_->batch.first == 0) out_->batch.first = lsn_;
+  out_->batch.last = lsn_;
+  return lsn_;
+}
+
+JobPtr Machine::find(JobId id) const {
+  auto it = jobs_.find(id);
+  return it == jobs_.end() ? nullptr : it->second.job;
+}
+
+// ---- recovery
+
+void Machine::load(store::Loaded loaded) {
+  settings_ = std::move(loaded.settings);
+  load_config();
+  for (auto& put : loaded.nodes) {
+    auto* entry = node(put.name);
+    if (!entry) continue;  // the configuration no longer names it
+    entry->decision = put;
+    entry->lost = put.decision.down && put.decision.reason == "Not responding";
+    auto& n = *entry->node;
+    n.drain = put.decision.drain;
+    if (put.decision.down) n.condition = NodeCondition::kDown;
+    n.reason = put.decision.reason;
+    n.reason_uid = put.decision.reason_uid;
+    n.reason_at = put.decision.reason_at;
+    if (put.decision.features_set) {
+      auto features = split_list(put.decision.features);
+      n.features.assign(features.begin(), features.end());
+    }
+    if (put.decision.weight_set) n.weight = put.decision.weight;
+    node_changed(*entry);
+  }
+  // Equal specifications, of an array's tasks above all, were one object before; equal strings are shared again.
+  InternPool pool;
+  for (auto& job : loaded.jobs) {
+    auto& entry = jobs_[job->id];
+    entry.job = job;
+    if (job->array_id) {
+      auto& array = arrays_[job->array_id];
+      if (!job->array) array.tasks[job->array_task] = job->id;
+      if (job->array)
+        array.unfinished += job->array->waiting.count();
+      else if (!is_finished(job->state))
+        ++array.unfinished;
+    }
+    if (is_active(job->state)) {
+      occupy(*job);
+      auto& running = running_[job->id];
+      running.node = job->allocation && !job->allocation->nodes.empty() ? job->allocation->nodes[0].node : Istr();
+      running.terminating = job->cancel_requested || job->requeue_requested || job->state == JobState::kCompleting;
+      running.acknowledged = job->state != JobState::kConfiguring;
+    }
+    if (is_finished(job->state)) finished_.insert({job->ended, job->id});
+  }
+  for (auto& [id, entry] : jobs_) {
+    if (entry.job->state == JobState::kPending) {
+      watch_dependencies(*entry.job);
+      Job copy = *entry.job;
+      bool met = true;
+      evaluate(copy, met);
+      entry.dependencies_met = met;
+      if (entry.job->spec->extras().deadline.is_set()) deadlines_.insert({entry.job->spec->extras().deadline, id});
+    }
+    if (!is_finished(entry.job->state)) feed_job(entry);
+    out_->effects.jobs.push_back({id, entry.job, time_limit_in_force(*entry.job)});
+  }
+}
+
+void Machine::load_config() {
+  out_->effects.config = config_;
+  for (const auto& declared : config_->nodes) {
+    auto [it, fresh] = nodes_.try_emplace(declared.name.str());
+    auto& entry = it->second;
+    if (fresh) {
+      entry.node = std::make_shared<Node>();
+      entry.decision.name = declared.name;
+      entry.heard_ms = mono_ms_;  // a full grace period after a restart
+    }
+    auto& n = *entry.node;
+    n.name = declared.name;
+    if (!entry.registered) n.address = declared.address.empty() ? declared.name : declared.address;
+    n.declared = declared.shape;
+    if (n.declared.cpus == 0) n.declared.cpus = entry.registered ? n.found.cpus : 0;
+    if (n.declared.mem_mib == 0) n.declared.mem_mib = entry.registered ? n.found.mem_mib : 0;
+    if (!entry.decision.decision.features_set) n.features = declared.features;
+    if (!entry.decision.decision.weight_set) n.weight = declared.weight;
+    if (fresh) {
+      n.condition = declared.condition;
+      if (declared.drain) {
+        n.drain = true;
+        n.reason = declared.reason;
+        n.reason_at = now_;
+      }
+    }
+    entry.room.cpus_total = n.declared.cpus;
+    entry.room.mem_total_mib = n.declared.mem_mib;
+    entry.configured = true;
+    node_changed(entry);
+  }
+  for (const auto& configured : config_->partitions) {
+    auto partition = std::make_shared<Partition>(configured);
+    std::string prefix = "partition/" + partition->name.str() + "/";
+    for (auto it = settings_.lower_bound(prefix); it != settings_.end() && it->first.starts_with(prefix); ++it) {
+      if (auto done = apply_partition_value(*partition, it->first.substr(prefix.size()), it->second); done)
+        partition->overridden = true;
+    }
+    partitions_[partition->name.str()] = partition;
+    out_->effects.partitions.push_back(partition);
+    out_->feed.push_back(sokovan::PartitionSet{partition});
+  }
+  out_->feed.push_back(sokovan::LicensesSet{config_->licenses});
+}
+
+// ---- records
+
+void Machine::put_job(Job job) {
+  job.lsn = next_lsn();
+  auto record = std::make_shared<const Job>(std::move(job));
+  auto& entry = jobs_[record->id];
+  entry.job = record;
+  out_->batch.changes.push_back(store::JobPut{record});
+  out_->effects.jobs.push_back({record->id, record, time_limit_in_force(*record)});
+  feed_job(entry);
+}
+
+void Machine::put_volatile(Job job) {
+  auto record = std::make_shared<const Job>(std::move(job));
+  jobs_[record->id].job = record;
+  out_->effects.jobs.push_back({record->id, record, time_limit_in_force(*record)});
+}
+
+void Machine::feed_job(const JobEntry& entry) {
+  if (is_finished(entry.job->state))
+    out_->feed.push_back(sokovan::JobGone{entry.job->id});
+  else
+    out_->feed.push_back(sokovan::JobSet{entry.job, entry.dependencies_met});
+}
+
+void Machine::event(const Job& before, const Job& after, std::string_view cause, std::uint32_t actor) {
+  change(store::EventPut{{after.id, after.attempt, lsn_ + 1, now_, before.state, after.state, Istr(cause), actor}});
+}
+
+void Machine::move(Job job, JobState to, std::string_view cause, std::uint32_t actor) {
+  if (!may_move(job.state, to)) {
+    log::error("an illegal move was refused", {{"job", job.id}, {"from", name(job.state)}, {"to", name(to)}, {"cause", cause}});
+    return;
+  }
+  Job before;
+  before.state = job.state;
+  job.state = to;
+  event(before, job, cause, actor);
+  put_job(std::move(job));
+}
+
+const Partition* Machine::partition_of(const Job& job) const {
+  std::string_view wanted = job.allocation ? job.allocation->partition.view() : job.spec->partition.view();
+  auto it = partitions_.find(wanted.substr(0, wanted.find(',')));
+  return it == partitions_.end() ? nullptr : it->second.get();
+}
+
+Seconds Machine::time_limit_in_force(const Job& job) const {
+  if (job.spec->time_limit != 0) return job.spec->time_limit;
+  const Partition* partition = partition_of(job);
+  if (!partition) return kUnlimited;
+  return partition->default_time != 0 ? partition->default_time : partition->max_time;
+}
+
+void Machine::set_trouble(std::string text) {
+  if (text == trouble_) return;
+  trouble_ = std::move(text);
+  out_->effects.trouble = trouble_;
+  if (!trouble_.empty()) log::error("no new work is taken or started", {{"why", trouble_}});
+  for (auto& [name, entry] : nodes_) node_changed(entry);
+}
+
+// ---- commands
+
+void Machine::reply(ConnId conn, const RequestId& id, wire::ReplyBody body) {
+  if (conn) out_->effects.replies.push_back({conn, {id, std::move(body)}});
+}
+
+void Machine::reply_error(ConnId conn, const RequestId& id, Error error) { reply(conn, id, wire::ErrorBody{std::move(error)}); }
+
+void Machine::answer(const FromCommand& command, wire::ReplyBody body) {
+  wire::Reply reply_message{command.request.id, std::move(body)};
+  std::string bytes = wire::encode_reply(reply_message);
+  answers_[command.request.id] = {command.caller.uid, bytes};
+  answer_ages_.emplace_back(mono_ms_, command.request.id);
+  change(store::RequestPut{command.request.id, command.caller.uid, now_, std::move(bytes)});
+  out_->effects.replies.push_back({command.conn, std::move(reply_message)});
+}
+
+void Machine::on_command(const FromCommand& command) {
+  const auto& request = command.request;
+  if (auto* wait = std::get_if<wire::WaitRequest>(&request.body)) {
+    waiters_[wait->job].emplace_back(command.conn, request.id);
+    release_waiters(wait->job);
+    return;
+  }
+  std::optional<Answer> known;
+  if (auto it = answers_.find(request.id); it != answers_.end())
+    known = it->second;
+  else if (command.earlier)
+    known = Answer{command.earlier->uid, command.earlier->answer};
+  if (known) {
+    auto first = wire::decode_reply(known->bytes);
+    if (known->uid != command.caller.uid || !first)
+      reply_error(command.conn, request.id, {"bad_request_id", "this request id was used by someone else", "", "make a new request"});
+    else
+      out_->effects.replies.push_back({command.conn, std::move(*first)});
+    return;
+  }
+  if (!trouble_.empty()) return reply_error(command.conn, request.id, {"not_admitting", trouble_, "", "see the log of bai-ctld"});
+  if (auto* submit = std::get_if<wire::SubmitRequest>(&request.body)) return on_submit(command, *submit);
+  if (auto* action = std::get_if<wire::ActionRequest>(&request.body)) return on_action(command, *action);
+  if (auto* update = std::get_if<wire::UpdateRequest>(&request.body)) return on_update(command, *update);
+  reply_error(command.conn, request.id, {"bad_message", "this request is not for the state machine"});
+}
+
+// ---- time
+
+void Machine::on_tick() {
+  // A stall of our own (a suspended machine, a long stop) is not the nodes' silence.
+  if (mono_ms_ - last_tick_ms_ > 10'000)
+    for (auto& [name, entry] : nodes_) entry.heard_ms = std::max(entry.heard_ms, mono_ms_);
+  last_tick_ms_ = mono_ms_;
+
+  check_silence();
+  resend();
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now_) {
+    JobPtr job = find(deadlines_.begin()->second);
+    deadlines_.erase(deadlines_.begin());
+    if (job && job->state == JobState::kPending) {
+      Job copy = *job;
+      copy.reason = Reason::kDeadline;
+      copy.detail = "its deadline came before it could start";
+      finish(std::move(copy), JobState::kDeadline, "deadline", 0);
+    }
+  }
+  for (auto it = delayed_.begin(); it != delayed_.end();) {
+    JobId id = *it++;
+    reconsider_dependents(id);
+    if (!dependents_.contains(id)) delayed_.erase(id);
+  }
+  while (!answer_ages_.empty() && answer_ages_.front().first + kAnswerMemoryMs < mono_ms_) {
+    answers_.erase(answer_ages_.front().second);
+    answer_ages_.pop_front();
+  }
+  forget_old();
+}
+
+void Machine::forget_old() {
+  int budget = 2000;
+  for (auto it = finished_.begin(); it != finished_.end() && budget > 0;) {
+    auto [ended, id] = *it;
+    if (ended + config_->min_job_age > now_) break;
+    JobPtr job = find(id);
+    if (!job || !is_finished(job->state)) {
+      it = finished_.erase(it);
+      continue;
+    }
+    // An array goes as a whole, and what others wait for stays: their answers depend on it.
+    auto array = arrays_.find(job->array_id);
+    bool needed = dependents_.contains(id) || (job->array_id && dependents_.contains(job->array_id)) ||
+                  (array != arrays_.end() && array->second.unfinished > 0);
+    if (needed) {
+      ++it;
+      --budget;
+      continue;
+    }
+    it = finished_.erase(it);
+    --budget;
+    bool last_of_array = true;
+    if (array != arrays_.end()) {
+      array->second.tasks.erase(job->array_task);
+      last_of_array = array->second.tasks.empty();
+      if (last_of_array) arrays_.erase(array);
+    }
+    jobs_.erase(id);
+    waiters_.erase(id);
+    change(store::JobForget{job->array_id && last_of_array ? job->array_id : id, last_of_array});
+    if (job->array_id && last_of_array && job->array_id != id) change(store::JobForget{id, false});
+    out_->effects.jobs.push_back({id, nullptr, 0});
+  }
+}
+
+void Machine::on_reconfigure(const Reconfigure& input) {
+  if (!input.caller.is_operator)
+    return reply_error(input.conn, input.request, {"not_permitted", "only an operator may reconfigure", "", "ask root or BaiUser"});
+  auto changes = diff(*config_, *input.config);
+  for (const auto& [name, entry] : nodes_) {
+    if (input.config->find_node(name) || !entry.configured) continue;
+    if (!entry.jobs.empty())
+      return reply_error(input.conn, input.request,
+                         {"node_busy", "node " + name + " has jobs and cannot be removed", "", "drain it and wait, or cancel its jobs"});
+  }
+  config_ = input.config;
+  for (auto it = nodes_.begin(); it != nodes_.end();) {
+    if (config_->find_node(it->first) || !it->second.configured) {
+      ++it;
+      continue;
+    }
+    if (it->second.conn) {
+      out_->effects.close.push_back(it->second.conn);
+      agents_.erase(it->second.conn);
+    }
+    out_->effects.nodes_gone.push_back(it->second.node->name);
+    out_->feed.push_back(sokovan::NodeGone{it->second.node->name});
+    it = nodes_.erase(it);
+  }
+  for (auto it = partitions_.begin(); it != partitions_.end();) {
+    if (config_->find_partition(it->first)) {
+      ++it;
+      continue;
+    }
+    out_->effects.partitions_gone.push_back(it->second->name);
+    out_->feed.push_back(sokovan::PartitionGone{it->second->name});
+    it = partitions_.erase(it);
+  }
+  load_config();
+  for (const auto& [conn, node_name] : agents_)
+    out_->effects.orders.push_back({conn, wire::AgentConfig{config_->hash, config_->bundle}});
+  if (changes.empty()) changes.push_back("nothing changed");
+  for (const auto& line : changes) log::info("reconfigured", {{"change", line}});
+  reply(input.conn, input.request, wire::DoneReply{std::move(changes)});
+}
+
+void Machine::mail(const Job& job, std::uint16_t event, std::string_view what) {
+  const auto& extras = job.spec->extras();
+  if (!(extras.mail_events & event)) return;
+  if (job.array_id && !(extras.mail_events & kMailArrayTasks) && event == kMailBegin && job.array_task != job.array_id) return;
+  std::string to = extras.mail_user.empty() ? job.spec->user.str() : extras.mail_user.str();
+  out_->effects.mails.push_back({to, "bai Job_id=" + display_id(job) + " Name=" + job.spec->name.str() + " " + std::string(what)});
+}
+
+void Machine::release_waiters(JobId id) {
+  auto it = waiters_.find(id);
+  if (it == waiters_.end()) return;
+  wire::WaitReply result;
+  auto worst = [&result](const Job& job) {
+    if (job.exit.signal > result.exit.signal || (job.exit.signal == result.exit.signal && job.exit.code > result.exit.code) ||
+        (result.state == JobState::kCompleted && job.state != JobState::kCompleted))
+      result = {job.state, job.exit};
+  };
+  if (auto array = arrays_.find(id); array != arrays_.end()) {
+    if (array->second.unfinished > 0) return;
+    for (auto [task, task_id] : array->second.tasks)
+      if (JobPtr job = find(task_id)) worst(*job);
+  } else if (JobPtr job = find(id)) {
+    if (!is_finished(job->state)) return;
+    result = {job->state, job->exit};
+  } else {
+    for (auto& [conn, request] : it->second)
+      reply_error(conn, request, {"no_such_job", "job " + std::to_string(id) + " is not in the queue", "", "ask bai-acct -j " + std::to_string(id)});
+    waiters_.erase(it);
+    return;
+  }
+  for (auto& [conn, request] : it->second) reply(conn, request, result);
+  waiters_.erase(it);
+}
+
+std::string Machine::check_invariants() const {
+  for (const auto& [id, entry] : jobs_) {
+    const Job& job = *entry.job;
+    if (job.id != id) return "job " + std::to_string(id) + " is filed under a wrong id";
+    if (is_active(job.state) != running_.contains(id)) return "job " + std::to_string(id) + ": active state and running edge differ";
+    if (is_active(job.state) && !job.allocation) return "job " + std::to_string(id) + " is active without an allocation";
+    if (id > last_job_id_) return "job " + std::to_string(id) + " is beyond the last id given";
+  }
+  for (const auto& [name, entry] : nodes_) {
+    std::uint64_t cpus = 0, mem = 0;
+    for (JobId id : entry.jobs) {
+      JobPtr job = find(id);
+      if (!job || !is_active(job->state)) return "node " + name + " holds ended job " + std::to_string(id);
+      for (const auto& share : job->allocation->nodes)
+        if (share.node == name) cpus += share.cpus, mem += share.mem_mib;
+    }
+    if (entry.registered && cpus > entry.room.cpus_total) return "node " + name + " is over-committed in CPUs";
+    if (cpus != entry.node->cpus_used || mem != entry.node->mem_used_mib) return "node " + name + ": its use is miscounted";
+  }
+  return {};
+}
+
+}  // namespace bai::controller

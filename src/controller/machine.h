@@ -1,0 +1,208 @@
+// Machine: the controller's truth, and all its rules, as a function from inputs to outputs. No I/O, no threads, no clock.
+// One thread calls it. What it changes is in Output::batch; what may be told to anyone is in Output::effects and leaves only
+// after the batch is durable. DESIGN: "The life of a job".
+//
+// One class, several files by subject: submit.cc (admission), actions.cc (cancel, hold, release, requeue), update.cc, lifecycle.cc
+// (starts, ends, arrays), dependencies.cc, agents.cc (registry, silence), machine.cc (the rest).
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "controller/io.h"
+
+namespace bai::controller {
+
+inline constexpr std::uint32_t kDefaultPriority = 1'000'000;
+// Answers to changing requests are kept in memory this long; later repeats are looked up in the store. Longer than a MUNGE
+// credential lives, so that a first sending can never arrive after its answer was dropped.
+inline constexpr std::int64_t kAnswerMemoryMs = 15 * 60 * 1000;
+inline constexpr std::int64_t kResendMs = 5'000;
+
+struct MachineStart {
+  std::shared_ptr<const ClusterConfig> config;
+  Lineage lineage;                       // as the store was opened: durable
+  store::Loaded loaded;
+  Time now;
+  std::int64_t mono_ms = 0;
+};
+
+class Machine {
+ public:
+  // `out` gets the first feed for the scheduler and the first view.
+  Machine(MachineStart start, Output& out);
+  ~Machine();
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+
+  // Appends to `out`; several inputs may share one Output, and so one commit.
+  void handle(const Input& input, Output& out);
+
+  // For tests and the simulation: what must always hold. Empty when it does, else what is broken.
+  std::string check_invariants() const;
+  Lsn lsn() const { return lsn_; }
+  JobPtr find(JobId id) const;
+  std::size_t job_count() const { return jobs_.size(); }
+
+ private:
+  struct JobEntry {
+    JobPtr job;
+    bool dependencies_met = true;
+  };
+  struct NodeEntry {
+    std::shared_ptr<Node> node;          // the newest; copied into the view when changed
+    store::NodePut decision;
+    bool configured = true;
+    bool registered = false;
+    ConnId conn = 0;
+    std::int64_t heard_ms = 0;           // or when its grace began
+    bool lost = false;                   // its jobs were ended for silence
+    sokovan::NodeRoom room;
+    std::set<JobId> jobs;                // that hold something here
+    std::set<wire::AttemptKey> stale;    // attempts that must end before new work comes
+  };
+  // One start of a job that has not ended: the edge to its batch node's agent.
+  struct Running {
+    Istr node;
+    bool acknowledged = false;           // the agent has claimed it
+    std::int64_t sent_ms = 0;            // launch or termination, last
+    int sends = 0;
+    bool terminating = false;
+    std::uint64_t generation = 0;        // of the last termination
+    bool kill_now = false;
+  };
+  struct ArrayEntry {
+    std::map<std::uint32_t, JobId> tasks;  // that have records of their own
+    std::uint64_t unfinished = 0;          // waiting ones in the head included
+  };
+  struct Answer {
+    std::uint32_t uid = 0;
+    std::string bytes;
+  };
+
+  // machine.cc
+  void on_command(const FromCommand& command);
+  void on_tick();
+  void on_reconfigure(const Reconfigure& input);
+  void reply(ConnId conn, const RequestId& id, wire::ReplyBody body);
+  void reply_error(ConnId conn, const RequestId& id, Error error);
+  void answer(const FromCommand& command, wire::ReplyBody body);  // to a changing request: remembered
+  template <class C>
+  void change(C c);                                                 // gives it the next LSN
+  Lsn next_lsn();
+  void put_job(Job job);
+  void put_volatile(Job job);                                       // view and scheduler only: estimates, reasons
+  void feed_job(const JobEntry& entry);
+  void event(const Job& before, const Job& after, std::string_view cause, std::uint32_t actor);
+  // Moves and records; the illegal is refused loudly.
+  void move(Job job, JobState to, std::string_view cause, std::uint32_t actor);
+  void set_trouble(std::string text);
+  Seconds time_limit_in_force(const Job& job) const;
+  const Partition* partition_of(const Job& job) const;
+  void load(store::Loaded loaded);
+  void load_config();
+  void forget_old();
+  void mail(const Job& job, std::uint16_t event, std::string_view what);
+
+  // submit.cc
+  void on_submit(const FromCommand& command, const wire::SubmitRequest& request);
+  Result<JobId> admit(const Caller& caller, const wire::Submission& submission);
+  Status check_submission(const Caller& caller, const wire::Submission& submission, JobSpec& spec) const;
+  Status check_partitions(const Caller& caller, JobSpec& spec, bool& wait_only) const;
+
+  // actions.cc
+  void on_action(const FromCommand& command, const wire::ActionRequest& request);
+  std::vector<wire::JobRef> select(const wire::JobFilter& filter, const Caller& caller, std::vector<wire::JobResult>& unknown) const;
+  wire::JobResult act(const Caller& caller, const wire::JobRef& ref, const wire::ActionRequest& request);
+  wire::JobResult cancel(const Caller& caller, const wire::JobRef& ref, JobPtr job, const wire::ActionRequest& request);
+  wire::JobResult hold(const Caller& caller, const wire::JobRef& ref, JobPtr job, bool as_user);
+  wire::JobResult release(const Caller& caller, const wire::JobRef& ref, JobPtr job);
+  wire::JobResult requeue(const Caller& caller, const wire::JobRef& ref, JobPtr job, bool held);
+
+  // update.cc
+  void on_update(const FromCommand& command, const wire::UpdateRequest& request);
+  Status update_job(const Caller& caller, const wire::JobRef& ref, const std::vector<std::pair<std::string, std::string>>& values);
+  Status update_node(const Caller& caller, const std::string& name, const std::vector<std::pair<std::string, std::string>>& values);
+  Status update_partition(const std::string& name, const std::vector<std::pair<std::string, std::string>>& values);
+  Status apply_partition_value(Partition& partition, const std::string& key, const std::string& value) const;
+
+  // lifecycle.cc
+  void on_decided(const Decided& decided);
+  bool start(const sokovan::Start& start);
+  JobPtr split_task(const Job& head, std::uint32_t task);           // the task's own record; the head loses it
+  JobPtr task_record(JobId array, std::uint32_t task, bool split);  // null when there is none (and split is false)
+  void attempt_running(const JobPtr& job, const wire::AttemptReport& report);
+  void attempt_ended(const JobPtr& job, const wire::AttemptReport& report);
+  void finish(Job job, JobState state, std::string_view cause, std::uint32_t actor);
+  void back_to_queue(Job job, std::string_view cause, std::uint32_t actor, Hold hold);
+  void terminate(const JobPtr& job, bool kill_now, wire::AttemptEnd as);
+  void send_launch(const Job& job, Running& running);
+  void send_termination(const Job& job, Running& running, wire::AttemptEnd as);
+  void occupy(const Job& job);
+  void vacate(const Job& job);
+  void release_waiters(JobId id);
+  bool may_requeue(const Job& job) const;
+
+  // dependencies.cc
+  Status check_dependencies(const Dependencies& dependencies) const;
+  void watch_dependencies(const Job& job);
+  void unwatch_dependencies(const Job& job);
+  void reconsider_dependents(JobId id);                             // a job or array started or ended
+  bool evaluate(Job& job, bool& met) const;                         // true when the record changed
+  DependencyState evaluate_one(const Job& job, const Dependency& dependency) const;
+
+  // agents.cc
+  void on_agent(const FromAgent& message);
+  void on_register(ConnId conn, const wire::AgentRegister& hello);
+  void on_report(NodeEntry& entry, const wire::AttemptReport& report, std::vector<wire::AttemptKey>& forget);
+  void on_closed(ConnId conn);
+  void check_silence();
+  void node_lost(NodeEntry& entry, std::string_view why);
+  void node_changed(NodeEntry& entry);                              // view and scheduler
+  void decide_node(NodeEntry& entry);                               // its decision becomes durable
+  NodeEntry* node(std::string_view name);
+  void resend();
+
+  std::shared_ptr<const ClusterConfig> config_;
+  Lineage lineage_;
+  Lsn lsn_ = 0;
+  JobId last_job_id_ = 0;
+  std::string trouble_;
+  std::map<JobId, JobEntry> jobs_;
+  std::map<JobId, ArrayEntry> arrays_;
+  std::map<JobId, Running> running_;
+  std::map<std::string, NodeEntry, std::less<>> nodes_;
+  std::map<std::string, PartitionPtr, std::less<>> partitions_;
+  std::map<std::string, std::string> settings_;
+  std::map<ConnId, std::string> agents_;                            // session -> node
+  std::unordered_map<RequestId, Answer> answers_;
+  std::deque<std::pair<std::int64_t, RequestId>> answer_ages_;
+  std::map<JobId, std::set<JobId>> dependents_;                     // target -> who waits for it
+  std::set<JobId> singletons_;                                      // waiting ones
+  std::set<JobId> delayed_;                                         // after:ID+MINUTES whose ID has started
+  std::set<std::pair<Time, JobId>> deadlines_;                      // of waiting jobs
+  std::set<std::pair<Time, JobId>> finished_;                       // by end, until forgotten
+  std::map<JobId, std::vector<std::pair<ConnId, RequestId>>> waiters_;
+  std::uint64_t signal_generation_ = 0;
+  std::int64_t last_tick_ms_ = 0;
+  bool breaker_ = false;                                            // most nodes went silent at once
+  // During one handle():
+  Time now_;
+  std::int64_t mono_ms_ = 0;
+  Output* out_ = nullptr;
+};
+
+// A change's place in the one order.
+template <class C>
+void Machine::change(C c) {
+  next_lsn();
+  out_->batch.changes.emplace_back(std::move(c));
+}
+
+}  // namespace bai::controller

@@ -1,0 +1,318 @@
+// bai-control update: values of jobs, nodes and partitions, changed while running; durable overrides.
+#include <algorithm>
+
+#include "base/hostlist.h"
+#include "base/text.h"
+#include "base/units.h"
+#include "controller/machine.h"
+
+namespace bai::controller {
+namespace {
+
+using Values = std::vector<std::pair<std::string, std::string>>;
+
+Error bad_value(std::string_view key, const Error& why) { return {"bad_value", why.message, std::string(key), why.remedy}; }
+Error bad_key(std::string_view key, std::string_view what) {
+  return {"bad_key", "a " + std::string(what) + " has no " + quote(key) + " that can be updated", std::string(key), "see bai-control(1), update"};
+}
+
+Result<bool> parse_yes(std::string_view text) {
+  if (iequals(text, "yes") || iequals(text, "true") || text == "1") return true;
+  if (iequals(text, "no") || iequals(text, "false") || text == "0") return false;
+  return Error{"bad_value", quote(text) + " is neither yes nor no", "", "write YES or NO"};
+}
+
+}  // namespace
+
+void Machine::on_update(const FromCommand& command, const wire::UpdateRequest& request) {
+  const Caller& caller = command.caller;
+  wire::ActionReply result;
+  auto add = [&result](wire::JobRef ref, std::string note, const Status& status) {
+    wire::JobResult one{ref, std::nullopt, std::move(note)};
+    if (!status) one.error = wire::ErrorBody{status.error()};
+    result.results.push_back(std::move(one));
+  };
+  if (request.kind == wire::UpdateKind::kJob) {
+    for (const auto& ref : request.jobs) add(ref, "", update_job(caller, ref, request.values));
+  } else if (!caller.is_operator) {
+    return answer(command, wire::ErrorBody{{"not_permitted", "only an operator may update nodes and partitions", "", "ask root or BaiUser"}});
+  } else {
+    for (const auto& name : request.names)
+      add({}, name, request.kind == wire::UpdateKind::kNode ? update_node(caller, name, request.values) : update_partition(name, request.values));
+  }
+  answer(command, std::move(result));
+}
+
+Status Machine::update_job(const Caller& caller, const wire::JobRef& ref, const Values& values) {
+  JobPtr job = ref.task == kNoTask ? find(ref.job) : task_record(ref.job, ref.task, false);
+  if (!job && ref.task != kNoTask) job = find(ref.job);
+  if (!job) return Error{"no_such_job", "Invalid job id specified", "", "see bai-queue"};
+  if (!caller.is_operator && job->spec->uid != caller.uid) return Error{"not_permitted", "Access/permission denied", "", "only its owner or an operator may"};
+  if (is_finished(job->state)) return Error{"already_finished", "Job/step already completing or completed"};
+  if (ref.task != kNoTask && job->array) job = task_record(ref.job, ref.task, true);
+  if (!job) return Error{"no_such_job", "Invalid job id specified", "", "see bai-queue"};
+
+  Job copy = *job;
+  auto spec = std::make_shared<JobSpec>(*job->spec);
+  JobExtras extras = spec->extras();
+  bool pending = job->state == JobState::kPending;
+  for (const auto& [key, value] : values) {
+    auto only_pending = [&]() -> Status {
+      if (pending) return {};
+      return Error{"not_pending", "Job is no longer pending execution: " + key + " cannot change now", key, ""};
+    };
+    auto count = [&](std::uint32_t& field, std::int64_t low) -> Status {
+      if (auto can = only_pending(); !can) return can;
+      auto number = parse_int(value, low, 1 << 24);
+      if (!number) return bad_value(key, number.error());
+      field = static_cast<std::uint32_t>(*number);
+      return {};
+    };
+    Status status;
+    if (key == "timelimit") {
+      auto limit = parse_time_limit(value);
+      if (!limit) return bad_value(key, limit.error());
+      Seconds wanted = *limit == 0 ? kUnlimited : *limit;
+      Seconds now_in_force = time_limit_in_force(*job);
+      bool longer = wanted == kUnlimited ? now_in_force != kUnlimited : now_in_force != kUnlimited && wanted > now_in_force;
+      if (!pending) return Error{"not_pending", "the time limit of a running job is kept by its node and cannot change", key, "cancel it and submit it anew with --time"};
+      if (longer && !caller.is_operator) return Error{"not_permitted", "only an operator may raise a time limit", key, "ask for it"};
+      spec->time_limit = wanted;
+    } else if (key == "priority") {
+      auto number = parse_int(value, 0, 0xfffffffe);
+      if (!number) return bad_value(key, number.error());
+      if (!caller.is_operator && *number > copy.priority) return Error{"not_permitted", "only an operator may raise a priority", key, ""};
+      copy.priority = static_cast<std::uint32_t>(*number);
+      if (*number == 0 && pending) {
+        copy.hold = caller.is_operator ? Hold::kAdmin : Hold::kUser;
+        copy.reason = caller.is_operator ? Reason::kJobHeldAdmin : Reason::kJobHeldUser;
+        copy.priority = job->priority;
+      }
+    } else if (key == "nice") {
+      auto number = parse_int(value, caller.is_operator ? -2147483645 : 0, 2147483645);
+      if (!number) return bad_value(key, number.error());
+      copy.priority = static_cast<std::uint32_t>(std::clamp<std::int64_t>(static_cast<std::int64_t>(copy.priority) + spec->nice - *number, 1, 0xfffffffe));
+      spec->nice = static_cast<std::int32_t>(*number);
+    } else if (key == "jobname" || key == "name") {
+      spec->name = value;
+    } else if (key == "comment") {
+      extras.comment = value;
+    } else if (key == "admincomment") {
+      if (!caller.is_operator) return Error{"not_permitted", "only an operator may set AdminComment", key, ""};
+      extras.admin_comment = value;
+    } else if (key == "account") {
+      status = only_pending();
+      spec->account = value;
+    } else if (key == "partition") {
+      status = only_pending();
+      spec->partition = value;
+    } else if (key == "starttime" || key == "eligibletime") {
+      status = only_pending();
+      auto when = parse_when(value, now_);
+      if (!when) return bad_value(key, when.error());
+      extras.begin = *when;
+      copy.eligible = std::max(now_, *when);
+    } else if (key == "deadline") {
+      status = only_pending();
+      auto when = parse_when(value, now_);
+      if (!when) return bad_value(key, when.error());
+      extras.deadline = *when;
+    } else if (key == "requeue") {
+      auto yes = parse_yes(value);
+      if (!yes) return bad_value(key, yes.error());
+      spec->requeue = *yes ? Requeue::kYes : Requeue::kNo;
+    } else if (key == "dependency") {
+      status = only_pending();
+      if (!value.empty()) return Error{"bad_value", "a dependency can only be removed", key, "write Dependency= with nothing behind it"};
+      extras.dependencies = {};
+    } else if (key == "arraytaskthrottle") {
+      auto number = parse_int(value, 0, 1 << 24);
+      if (!number) return bad_value(key, number.error());
+      if (!copy.array) return Error{"bad_value", "job " + display_id(copy) + " is no array that waits", key, ""};
+      auto head = std::make_shared<ArrayHead>(*copy.array);
+      head->max_running = static_cast<std::uint32_t>(*number);
+      copy.array = std::move(head);
+    } else if (key == "numnodes" || key == "minnodes") {
+      status = only_pending();
+      auto range = parse_count_range(value);
+      if (!range) return bad_value(key, range.error());
+      spec->request.min_nodes = range->min;
+      spec->request.max_nodes = range->max;
+    } else if (key == "numtasks") {
+      status = count(spec->request.tasks, 1);
+    } else if (key == "cpuspertask" || key == "numcpus") {
+      status = count(spec->request.cpus_per_task, 1);
+    } else if (key == "minmemorynode" || key == "minmemorycpu") {
+      status = only_pending();
+      auto memory = parse_memory_mib(value, ZeroMemory::kAllowed);
+      if (!memory) return bad_value(key, memory.error());
+      spec->request.mem_per_node_mib = key == "minmemorynode" ? *memory : 0;
+      spec->request.mem_per_cpu_mib = key == "minmemorycpu" ? *memory : 0;
+    } else if (key == "features") {
+      status = only_pending();
+      spec->request.constraint = value;
+    } else if (key == "reqnodelist" || key == "nodelist" || key == "excnodelist") {
+      status = only_pending();
+      auto names = expand_hostlist(value);
+      if (!names) return bad_value(key, names.error());
+      for (const auto& name : *names)
+        if (!nodes_.contains(name)) return Error{"bad_node", "invalid node name specified: " + quote(name), key, "see bai-info -N"};
+      (key == "excnodelist" ? spec->request.nodes_excluded : spec->request.nodes_wanted) = value;
+    } else if (key == "licenses") {
+      status = only_pending();
+      spec->request.licenses = value;
+    } else {
+      return bad_key(key, "job");
+    }
+    if (!status) return status.error();
+  }
+  JobSpec checked = *spec;
+  if (pending) {
+    bool wait_only = false;
+    Caller owner = caller;
+    if (auto good = check_partitions(owner, checked, wait_only); !good) return good.error();
+  }
+  deadlines_.erase({job->spec->extras().deadline, job->id});
+  unwatch_dependencies(*job);
+  checked.set_extras(std::move(extras));
+  copy.spec = std::make_shared<const JobSpec>(std::move(checked));
+  if (pending) {
+    if (copy.spec->extras().deadline.is_set()) deadlines_.insert({copy.spec->extras().deadline, copy.id});
+    watch_dependencies(copy);
+    bool met = true;
+    if (copy.reason == Reason::kDependency || copy.reason == Reason::kDependencyNeverSatisfied) copy.reason = Reason::kNone;
+    evaluate(copy, met);
+    jobs_[copy.id].dependencies_met = met;
+  }
+  Job before = copy;
+  event(before, copy, "updated by " + caller.user, caller.uid);
+  put_job(std::move(copy));
+  return {};
+}
+
+Status Machine::update_node(const Caller& caller, const std::string& name, const Values& values) {
+  NodeEntry* entry = node(name);
+  if (!entry) return Error{"no_such_node", "Invalid node name specified: " + quote(name), "", "see bai-info -N"};
+  Node n = *entry->node;
+  auto& decision = entry->decision.decision;
+  bool feature_set = decision.features_set, weight_set = decision.weight_set;
+  std::string reason;
+  bool reason_given = false, needs_reason = false;
+  for (const auto& [key, value] : values) {
+    if (key == "reason") {
+      reason = value;
+      reason_given = true;
+    } else if (key == "state") {
+      if (iequals(value, "drain")) {
+        n.drain = true;
+        needs_reason = true;
+      } else if (iequals(value, "down") || iequals(value, "fail")) {
+        n.condition = NodeCondition::kDown;
+        needs_reason = true;
+      } else if (iequals(value, "resume") || iequals(value, "idle") || iequals(value, "undrain")) {
+        n.drain = false;
+        if (n.condition == NodeCondition::kDown) n.condition = entry->registered ? NodeCondition::kUp : NodeCondition::kUnknown;
+        n.reason = Istr();
+        n.reason_at = Time{};
+        n.reason_uid = 0;
+      } else {
+        return Error{"bad_value", "a node cannot be set to " + quote(value), key, "DRAIN, DOWN, RESUME or UNDRAIN"};
+      }
+    } else if (key == "weight") {
+      auto number = parse_int(value, 1, 0xffffffe);
+      if (!number) return bad_value(key, number.error());
+      n.weight = static_cast<std::uint32_t>(*number);
+      weight_set = true;
+    } else if (key == "features" || key == "availablefeatures" || key == "activefeatures") {
+      n.features.clear();
+      for (auto feature : split_list(value)) n.features.emplace_back(feature);
+      feature_set = true;
+    } else {
+      return bad_key(key, "node");
+    }
+  }
+  if (needs_reason && !reason_given && n.reason.empty())
+    return Error{"no_reason", "draining or downing a node needs a reason", "reason", "add reason=\"why\""};
+  if (reason_given) {
+    n.reason = reason;
+    n.reason_uid = caller.uid;
+    n.reason_at = now_;
+  }
+  bool goes_down = n.condition == NodeCondition::kDown && entry->node->condition != NodeCondition::kDown;
+  bool comes_back = n.condition == NodeCondition::kUp && entry->node->condition == NodeCondition::kDown;
+  if (feature_set) decision.features = join(n.features, ",");
+  decision.features_set = feature_set;
+  decision.weight_set = weight_set;
+  decision.weight = n.weight;
+  *entry->node = n;
+  if (comes_back) {
+    entry->lost = false;
+    entry->heard_ms = mono_ms_;
+  }
+  decide_node(*entry);
+  if (goes_down) {
+    std::vector<JobId> jobs(entry->jobs.begin(), entry->jobs.end());
+    for (JobId id : jobs) {
+      JobPtr job = find(id);
+      if (!job || !is_active(job->state)) continue;
+      Job copy = *job;
+      copy.requeue_requested = may_requeue(copy);
+      copy.ended_by_uid = caller.uid;
+      copy.cancel_requested = copy.cancel_requested || !copy.requeue_requested;
+      if (copy.state == JobState::kCompleting)
+        put_job(std::move(copy));
+      else
+        move(std::move(copy), JobState::kCompleting, "node " + name + " was set down", caller.uid);
+      terminate(find(id), false, wire::AttemptEnd::kCancelled);
+    }
+  }
+  return {};
+}
+
+Status Machine::apply_partition_value(Partition& partition, const std::string& key, const std::string& value) const {
+  if (key == "state") {
+    auto state = parse_partition_state(value);
+    if (!state) return Error{"bad_value", "a partition cannot be set to " + quote(value), key, "UP, DOWN, DRAIN or INACTIVE"};
+    partition.state = *state;
+  } else if (key == "maxtime" || key == "defaulttime") {
+    auto limit = parse_time_limit(value);
+    if (!limit) return bad_value(key, limit.error());
+    (key == "maxtime" ? partition.max_time : partition.default_time) = *limit;
+  } else if (key == "minnodes" || key == "maxnodes" || key == "prioritytier" || key == "priorityjobfactor") {
+    std::string_view text = iequals(value, "unlimited") ? "0" : std::string_view(value);
+    auto number = parse_int(text, 0, 65535);
+    if (!number) return bad_value(key, number.error());
+    auto& field = key == "minnodes" ? partition.min_nodes
+                  : key == "maxnodes" ? partition.max_nodes
+                  : key == "prioritytier" ? partition.priority_tier
+                                          : partition.priority_job_factor;
+    field = static_cast<std::uint32_t>(*number);
+  } else if (key == "hidden" || key == "default" || key == "rootonly") {
+    auto yes = parse_yes(value);
+    if (!yes) return bad_value(key, yes.error());
+    (key == "hidden" ? partition.hidden : key == "default" ? partition.is_default : partition.root_only) = *yes;
+  } else {
+    return bad_key(key, "partition");
+  }
+  return {};
+}
+
+Status Machine::update_partition(const std::string& name, const Values& values) {
+  auto it = partitions_.find(name);
+  if (it == partitions_.end()) return Error{"no_such_partition", "Invalid partition name specified: " + quote(name), "", "see bai-info"};
+  auto partition = std::make_shared<Partition>(*it->second);
+  for (const auto& [key, value] : values)
+    if (auto status = apply_partition_value(*partition, key, value); !status) return status;
+  for (const auto& [key, value] : values) {
+    std::string setting = "partition/" + name + "/" + key;
+    settings_[setting] = value;
+    change(store::SettingPut{setting, value});
+  }
+  partition->overridden = true;
+  it->second = partition;
+  out_->effects.partitions.push_back(partition);
+  out_->feed.push_back(sokovan::PartitionSet{partition});
+  return {};
+}
+
+}  // namespace bai::controller
