@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/archive.h"
+#include "base/text.h"
 #include "wire/munge.h"
 
 namespace bai::wire {
