@@ -96,18 +96,36 @@ int64_t monotonic_ms() {
   return t.tv_sec * 1000 + t.tv_nsec / 1'000'000;
 }
 
-// Sleeps until one of them has ended, or `ms` passed.
-void await_one_end(const std::vector<pid_t>& pids, int ms) {
-  std::vector<Fd> fds;
-  std::vector<pollfd> polls;
-  for (size_t i = 0; i < pids.size() && i < 256; ++i) {
-    Fd fd(static_cast<int>(syscall(SYS_pidfd_open, pids[i], 0)));
-    if (!fd) return;  // gone already (or no pidfds: then we look again at once, which the SIGKILL makes short)
-    polls.push_back({fd.get(), POLLIN, 0});
-    fds.push_back(std::move(fd));
+// Processes that were told to die and are watched until they have. One may be out of find()'s sight meanwhile: its parents are gone, its
+// environment is not ours.
+class Dying {
+ public:
+  void add(const std::vector<pid_t>& pids) {
+    for (pid_t pid : pids) {
+      if (watched_.count(pid)) continue;
+      Fd fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+      if (fd) watched_.emplace(pid, std::move(fd));  // else it is gone already
+    }
   }
-  poll(polls.data(), polls.size(), ms);
-}
+  // Forgets those that have ended; waits up to `ms` for one if none has. True when none is left.
+  bool wait(int ms) {
+    std::vector<pollfd> polls;
+    for (const auto& [pid, fd] : watched_) polls.push_back({fd.get(), POLLIN, 0});
+    if (polls.empty()) return true;
+    poll(polls.data(), polls.size(), ms);
+    auto it = watched_.begin();
+    for (const pollfd& p : polls) it = p.revents != 0 ? watched_.erase(it) : std::next(it);
+    return watched_.empty();
+  }
+  std::string list() const {
+    std::string out;
+    for (const auto& [pid, fd] : watched_) out += " " + std::to_string(pid);
+    return out;
+  }
+
+ private:
+  std::map<pid_t, Fd> watched_;
+};
 
 Tracker remains_tracker(const StepLaunch& launch) {
   Tracker tracker;
@@ -179,17 +197,15 @@ Status kill_step_remains(const std::string& dir, const StepLaunch& launch, int t
                  "talk to it"};
   const Tracker tracker = remains_tracker(launch);
   const int64_t until = monotonic_ms() + timeout_ms;
+  Dying dying;
   for (;;) {
-    tracker.kill_round();
-    const std::vector<pid_t> pids = tracker.find();
-    if (pids.empty()) break;
+    const std::vector<pid_t> found = tracker.find();
+    dying.add(found);
+    if (!found.empty()) tracker.kill_round();
     const int64_t left = until - monotonic_ms();
-    if (left <= 0) {
-      std::string list;
-      for (pid_t pid : pids) list += " " + std::to_string(pid);
-      return Error{"still_running", "processes of " + step_name(launch) + " do not end:" + list, dir};
-    }
-    await_one_end(pids, static_cast<int>(std::min<int64_t>(left, 200)));
+    const bool none_left = dying.wait(static_cast<int>(std::clamp<int64_t>(left, 0, 200)));
+    if (none_left && found.empty()) break;
+    if (left <= 0) return Error{"still_running", "processes of " + step_name(launch) + " do not end:" + dying.list(), dir};
   }
   for (const auto& cgroup : tracker.cgroups) remove_cgroup(cgroup);
   return {};

@@ -1,0 +1,124 @@
+#include "step/launch.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "step/record.h"
+
+namespace bai::step {
+namespace {
+
+StepLaunch full() {
+  StepLaunch l;
+  l.cluster = "5e0cd0ea-7b17-4b6c-9a0b-3f2d3bb1a6f1";
+  l.job_id = 4711;
+  l.attempt = 2;
+  l.step = "batch";
+  l.node = "n1";
+  l.boot_id = "4109bfd5-d12e-4745-a825-73b60ea10e03";
+  l.mark = "00112233445566778899aabbccddeeff";
+  l.uid = 1000;
+  l.gid = 100;
+  l.groups = {100, 27, 4000000000u};
+  l.user = "alice";
+  l.home = "/home/alice";
+  l.shell = "/bin/bash";
+  l.as_root = true;
+  l.umask = 027;
+  l.rlimits = {{RLIMIT_NOFILE, 1024, 4096}, {RLIMIT_CORE, 0, UINT64_MAX}};
+  l.script = std::string("#!/bin/sh\necho \0 hello\n", 23);
+  l.argv = {"job.sh", "", "a b"};
+  l.env = {"PATH=/bin", "EMPTY="};
+  l.workdir = "/home/alice/work";
+  l.stdin_path = "in";
+  l.stdout_path = "/home/alice/out";
+  l.stderr_path = "/home/alice/err";
+  l.open_mode = OpenMode::kAppend;
+  l.time_limit_s = 3600;
+  l.kill_wait_s = 10;
+  l.deadline_us = 1'800'000'000'000'000;
+  l.warning_signal = 10;
+  l.warning_before_s = 120;
+  l.warning_to_batch_only = true;
+  l.leftover_grace_ms = 1500;
+  l.unkillable_after_s = 90;
+  l.cgroups = {"/sys/fs/cgroup/bai/n1", "/sys/fs/cgroup/freezer/bai/n1"};
+  return l;
+}
+
+StepLaunch small() {
+  StepLaunch l;
+  l.mark = "m";
+  l.argv = {"a"};
+  return l;
+}
+
+std::string decode_error(const std::string& bytes) {
+  auto launch = decode_launch(bytes);
+  return launch.ok() ? "" : launch.error().code;
+}
+
+TEST(StepLaunch, ComesBackAsItWas) {
+  for (const StepLaunch& launch : {full(), small()}) {
+    auto back = decode_launch(encode_launch(launch));
+    ASSERT_TRUE(back.ok()) << back.error().text();
+    EXPECT_EQ(*back, launch);
+  }
+}
+
+// The format is frozen: this file was written by the first version and must be read, and written, for ever.
+TEST(StepLaunch, KeepsItsBytes) {
+  std::ifstream in("tests/data/step/launch.v1", std::ios::binary);
+  if (!in) GTEST_SKIP() << "run from the source tree";
+  std::stringstream bytes;
+  bytes << in.rdbuf();
+  EXPECT_EQ(bytes.str(), encode_launch(full()));
+}
+
+TEST(StepLaunch, IsRefusedWhenCutShortOrAltered) {
+  const std::string bytes = encode_launch(full());
+  for (size_t n = 0; n < bytes.size(); ++n) EXPECT_EQ(decode_error(bytes.substr(0, n)), "bad_record") << n;
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    std::string altered = bytes;
+    altered[i] ^= 0x10;
+    EXPECT_EQ(decode_error(altered), "bad_record") << i;
+  }
+}
+
+TEST(StepLaunch, RefusesWhatIsOutOfRange) {
+  auto with = [](auto change) {
+    StepLaunch l = small();
+    change(l);
+    return decode_error(encode_launch(l));
+  };
+  EXPECT_EQ(with([](StepLaunch&) {}), "");
+  EXPECT_EQ(with([](StepLaunch& l) { l.mark.clear(); }), "bad_record");
+  EXPECT_EQ(with([](StepLaunch& l) { l.argv.clear(); }), "bad_record");
+  EXPECT_EQ(with([](StepLaunch& l) { l.workdir = std::string(kMaxPath + 1, 'x'); }), "bad_record");
+  EXPECT_EQ(with([](StepLaunch& l) { l.workdir = std::string("/a\0b", 4); }), "bad_record");
+  EXPECT_EQ(with([](StepLaunch& l) { l.argv.push_back(std::string(kMaxWord + 1, 'x')); }), "bad_record");
+  EXPECT_EQ(with([](StepLaunch& l) { l.umask = 01000; }), "bad_record");
+  EXPECT_EQ(with([](StepLaunch& l) { l.warning_signal = 65; }), "bad_record");
+  EXPECT_EQ(with([](StepLaunch& l) { l.deadline_us = -1; }), "bad_record");
+  EXPECT_EQ(with([](StepLaunch& l) { l.rlimits.resize(kMaxRlimits + 1); }), "bad_record");
+  EXPECT_EQ(with([](StepLaunch& l) { l.env.resize(kMaxWords + 1); }), "bad_record");
+}
+
+TEST(StepLaunch, SkipsUnknownFieldsAndRefusesNewerVersions) {
+  RecordWriter w;
+  w.text(7, "m");
+  w.text(18, "a");
+  w.text(9999, "from the future");
+  auto launch = decode_launch(w.finish("BAILNCH\n", 1));
+  ASSERT_TRUE(launch.ok());
+  EXPECT_EQ(*launch, small());
+  EXPECT_EQ(decode_error(w.finish("BAILNCH\n", 2)), "newer_record");
+  w.text(7, "again");
+  EXPECT_EQ(decode_error(w.finish("BAILNCH\n", 1)), "bad_record");
+}
+
+}  // namespace
+}  // namespace bai::step
