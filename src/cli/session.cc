@@ -1,0 +1,136 @@
+#include "cli/session.h"
+
+#include <algorithm>
+
+#include "base/paths.h"
+
+namespace bai::cli {
+namespace {
+
+using Clock = wire::Client::Clock;
+
+std::string endpoint_of(const ClientConfig& config) {
+  std::string host = config.ctld_hosts.empty() ? "127.0.0.1" : config.ctld_hosts[0].address;
+  if (host.find(':') != std::string::npos) host = "[" + host + "]";
+  return host + ":" + std::to_string(config.ctld_port);
+}
+
+}  // namespace
+
+Result<Session> Session::open(const Parsed& parsed, const Reporter& reporter) {
+  auto config = load_client_config(find_config(parsed.value_or("conf", ""), kConfFile));
+  if (!config.ok()) return config.error();
+  std::string endpoint = endpoint_of(*config);
+  return Session(std::move(*config), std::move(endpoint), reporter);
+}
+
+Session::Session(ClientConfig config, std::string endpoint, const Reporter& reporter)
+    : config_(std::move(config)), endpoint_(std::move(endpoint)), reporter_(&reporter) {
+  wire::ClientOptions options;
+  options.endpoints = {endpoint_};
+  options.hello.munge_socket = config_.munge_socket;
+  options.hello.daemon_uid = config_.bai_uid;
+  options.hello.role = wire::Role::command;
+  options.hello.daemon_role = wire::Role::controller;
+  options.notice = [reporter = reporter_](const std::string& text) { reporter->note(text); };
+  client_ = std::make_unique<wire::Client>(std::move(options));
+}
+
+Error Session::unexpected() {
+  return Error{"bad_message", "the controller answered with something else than was asked for", "",
+               "check that bai-ctld and this command are of the same version"};
+}
+
+Clock::time_point Session::deadline(bool patient) const {
+  if (patient) return Clock::now() + std::chrono::hours(24 * 365 * 10);
+  return Clock::now() + std::chrono::seconds(std::max<Seconds>(1, config_.message_timeout));
+}
+
+// Over a connection that stands. Client notices only what it tries itself, so the sentence after a second is said here.
+Result<std::string> Session::receive_bytes(Clock::time_point until, bool patient) {
+  if (patient) return client_->next(until);
+  const auto soon = std::min(until, Clock::now() + std::chrono::seconds(1));
+  auto message = client_->next(soon);
+  if (message.ok() || message.error().code != "timeout" || soon == until) return message;
+  reporter_->note("waiting for bai-ctld at " + endpoint_);
+  return client_->next(until);
+}
+
+Result<wire::ReplyBody> Session::ask(wire::RequestBody body, std::optional<RequestId> id, bool patient) {
+  wire::Request request;
+  request.id = id ? *id : RequestId::random();
+  request.repeat = false;
+  request.body = std::move(body);
+  return transact(request, false, patient);
+}
+
+Result<wire::ReplyBody> Session::transact(wire::Request& request, bool sent, bool patient) {
+  const bool changing = wire::is_changing(request.body);
+  const auto until = deadline(patient);
+  Result<std::string> bytes = Error{"lost", "", "", ""};
+  if (connected_ && !sent) {
+    sent = true;
+    if (client_->send(wire::encode_request(request)).ok()) bytes = receive_bytes(until, patient);
+  }
+  if (!bytes.ok()) {
+    connected_ = false;
+    bytes = client_->call(
+        [&](bool repeat) {
+          request.repeat = repeat || sent;
+          return wire::encode_request(request);
+        },
+        until);
+  }
+  if (!bytes.ok()) {
+    Error error = bytes.error();
+    if (changing && (error.code == "outcome_unknown" || (sent && error.code == "unreachable"))) {
+      error.code = "outcome_unknown";
+      error.remedy = "to settle it, run the command again with --request-id=" + request.id.hex();
+    }
+    return error;
+  }
+  connected_ = true;
+  auto reply = wire::decode_reply(*bytes);
+  if (!reply.ok()) return reply.error();
+  if (auto* refusal = std::get_if<wire::ErrorBody>(&reply->body)) return refusal->error;
+  return std::move(reply->body);
+}
+
+Result<std::optional<wire::ReplyBody>> Session::next(std::optional<Clock::time_point> until) {
+  auto bytes = client_->next(until);
+  if (!bytes.ok()) {
+    if (bytes.error().code == "timeout") return std::optional<wire::ReplyBody>();
+    connected_ = false;
+    return bytes.error();
+  }
+  auto reply = wire::decode_reply(*bytes);
+  if (!reply.ok()) return reply.error();
+  if (auto* refusal = std::get_if<wire::ErrorBody>(&reply->body)) return refusal->error;
+  return std::optional<wire::ReplyBody>(std::move(reply->body));
+}
+
+Result<Uuid> Session::cluster() {
+  if (!cluster_) {
+    auto pong = get<wire::PongReply>(wire::PingRequest{});
+    if (!pong.ok()) return pong.error();
+    cluster_ = pong->lineage.cluster;
+  }
+  return *cluster_;
+}
+
+Status Session::send(const wire::Request& request) {
+  Status status = client_->send(wire::encode_request(request));
+  if (!status.ok()) connected_ = false;
+  return status;
+}
+
+Result<wire::Reply> Session::receive() {
+  auto bytes = receive_bytes(deadline(false), false);
+  if (!bytes.ok()) {
+    connected_ = false;
+    return bytes.error();
+  }
+  return wire::decode_reply(*bytes);
+}
+
+}  // namespace bai::cli

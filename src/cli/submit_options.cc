@@ -1,0 +1,283 @@
+#include "cli/submit_options.h"
+
+#include "base/hostlist.h"
+#include "base/text.h"
+#include "base/units.h"
+#include "cli/report.h"
+#include "cli/values.h"
+
+namespace bai::cli {
+namespace {
+
+constexpr auto kReq = ArgKind::required;
+constexpr auto kOpt = ArgKind::optional;
+
+// clang-format off
+std::vector<Option> job_options() {
+  return {
+      {.name = "array", .letter = 'a', .arg = kReq, .value_name = "INDEXES", .help = "Submit a job array: 0-15, 1,3,7, 0-20:4, with %N at most N at a time", .directive = true, .env = "ARRAY_INX"},
+      {.name = "account", .letter = 'A', .arg = kReq, .value_name = "NAME", .help = "Charge the job to this account", .directive = true, .env = "ACCOUNT"},
+      {.name = "begin", .letter = 'b', .arg = kReq, .value_name = "TIME", .help = "Start no earlier than this: 16:00, tomorrow, now+1hour, 2026-01-20T12:34", .directive = true},
+      {.name = "bulk", .arg = kReq, .value_name = "FILE", .help = "Submit many jobs: one JSON object a line, keys as these options (-: standard input)"},
+      {.name = "chdir", .letter = 'D', .arg = kReq, .value_name = "DIR", .help = "Run the script in this directory", .directive = true, .aliases = {"workdir"}},
+      {.name = "comment", .arg = kReq, .value_name = "TEXT", .help = "A comment, shown with the job", .directive = true, .env = "COMMENT"},
+      {.name = "constraint", .letter = 'C', .arg = kReq, .value_name = "LIST", .help = "Only nodes with these features (a&b, a|b)", .directive = true, .env = "CONSTRAINT"},
+      {.name = "cpus-per-task", .letter = 'c', .arg = kReq, .value_name = "N", .help = "Processors for each task", .directive = true, .env = "CPUS_PER_TASK"},
+      {.name = "deadline", .arg = kReq, .value_name = "TIME", .help = "Drop the job if it cannot end before this", .directive = true, .env = "DEADLINE"},
+      {.name = "dependency", .letter = 'd', .arg = kReq, .value_name = "LIST", .help = "Wait for other jobs: afterok:7:8, afterany:9, singleton; ',' for all, '?' for any", .directive = true, .env = "DEPENDENCY"},
+      {.name = "error", .letter = 'e', .arg = kReq, .value_name = "FILE", .help = "Standard error; patterns as in --output", .directive = true, .env = "ERROR"},
+      {.name = "exclude", .letter = 'x', .arg = kReq, .value_name = "NODES", .help = "Not on these nodes", .directive = true},
+      {.name = "exclusive", .arg = kOpt, .value_name = "user", .help = "Whole nodes, shared with no other job", .directive = true, .env = "EXCLUSIVE"},
+      {.name = "export", .arg = kReq, .value_name = "WHAT", .help = "Environment for the job: ALL (default), NONE, NIL, or names and NAME=VALUE", .directive = true, .env = "EXPORT"},
+      {.name = "hold", .letter = 'H', .help = "Submit held; bai-control release lets it go", .directive = true},
+      {.name = "input", .letter = 'i', .arg = kReq, .value_name = "FILE", .help = "Standard input (default: /dev/null)", .directive = true, .env = "INPUT"},
+      {.name = "job-name", .letter = 'J', .arg = kReq, .value_name = "NAME", .help = "The job's name (default: the script's)", .directive = true, .env = "JOB_NAME"},
+      {.name = "licenses", .letter = 'L', .arg = kReq, .value_name = "LIST", .help = "Licenses: name[:count],...", .directive = true, .env = "LICENSES"},
+      {.name = "mail-type", .arg = kReq, .value_name = "LIST", .help = "Send mail on BEGIN, END, FAIL, REQUEUE, TIME_LIMIT, ALL, ...", .directive = true},
+      {.name = "mail-user", .arg = kReq, .value_name = "USER", .help = "Send it to this user or address", .directive = true},
+      {.name = "mem", .arg = kReq, .value_name = "SIZE", .help = "Memory on each node: 512 (MiB), 4G", .directive = true, .env = "MEM_PER_NODE"},
+      {.name = "mem-per-cpu", .arg = kReq, .value_name = "SIZE", .help = "Memory for each processor", .directive = true, .env = "MEM_PER_CPU"},
+      {.name = "nice", .arg = kOpt, .value_name = "N", .help = "Lower the priority by N (default: 100)", .directive = true, .env = "NICE"},
+      {.name = "no-requeue", .help = "Never run the job a second time", .directive = true, .env = "NO_REQUEUE"},
+      {.name = "nodelist", .letter = 'w', .arg = kReq, .value_name = "NODES", .help = "On these nodes: n[1-4],n7", .directive = true},
+      {.name = "nodes", .letter = 'N', .arg = kReq, .value_name = "N[-M]", .help = "Number of nodes, or least and most", .directive = true},
+      {.name = "ntasks", .letter = 'n', .arg = kReq, .value_name = "N", .help = "Number of tasks to make room for", .directive = true},
+      {.name = "ntasks-per-node", .arg = kReq, .value_name = "N", .help = "Tasks on each node", .directive = true},
+      {.name = "open-mode", .arg = kReq, .value_name = "append|truncate", .help = "How output files are opened", .directive = true, .env = "OPEN_MODE"},
+      {.name = "output", .letter = 'o', .arg = kReq, .value_name = "FILE", .help = "Standard output: %j job, %A array, %a task, %x name, %u user, %N node", .directive = true, .env = "OUTPUT"},
+      {.name = "parsable", .help = "Print only the job's number", .directive = true},
+      {.name = "partition", .letter = 'p', .arg = kReq, .value_name = "NAME", .help = "The partition, or several", .directive = true, .env = "PARTITION"},
+      {.name = "priority", .arg = kReq, .value_name = "N", .help = "Set the priority (operators); 0 holds", .directive = true, .env = "PRIORITY"},
+      {.name = "qos", .letter = 'q', .arg = kReq, .value_name = "NAME", .help = "The quality of service", .directive = true, .env = "QOS"},
+      {.name = "quiet", .letter = 'Q', .help = "Say nothing but errors", .directive = true},
+      {.name = "request-id", .arg = kReq, .value_name = "ID", .help = "Settle a submission whose outcome is unknown"},
+      {.name = "requeue", .help = "Run the job again after a node fails", .directive = true, .env = "REQUEUE"},
+      {.name = "signal", .arg = kReq, .value_name = "[B:]SIGNAL[@S]", .help = "Send a signal S seconds (60) before the time limit; B: to the script only", .directive = true, .env = "SIGNAL"},
+      {.name = "test-only", .help = "Say when the job could start; submit nothing", .directive = true, .env = "TEST_ONLY"},
+      {.name = "time", .letter = 't', .arg = kReq, .value_name = "LIMIT", .help = "Time limit: minutes, H:MM:SS, D-HH", .directive = true, .env = "TIMELIMIT"},
+      {.name = "verbose", .letter = 'v', .help = "Say more", .directive = true, .hidden = true},
+      {.name = "wait", .letter = 'W', .help = "Wait for the job's end and exit as it did", .directive = true, .env = "WAIT"},
+      {.name = "wrap", .arg = kReq, .value_name = "COMMAND", .help = "Submit this shell command instead of a script"},
+  };
+}
+// clang-format on
+
+// Reads options one after another and keeps the first error.
+class Reader {
+ public:
+  explicit Reader(const Parsed& parsed) : parsed_(parsed) {}
+
+  const Given* find(std::string_view name) const { return parsed_.find(name); }
+  // Runs `parse` on the value of an option that was given; an error of its gets the place.
+  template <class F>
+  void with(std::string_view name, F parse) {
+    if (const Given* given = parsed_.find(name); given && !error_) check(*given, parse(given->value));
+  }
+  template <class T, class U>
+  void into(std::string_view name, U& out, Result<T> (*parse)(std::string_view)) {
+    with(name, [&](std::string_view text) -> Status {
+      auto value = parse(text);
+      if (!value.ok()) return value.error();
+      out = static_cast<U>(*value);
+      return {};
+    });
+  }
+  void check(const Given& given, const Status& status) {
+    if (status.ok() || error_) return;
+    error_ = status.error();
+    error_->place = given.place;
+  }
+  const std::optional<Error>& error() const { return error_; }
+
+ private:
+  const Parsed& parsed_;
+  std::optional<Error> error_;
+};
+
+Result<std::int64_t> positive(std::string_view text) { return parse_count(text, 1, 1 << 30); }
+Result<std::int64_t> nice_value(std::string_view text) {
+  return text.empty() ? Result<std::int64_t>(100) : parse_int(text, -2147483645, 2147483645);
+}
+Status plain_text(std::string_view text) {
+  if (has_control(text) || !is_utf8(text)) return Error{"bad_value", "control characters are not allowed: " + quote(text), "", ""};
+  return {};
+}
+
+std::string absolute(std::string_view dir, const std::string& cwd) {
+  if (dir.starts_with('/')) return std::string(dir);
+  while (dir.starts_with("./")) dir.remove_prefix(2);
+  if (dir.empty() || dir == ".") return cwd;
+  return cwd == "/" ? "/" + std::string(dir) : cwd + "/" + std::string(dir);
+}
+
+void read_resources(Reader& in, ResourceRequest& request) {
+  const bool tasks_given = in.find("ntasks") != nullptr;
+  in.into("ntasks", request.tasks, positive);
+  in.into("cpus-per-task", request.cpus_per_task, positive);
+  in.into("ntasks-per-node", request.tasks_per_node, positive);
+  in.with("nodes", [&](std::string_view text) -> Status {
+    auto range = parse_count_range(text);
+    if (!range.ok()) return range.error();
+    request.min_nodes = range->min;
+    request.max_nodes = range->max;
+    return {};
+  });
+  if (!tasks_given) request.tasks = request.min_nodes * std::max(1u, request.tasks_per_node);
+  auto memory = [](std::uint64_t& out) {
+    return [&out](std::string_view text) -> Status {
+      auto mib = parse_memory_mib(text, ZeroMemory::kAllowed);
+      if (!mib.ok()) return mib.error();
+      if (*mib == 0)
+        return Error{"bad_size", "0 (all memory of a node) is not supported", "", "give a size, or --exclusive for whole nodes"};
+      out = *mib;
+      return {};
+    };
+  };
+  in.with("mem", memory(request.mem_per_node_mib));
+  in.with("mem-per-cpu", memory(request.mem_per_cpu_mib));
+  if (const Given *a = in.find("mem"), *b = in.find("mem-per-cpu"); a && b) {
+    if (a->source == b->source)
+      in.check(*b, Error{"bad_option", "--mem and --mem-per-cpu exclude each other", "", "give one of them"});
+    else
+      (a->source > b->source ? request.mem_per_cpu_mib : request.mem_per_node_mib) = 0;
+  }
+  in.with("exclusive", [&](std::string_view value) -> Status {
+    if (!value.empty() && value != "user" && value != "mcs")
+      return Error{"bad_value", quote(value) + " is not known", "", "say --exclusive or --exclusive=user"};
+    request.exclusive = true;
+    return {};
+  });
+  auto hosts = [](Istr& out) {
+    return [&out](std::string_view text) -> Status {
+      auto names = expand_hostlist(text);
+      if (!names.ok()) return names.error();
+      out = Istr(text);
+      return {};
+    };
+  };
+  in.with("nodelist", hosts(request.nodes_wanted));
+  in.with("exclude", hosts(request.nodes_excluded));
+  auto text = [](Istr& out) {
+    return [&out](std::string_view value) -> Status {
+      out = Istr(value);
+      return plain_text(value);
+    };
+  };
+  in.with("constraint", text(request.constraint));
+  in.with("licenses", text(request.licenses));
+}
+
+void read_extras(Reader& in, const SubmitContext& context, JobExtras& extras) {
+  auto when = [&](Time& out) {
+    return [&out, &context](std::string_view text) -> Status {
+      auto at = parse_when(text, context.now, When::kFuture);
+      if (!at.ok()) return at.error();
+      out = *at;
+      return {};
+    };
+  };
+  in.with("begin", when(extras.begin));
+  in.with("deadline", when(extras.deadline));
+  if (const Given* given = in.find("deadline"); given && extras.deadline.is_set() && extras.deadline <= context.now)
+    in.check(*given, Error{"bad_time", "the deadline has passed", "", "give a time to come"});
+  in.into("dependency", extras.dependencies, parse_dependencies);
+  in.into("signal", extras.signal, parse_warning_signal);
+  in.into("mail-type", extras.mail_events, parse_mail_events);
+  auto text = [](Istr& out) {
+    return [&out](std::string_view value) -> Status {
+      out = Istr(value);
+      return plain_text(value);
+    };
+  };
+  in.with("mail-user", text(extras.mail_user));
+  in.with("comment", text(extras.comment));
+  in.with("qos", text(extras.qos));
+  in.with("input", text(extras.std_in));
+  if (extras.std_in == "/dev/null") extras.std_in = Istr();
+}
+
+}  // namespace
+
+OptionTable submit_table(const Dialect& dialect) {
+  OptionTable table;
+  table.program = dialect.program;
+  table.synopsis = "[OPTION...] [SCRIPT [ARGUMENT...]]";
+  table.description = "Submit a job script. Without SCRIPT it is read from standard input.";
+  table.options = job_options();
+  add_common_options(table, 'h', 'V');
+  return table;
+}
+
+Result<wire::Submission> make_submission(const Parsed& parsed, const SubmitContext& context) {
+  wire::Submission out;
+  JobSpec& spec = out.spec;
+  Reader in(parsed);
+  read_resources(in, spec.request);
+  JobExtras extras;
+  read_extras(in, context, extras);
+  spec.set_extras(std::move(extras));
+
+  spec.uid = context.uid;
+  spec.gid = context.gid;
+  auto text = [](Istr& target) {
+    return [&target](std::string_view value) -> Status {
+      target = Istr(value);
+      return plain_text(value);
+    };
+  };
+  in.with("job-name", text(spec.name));
+  in.with("account", text(spec.account));
+  in.with("partition", text(spec.partition));
+  in.with("output", text(spec.std_out));
+  in.with("error", text(spec.std_err));
+  spec.workdir = Istr(context.cwd);
+  in.with("chdir", [&](std::string_view dir) -> Status {
+    spec.workdir = Istr(absolute(dir, context.cwd));
+    return plain_text(dir);
+  });
+  in.with("time", [&](std::string_view value) -> Status {
+    auto limit = parse_time_limit(value);
+    if (!limit.ok()) return limit.error();
+    spec.time_limit = *limit == 0 ? kUnlimited : *limit;
+    return {};
+  });
+  in.into("nice", spec.nice, nice_value);
+  in.with("open-mode", [&](std::string_view value) -> Status {
+    if (value == "append" || value == "a")
+      spec.open_mode = OpenMode::kAppend;
+    else if (value == "truncate" || value == "t")
+      spec.open_mode = OpenMode::kTruncate;
+    else
+      return Error{"bad_value", quote(value) + " is not known", "", "say append or truncate"};
+    return {};
+  });
+  if (const Given* given = parsed.find_last({"requeue", "no-requeue"}))
+    spec.requeue = given->option->name == std::string_view("requeue") ? Requeue::kYes : Requeue::kNo;
+  in.with("array", [&](std::string_view value) -> Status {
+    auto array = parse_array_spec(value, context.max_array_size);
+    if (!array.ok()) return array.error();
+    out.array_tasks = std::move(array->ids);
+    out.array_max_running = array->max_running;
+    return {};
+  });
+  out.hold = parsed.has("hold");
+  in.with("priority", [&](std::string_view value) -> Status {
+    if (iequals(value, "top")) {
+      out.priority = 0xfffffffe;
+      return {};
+    }
+    auto number = parse_int(value, 0, 0xfffffffe);
+    if (!number.ok()) return number.error();
+    out.priority = static_cast<std::uint32_t>(*number);
+    if (*number == 0) out.hold = true;
+    return {};
+  });
+  if (in.error()) return *in.error();
+  if (spec.std_out.empty())
+    spec.std_out = Istr(out.array_tasks ? context.dialect->array_output : context.dialect->output);
+  if (spec.request.max_nodes != 0 && spec.request.tasks < spec.request.min_nodes)
+    spec.request.tasks = spec.request.min_nodes;
+  return out;
+}
+
+}  // namespace bai::cli

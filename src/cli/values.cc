@@ -1,0 +1,245 @@
+#include "cli/values.h"
+
+#include <algorithm>
+#include <csignal>
+
+#include "base/suggest.h"
+#include "base/text.h"
+#include "base/units.h"
+
+namespace bai::cli {
+namespace {
+
+constexpr std::int64_t kMaxJobId = 0xfffffffe;
+constexpr std::size_t kMaxRefs = 1 << 20;
+
+struct KindName {
+  std::string_view name;
+  DependencyKind kind;
+};
+constexpr KindName kKinds[] = {
+    {"after", DependencyKind::kAfter},           {"afterany", DependencyKind::kAfterAny},   {"afterok", DependencyKind::kAfterOk},
+    {"afternotok", DependencyKind::kAfterNotOk}, {"aftercorr", DependencyKind::kAfterCorr}, {"singleton", DependencyKind::kSingleton},
+};
+
+struct SignalName {
+  std::string_view name;
+  int number;
+};
+constexpr SignalName kSignals[] = {
+    {"HUP", SIGHUP},   {"INT", SIGINT},       {"QUIT", SIGQUIT}, {"ILL", SIGILL},   {"TRAP", SIGTRAP}, {"ABRT", SIGABRT}, {"BUS", SIGBUS},
+    {"FPE", SIGFPE},   {"KILL", SIGKILL},     {"USR1", SIGUSR1}, {"SEGV", SIGSEGV}, {"USR2", SIGUSR2}, {"PIPE", SIGPIPE}, {"ALRM", SIGALRM},
+    {"TERM", SIGTERM}, {"STKFLT", SIGSTKFLT}, {"CHLD", SIGCHLD}, {"CONT", SIGCONT}, {"STOP", SIGSTOP}, {"TSTP", SIGTSTP}, {"TTIN", SIGTTIN},
+    {"TTOU", SIGTTOU}, {"URG", SIGURG},       {"XCPU", SIGXCPU}, {"XFSZ", SIGXFSZ}, {"VTALRM", SIGVTALRM}, {"PROF", SIGPROF}, {"WINCH", SIGWINCH},
+    {"IO", SIGIO},     {"PWR", SIGPWR},       {"SYS", SIGSYS},
+};
+
+struct MailName {
+  std::string_view name;
+  std::uint16_t bits;
+};
+constexpr std::uint16_t kMailAll = kMailBegin | kMailEnd | kMailFail | kMailRequeue | kMailInvalidDepend;
+constexpr MailName kMails[] = {
+    {"NONE", 0},
+    {"BEGIN", kMailBegin},
+    {"END", kMailEnd},
+    {"FAIL", kMailFail},
+    {"REQUEUE", kMailRequeue},
+    {"ALL", kMailAll},
+    {"INVALID_DEPEND", kMailInvalidDepend},
+    {"TIME_LIMIT", kMailTimeLimit},
+    {"TIME_LIMIT_90", kMailTimeLimit90},
+    {"TIME_LIMIT_80", kMailTimeLimit80},
+    {"TIME_LIMIT_50", kMailTimeLimit50},
+    {"ARRAY_TASKS", kMailArrayTasks},
+    {"STAGE_OUT", 0},
+};
+
+template <class Table>
+std::string suggest(std::string_view word, const Table& table) {
+  std::vector<std::string_view> names;
+  for (const auto& entry : table) names.push_back(entry.name);
+  return did_you_mean(word, names);
+}
+
+Error bad_dependency(std::string_view what, std::string remedy = "write TYPE:JOB[:JOB...], as in afterok:7") {
+  return Error{"bad_dependency", quote(what) + " is not a dependency", "", std::move(remedy)};
+}
+
+// "7", "7_3", "7+10"
+Result<Dependency> parse_dependency_job(std::string_view text, DependencyKind kind) {
+  Dependency out;
+  out.kind = kind;
+  const std::string_view whole = text;
+  if (const auto plus = text.find('+'); plus != std::string_view::npos) {
+    auto minutes = parse_int(text.substr(plus + 1), 0, 1 << 28);
+    if (kind != DependencyKind::kAfter || !minutes.ok()) return bad_dependency(whole, "only after:JOB+MINUTES has a delay");
+    out.delay_min = static_cast<std::uint32_t>(*minutes);
+    text = text.substr(0, plus);
+  }
+  if (const auto bar = text.find('_'); bar != std::string_view::npos) {
+    const std::string_view task = text.substr(bar + 1);
+    if (task != "*") {
+      auto number = parse_int(task, 0, kNoTask - 1);
+      if (!number.ok() || !all_digits(task)) return bad_dependency(whole, "an array's task is JOB_TASK");
+      out.task = static_cast<std::uint32_t>(*number);
+    }
+    text = text.substr(0, bar);
+  }
+  auto id = parse_int(text, 1, kMaxJobId);
+  if (!id.ok() || !all_digits(text)) return bad_dependency(whole, "a job is a number, or JOB_TASK");
+  out.job = static_cast<JobId>(*id);
+  return out;
+}
+
+}  // namespace
+
+Result<Dependencies> parse_dependencies(std::string_view text) {
+  Dependencies out;
+  text = trim(text);
+  if (text.empty()) return out;
+  const bool all = text.find(',') != std::string_view::npos;
+  out.any = text.find('?') != std::string_view::npos;
+  if (all && out.any) return Error{"bad_dependency", "',' and '?' are mixed in " + quote(text), "", "use one of them"};
+  for (auto part : split(text, out.any ? '?' : ',')) {
+    const auto words = split(part, ':');
+    const auto* kind = std::find_if(std::begin(kKinds), std::end(kKinds), [&](const KindName& k) { return iequals(k.name, words[0]); });
+    if (kind == std::end(kKinds)) return bad_dependency(part, suggest(words[0], kKinds));
+    if (kind->kind == DependencyKind::kSingleton) {
+      if (words.size() > 1) return bad_dependency(part, "singleton takes no job");
+      out.list.push_back({.kind = kind->kind});
+      continue;
+    }
+    if (words.size() < 2) return bad_dependency(part);
+    for (std::size_t i = 1; i < words.size(); ++i) {
+      auto one = parse_dependency_job(words[i], kind->kind);
+      if (!one.ok()) return one.error();
+      out.list.push_back(*one);
+    }
+  }
+  return out;
+}
+
+Result<std::uint16_t> parse_signal(std::string_view text) {
+  std::string_view word = trim(text);
+  if (istarts_with(word, "SIG")) word.remove_prefix(3);
+  for (const auto& signal : kSignals)
+    if (iequals(signal.name, word)) return static_cast<std::uint16_t>(signal.number);
+  auto number = parse_int(word, 1, 64);
+  if (number.ok()) return static_cast<std::uint16_t>(*number);
+  std::string remedy = suggest(word, kSignals);
+  return Error{"bad_signal", quote(text) + " is not a signal", "", remedy.empty() ? "say a name such as TERM, or a number" : remedy};
+}
+
+std::string signal_name(std::uint16_t number) {
+  for (const auto& signal : kSignals)
+    if (signal.number == number) return std::string(signal.name);
+  return std::to_string(number);
+}
+
+Result<WarningSignal> parse_warning_signal(std::string_view text) {
+  WarningSignal out;
+  if (istarts_with(text, "B:")) {
+    out.batch_only = true;
+    text.remove_prefix(2);
+  }
+  const auto at = text.find('@');
+  auto number = parse_signal(text.substr(0, at));
+  if (!number.ok()) return number.error();
+  out.number = *number;
+  if (at != std::string_view::npos) {
+    auto seconds = parse_int(text.substr(at + 1), 0, 65535);
+    if (!seconds.ok()) return Error{"bad_signal", quote(text) + ": after @ stand 0 to 65535 seconds", "", "write [B:]SIGNAL[@SECONDS]"};
+    out.before_end_s = static_cast<std::uint32_t>(*seconds);
+  }
+  return out;
+}
+
+Result<std::uint16_t> parse_mail_events(std::string_view text) {
+  std::uint16_t out = 0;
+  for (auto word : split_list(text)) {
+    const auto* mail = std::find_if(std::begin(kMails), std::end(kMails), [&](const MailName& m) { return iequals(m.name, word); });
+    if (mail == std::end(kMails))
+      return Error{"bad_mail_type", quote(word) + " is not an event", "", suggest(word, kMails)};
+    if (mail->name == "NONE") return std::uint16_t{0};
+    out |= mail->bits;
+  }
+  return out;
+}
+
+std::string format_mail_events(std::uint16_t events) {
+  std::string out;
+  for (const auto& mail : kMails)
+    if (mail.bits != 0 && mail.bits != kMailAll && (events & mail.bits)) {
+      if (!out.empty()) out += ',';
+      out += mail.name;
+    }
+  return out.empty() ? "NONE" : out;
+}
+
+namespace {
+
+Error bad_job(std::string_view what) {
+  return Error{"bad_job_id", quote(what) + " is not a job", "", "a job is a number, ARRAY_TASK or ARRAY_[TASKS]"};
+}
+
+Status parse_job_ref(std::string_view text, std::vector<wire::JobRef>& out) {
+  const auto bar = text.find('_');
+  auto id = parse_int(text.substr(0, bar), 1, kMaxJobId);
+  if (!id.ok() || !all_digits(text.substr(0, bar))) return bad_job(text);
+  const auto job = static_cast<JobId>(*id);
+  std::string_view tasks = bar == std::string_view::npos ? std::string_view("*") : text.substr(bar + 1);
+  if (tasks == "*") {
+    out.push_back({job, kNoTask});
+    return {};
+  }
+  if (tasks.size() >= 2 && tasks.front() == '[' && tasks.back() == ']') tasks = tasks.substr(1, tasks.size() - 2);
+  if (const auto percent = tasks.find('%'); percent != std::string_view::npos) tasks = tasks.substr(0, percent);
+  auto set = IdSet::parse(tasks, kNoTask - 1);
+  if (!set.ok()) return bad_job(text);
+  if (set->count() + out.size() > kMaxRefs)
+    return Error{"bad_job_id", quote(text) + " names too many tasks", "", "name the array, or filter by name"};
+  set->for_each([&](std::uint32_t task) { out.push_back({job, task}); });
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<wire::JobRef>> parse_job_refs(std::string_view text) {
+  std::vector<wire::JobRef> out;
+  // Commas inside brackets belong to a task list.
+  std::size_t begin = 0;
+  int depth = 0;
+  for (std::size_t i = 0; i <= text.size(); ++i) {
+    if (i < text.size() && text[i] == '[') ++depth;
+    if (i < text.size() && text[i] == ']') --depth;
+    if (i < text.size() && (text[i] != ',' || depth > 0)) continue;
+    const auto word = trim(text.substr(begin, i - begin));
+    begin = i + 1;
+    if (word.empty()) continue;
+    if (Status status = parse_job_ref(word, out); !status.ok()) return status.error();
+  }
+  if (out.empty()) return bad_job(text);
+  return out;
+}
+
+Result<std::vector<JobState>> parse_job_states(std::string_view text) {
+  std::vector<JobState> out;
+  for (auto word : split_list(text)) {
+    if (iequals(word, "all")) {
+      out.clear();
+      for (int i = 0; i < kJobStates; ++i) out.push_back(static_cast<JobState>(i));
+      return out;
+    }
+    auto state = parse_job_state(word);
+    if (!state) {
+      std::vector<std::string_view> names;
+      for (int i = 0; i < kJobStates; ++i) names.push_back(name(static_cast<JobState>(i)));
+      return Error{"bad_state", quote(word) + " is not a job state", "", did_you_mean(word, names)};
+    }
+    out.push_back(*state);
+  }
+  return out;
+}
+
+}  // namespace bai::cli
