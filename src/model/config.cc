@@ -253,8 +253,11 @@ struct ConfigBuilder {
       if (given.count("AgentdLostTimeout")) return bad(last_file, "AgentdLostTimeout must be longer than AgentdTimeout");
       config.agentd_lost_timeout = config.agentd_timeout * 2;  // a Slurm file with a long SlurmdTimeout
     }
-    if (config.store_type == StoreType::kPostgresql && config.store_location.empty())
-      config.store_location = "dbname=bai";
+    if (config.store_type == StoreType::kPostgresql && config.store_location.empty()) config.store_location = "dbname=bai";
+    // The value stays out of the message: it may be a connection string with a password.
+    if (config.store_type == StoreType::kSqlite && !config.store_location.empty() && config.store_location[0] != '/')
+      return bad(last_file, "StoreLocation is not an absolute path, as StoreType=sqlite needs",
+                 "begin it with /, or set StoreType=postgresql");
     if (auto status = index_nodes(); !status) return status;
     return finish_partitions();
   }
