@@ -203,6 +203,7 @@ struct Client::Impl {
     if (!begun) return begun.error();
     session.emplace(std::move(*begun));
     decoder = ZmtpDecoder({.parts = 3, .part_bytes = options.max_reply, .message_bytes = options.max_reply});
+    // All at once: the listener takes it, and a round trip is saved. (libzmq's ROUTER would want its READY awaited.)
     std::string bytes = zmtp_greeting();
     bytes += zmtp_ready("DEALER");
     zmtp_append(bytes, session->hello());

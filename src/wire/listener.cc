@@ -36,12 +36,10 @@ std::size_t size_of(const Parts& parts) {
   return n;
 }
 
-std::string without_port(const std::string& address) { return address.substr(0, address.rfind(':')); }
-
 struct Conn {
   ConnId id = 0;
   std::string routing_id;
-  std::string peer;  // address, for the log
+  std::string peer;  // address without port, for the log
 
   // The I/O thread's.
   ZmtpDecoder decoder;
@@ -122,7 +120,7 @@ struct Listener::Impl {
 
   // ---- any thread ----
   void note(log::Level level, const Conn& conn, const Error& error, std::string_view what) {
-    once.write(level, error.code + " " + without_port(conn.peer), what,
+    once.write(level, error.code + " " + conn.peer, what,
                {{"peer", conn.peer}, {"code", error.code}, {"reason", error.text()}});
   }
   void mark_dirty(const ConnPtr& conn) {  // conn->mutex is held

@@ -49,7 +49,9 @@ TEST_F(WithDealer, connects_and_talks) {
   for (int i = 0; i < 300; ++i) ASSERT_TRUE(dealer.send(std::to_string(i)));
   int got = 0;
   ASSERT_TRUE(run(dealer, [&](const DealerEvent& e) {
-    if (const auto* m = std::get_if<DealerMessage>(&e)) EXPECT_EQ(m->bytes, "re:" + std::to_string(got++));
+    if (const auto* m = std::get_if<DealerMessage>(&e)) {
+      EXPECT_EQ(m->bytes, "re:" + std::to_string(got++));
+    }
     return got == 300;
   }));
   EXPECT_EQ(d.callers.at(0).role, Role::agent);

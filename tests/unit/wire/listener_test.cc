@@ -157,7 +157,9 @@ TEST_F(WithListener, ends_a_session_whose_frames_do_not_open) {
     ASSERT_EQ(**session->open(welcome), "re:first");
     std::string sealed = session->seal("second");
     if (kind == 0) sealed.back() = static_cast<char>(sealed.back() ^ 1);                    // altered
-    if (kind == 1) ASSERT_TRUE(write_all(fd.get(), frames({sealed})));                      // replayed
+    if (kind == 1) {  // replayed
+      ASSERT_TRUE(write_all(fd.get(), frames({sealed})));
+    }
     if (kind == 2) sealed = welcome[2];                                                     // reflected
     ASSERT_TRUE(write_all(fd.get(), frames({sealed})));
     EXPECT_TRUE(closed_by_peer(fd));
