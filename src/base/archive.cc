@@ -23,9 +23,9 @@ bool holds_control(std::string_view s) {
 }  // namespace
 
 Error InArchive::error() const {
-  return Error{"bad_encoding",
-               std::string("a message cannot be read: ") + (why_ != nullptr ? why_ : "no reason") + ", at byte " +
-                   std::to_string(at_)};
+  return Error{"bad_encoding", std::string("a message cannot be read: ") +
+                                   (why_ != nullptr ? why_ : "no reason") + ", at byte " +
+                                   std::to_string(at_)};
 }
 
 std::uint64_t InArchive::get_long_varint() {

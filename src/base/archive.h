@@ -79,7 +79,9 @@ class OutArchive : public cereal::OutputArchive<OutArchive, cereal::AllowEmptyCl
  public:
   // `out` must outlive the archive. `version` is the protocol version that serialize() may ask for.
   explicit OutArchive(std::string& out, std::uint32_t version = 0)
-      : cereal::OutputArchive<OutArchive, cereal::AllowEmptyClassElision>(this), out_(out), version_(version) {}
+      : cereal::OutputArchive<OutArchive, cereal::AllowEmptyClassElision>(this),
+        out_(out),
+        version_(version) {}
 
   static constexpr bool kReading = false;
   std::uint32_t version() const { return version_; }
@@ -391,7 +393,8 @@ void CEREAL_LOAD_FUNCTION_NAME(InArchive& a, std::variant<Ts...>& v) {
     const std::uint64_t index = a.get_varint();
     const bool known = [&]<std::size_t... I>(std::index_sequence<I...>) {
       return ((index == I && (a(v.template emplace<I>()), true)) || ...);
-    }(std::index_sequence_for<Ts...>{});
+    }
+    (std::index_sequence_for<Ts...>{});
     if (!known) a.fail("a variant has an unknown kind");
   });
 }

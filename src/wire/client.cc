@@ -24,8 +24,8 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr seconds kNoticeAfter{1};
-constexpr milliseconds kConnectTime{3000};    // one try; then the next address
-constexpr milliseconds kPatience{10000};      // for an answer on one connection; doubles
+constexpr milliseconds kConnectTime{3000};  // one try; then the next address
+constexpr milliseconds kPatience{10000};    // for an answer on one connection; doubles
 constexpr milliseconds kPauseMin{20}, kPauseMax{500};
 constexpr std::size_t kMaxHostsFile = 1 << 20;
 
@@ -38,7 +38,8 @@ bool is_address(const std::string& text, bool& v6) {
 // The first address that a hosts(5) file gives for a name.
 std::string look_up(std::string_view hosts, std::string_view name) {
   const auto same = [&](std::string_view a) {
-    return std::equal(a.begin(), a.end(), name.begin(), name.end(), [](char x, char y) { return (x | 32) == (y | 32); });
+    return std::equal(a.begin(), a.end(), name.begin(), name.end(),
+                      [](char x, char y) { return (x | 32) == (y | 32); });
   };
   while (!hosts.empty()) {
     const auto end = std::min(hosts.find('\n'), hosts.size());
@@ -70,13 +71,17 @@ Error connection_error(const std::string& daemon, const std::string& endpoint, s
 }  // namespace
 
 Result<SocketAddress> resolve_endpoint(std::string_view endpoint, const std::string& hosts_file) {
-  const auto bad = [&](std::string why) { return Error{"bad_endpoint", std::move(why), std::string(endpoint), "write HOST:PORT, ADDRESS:PORT or [V6ADDRESS]:PORT"}; };
+  const auto bad = [&](std::string why) {
+    return Error{"bad_endpoint", std::move(why), std::string(endpoint),
+                 "write HOST:PORT, ADDRESS:PORT or [V6ADDRESS]:PORT"};
+  };
   SocketAddress out;
   const auto colon = endpoint.rfind(':');
   if (colon == std::string_view::npos) return bad("an address without a port");
   const auto port = endpoint.substr(colon + 1);
   const auto [end, err] = std::from_chars(port.data(), port.data() + port.size(), out.port);
-  if (err != std::errc() || end != port.data() + port.size() || out.port == 0) return bad("not a port number");
+  if (err != std::errc() || end != port.data() + port.size() || out.port == 0)
+    return bad("not a port number");
   std::string_view host = endpoint.substr(0, colon);
   const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
   if (bracketed) host = host.substr(1, host.size() - 2);
@@ -112,7 +117,8 @@ struct Client::Impl {
     notice_at.reset();
     if (!options.notice) return;
     const auto left = std::chrono::ceil<seconds>(deadline - now).count();
-    options.notice(options.daemon + " at " + where + " does not answer yet; still trying for " + std::to_string(left) + " s");
+    options.notice(options.daemon + " at " + where + " does not answer yet; still trying for " +
+                   std::to_string(left) + " s");
   }
 
   // Waits for `events` (0: merely waits). False when `until` (none: never) has passed.
@@ -155,7 +161,8 @@ struct Client::Impl {
       to = reinterpret_cast<const sockaddr*>(&four);
       size = sizeof four;
     }
-    if (connect(fd.get(), to, size) != 0 && errno != EINPROGRESS) return errno_error("cannot connect", "", errno);
+    if (connect(fd.get(), to, size) != 0 && errno != EINPROGRESS)
+      return errno_error("cannot connect", "", errno);
     return {};
   }
 
@@ -198,7 +205,8 @@ struct Client::Impl {
   }
 
   // One try. `sent` says whether the whole request went out.
-  Result<std::string> attempt(const SocketAddress& address, std::string_view request, milliseconds patience, bool& sent) {
+  Result<std::string> attempt(const SocketAddress& address, std::string_view request, milliseconds patience,
+                              bool& sent) {
     auto begun = ClientSession::begin(options.hello, request);
     if (!begun) return begun.error();
     session.emplace(std::move(*begun));
@@ -208,7 +216,8 @@ struct Client::Impl {
     bytes += zmtp_ready("DEALER");
     zmtp_append(bytes, session->hello());
     if (auto opened = open_socket(address); !opened) return Error{"lost", opened.error().message};
-    if (auto done = send_all(bytes, std::min(deadline, Clock::now() + kConnectTime)); !done) return done.error();
+    if (auto done = send_all(bytes, std::min(deadline, Clock::now() + kConnectTime)); !done)
+      return done.error();
     sent = true;
     auto message = receive(std::min(deadline, Clock::now() + patience));
     if (!message) return message.error();
@@ -225,7 +234,8 @@ struct Client::Impl {
 };
 
 Result<std::string> Client::Impl::call(const std::function<std::string(bool)>& build) {
-  if (options.endpoints.empty()) return Error{"bad_endpoint", "no address of " + options.daemon + " is known", "", "name it in bai.conf"};
+  if (options.endpoints.empty())
+    return Error{"bad_endpoint", "no address of " + options.daemon + " is known", "", "name it in bai.conf"};
   if (addresses.empty()) {
     for (const auto& e : options.endpoints) {
       auto a = resolve_endpoint(e);
@@ -262,7 +272,8 @@ Result<std::string> Client::Impl::call(const std::function<std::string(bool)>& b
     Error failed = connection_error(options.daemon, where, reply.error().message);
     if (now >= deadline) return finish(std::move(failed));
     if ((i + 1) % count == 0) {
-      if (!wait(0, std::min(deadline, now + pause)) && Clock::now() >= deadline) return finish(std::move(failed));
+      if (!wait(0, std::min(deadline, now + pause)) && Clock::now() >= deadline)
+        return finish(std::move(failed));
       pause = std::min(pause * 2, kPauseMax);
     }
   }
@@ -273,7 +284,8 @@ Client::~Client() = default;
 Client::Client(Client&&) noexcept = default;
 Client& Client::operator=(Client&&) noexcept = default;
 
-Result<std::string> Client::call(const std::function<std::string(bool repeat)>& build, Clock::time_point deadline) {
+Result<std::string> Client::call(const std::function<std::string(bool repeat)>& build,
+                                 Clock::time_point deadline) {
   impl_->deadline = deadline;
   return impl_->call(build);
 }
@@ -283,7 +295,8 @@ Result<std::string> Client::next(std::optional<Clock::time_point> deadline) {
   auto message = impl_->receive(deadline);
   if (!message) {
     if (message.error().code == "timeout") return message.error();
-    return Error{"lost", "the connection to " + impl_->options.daemon + " at " + impl_->where + " was lost: " + message.error().message};
+    return Error{"lost", "the connection to " + impl_->options.daemon + " at " + impl_->where +
+                             " was lost: " + message.error().message};
   }
   auto plain = impl_->session->open(*message);
   if (!plain) return plain.error();

@@ -16,9 +16,10 @@
 namespace bai::wire {
 
 struct ClientOptions {
-  std::vector<std::string> endpoints{};  // "127.0.0.1:6817", "[::1]:6817", "host:6817" (numeric, else in /etc/hosts); tried in turn
+  std::vector<std::string>
+      endpoints{};  // "127.0.0.1:6817", "[::1]:6817", "host:6817" (numeric, else in /etc/hosts); tried in turn
   HelloOptions hello{};
-  std::string daemon = "bai-ctld";       // for messages
+  std::string daemon = "bai-ctld";  // for messages
   std::size_t max_reply = std::size_t{1} << 30;
   // Called once, after a second without an answer, with the sentence to show.
   std::function<void(const std::string&)> notice{};
@@ -58,6 +59,7 @@ struct SocketAddress {
   std::string host{};  // numeric
   std::uint16_t port = 0;
 };
-Result<SocketAddress> resolve_endpoint(std::string_view endpoint, const std::string& hosts_file = "/etc/hosts");
+Result<SocketAddress> resolve_endpoint(std::string_view endpoint,
+                                       const std::string& hosts_file = "/etc/hosts");
 
 }  // namespace bai::wire

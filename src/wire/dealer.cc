@@ -18,8 +18,9 @@ using std::chrono::milliseconds;
 
 constexpr int kMessagesPerStep = 1000;
 constexpr int kMaxParts = 3;
-constexpr int kMonitored = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_CONNECT_RETRIED |
-                           ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;
+constexpr int kMonitored = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED |
+                           ZMQ_EVENT_CONNECT_RETRIED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                           ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;
 
 }  // namespace
 
@@ -34,14 +35,15 @@ struct Dealer::Impl {
   zmq::socket_t monitor{};
   std::optional<ClientSession> session{};
   std::size_t tries = 0;
-  Clock::time_point dial_at{};          // while idle
-  Clock::time_point handshake_ends{};   // while dialling or waiting for the welcome
+  Clock::time_point dial_at{};         // while idle
+  Clock::time_point handshake_ends{};  // while dialling or waiting for the welcome
   milliseconds pause{};
-  bool pending = false;                 // something may be read though fd() is silent
+  bool pending = false;  // something may be read though fd() is silent
   std::string where{};
   std::vector<DealerEvent> events{};
 
-  explicit Impl(DealerOptions o) : options(std::move(o)), epoll(epoll_create1(EPOLL_CLOEXEC)), pause(options.retry_min) {}
+  explicit Impl(DealerOptions o)
+      : options(std::move(o)), epoll(epoll_create1(EPOLL_CLOEXEC)), pause(options.retry_min) {}
   ~Impl() { hang_up(); }
 
   void watch(zmq::socket_t& s, int op) {
@@ -104,7 +106,8 @@ struct Dealer::Impl {
   bool put(const Parts& message) {
     for (std::size_t i = 0; i < message.size(); ++i) {
       const int more = i + 1 < message.size() ? ZMQ_SNDMORE : 0;
-      if (zmq_send(socket.handle(), message[i].data(), message[i].size(), ZMQ_DONTWAIT | more) < 0) return false;
+      if (zmq_send(socket.handle(), message[i].data(), message[i].size(), ZMQ_DONTWAIT | more) < 0)
+        return false;
     }
     return true;
   }
@@ -121,8 +124,9 @@ struct Dealer::Impl {
       while (socket && budget-- > 0 && read_message(now)) {  // what came before the end still counts
       }
       if (state == State::idle) return false;
-      lose(now, state == State::dialling ? Error{"unreachable", "cannot connect", where, "check that the daemon runs there"}
-                                         : Error{"lost", "the connection was lost", where});
+      lose(now, state == State::dialling
+                    ? Error{"unreachable", "cannot connect", where, "check that the daemon runs there"}
+                    : Error{"lost", "the connection was lost", where});
       return false;
     }
     if (state != State::dialling) return true;

@@ -19,19 +19,19 @@ namespace bai::wire {
 struct DealerOptions {
   std::vector<std::string> endpoints{};  // "127.0.0.1:6817", "host:6817"; tried in turn
   HelloOptions hello{};
-  std::chrono::milliseconds retry_min{100};      // pause after the first loss; doubles, with jitter
+  std::chrono::milliseconds retry_min{100};  // pause after the first loss; doubles, with jitter
   std::chrono::milliseconds retry_max{5000};
   std::chrono::milliseconds handshake_time{10000};
-  std::chrono::milliseconds heartbeat{10000};    // ZMTP PING, so that a dead peer is noticed; 0: none
+  std::chrono::milliseconds heartbeat{10000};  // ZMTP PING, so that a dead peer is noticed; 0: none
   std::size_t max_message = std::size_t{256} << 20;
 };
 
-struct DealerConnected {};              // the daemon has proved who it is
+struct DealerConnected {};  // the daemon has proved who it is
 struct DealerMessage {
   std::string bytes;
 };
 struct DealerLost {
-  Error reason;                         // also for each failed try
+  Error reason;  // also for each failed try
 };
 using DealerEvent = std::variant<DealerConnected, DealerMessage, DealerLost>;
 

@@ -70,8 +70,9 @@ struct Conn {
 using ConnPtr = std::shared_ptr<Conn>;
 
 struct Counters {
-  std::atomic<std::uint64_t> accepted{0}, authenticated{0}, refused{0}, broken{0}, overrun{0}, timed_out{0}, messages_in{0},
-      messages_out{0}, bytes_in{0}, bytes_out{0}, connections{0}, handshakes{0}, outbound_bytes{0};
+  std::atomic<std::uint64_t> accepted{0}, authenticated{0}, refused{0}, broken{0}, overrun{0}, timed_out{0},
+      messages_in{0}, messages_out{0}, bytes_in{0}, bytes_out{0}, connections{0}, handshakes{0},
+      outbound_bytes{0};
 };
 
 }  // namespace
@@ -106,8 +107,8 @@ struct Listener::Impl {
   // The I/O thread's.
   std::unordered_map<std::string, ConnPtr> by_routing_id;
   std::deque<std::pair<Clock::time_point, ConnId>> handshake_ends;
-  std::vector<ConnPtr> backlog;   // libzmq's pipe was full
-  std::vector<ConnPtr> lingering;   // close_at is set
+  std::vector<ConnPtr> backlog;    // libzmq's pipe was full
+  std::vector<ConnPtr> lingering;  // close_at is set
   std::optional<Clock::time_point> retry_at;
   milliseconds retry_pause = kRetryMin;
   std::size_t hello_total = 0;
@@ -144,7 +145,8 @@ struct Listener::Impl {
     if (!fits) {
       conn->kill = true;
       ++n.overrun;
-      note(log::Level::warning, *conn, Error{"overrun", "it does not read what it is sent"}, "a connection was dropped");
+      note(log::Level::warning, *conn, Error{"overrun", "it does not read what it is sent"},
+           "a connection was dropped");
     }
     mark_dirty(conn);
     return fits;
@@ -418,7 +420,8 @@ void Listener::Impl::on_connect(std::string routing_id, std::string peer) {
 }
 
 // Ends a connection for its own fault; `tell`: with an unproven hint, if it speaks ZMTP.
-void Listener::Impl::refuse(const ConnPtr& conn, const Error& error, std::atomic<std::uint64_t>& counter, bool tell) {
+void Listener::Impl::refuse(const ConnPtr& conn, const Error& error, std::atomic<std::uint64_t>& counter,
+                            bool tell) {
   ++counter;
   note(log::Level::warning, *conn, error, "a connection was dropped");
   if (!tell) return drop(conn, true);
@@ -434,7 +437,8 @@ void Listener::Impl::on_bytes(const ConnPtr& conn, std::string_view bytes) {
   }
   if (conn->known) {
     if (!std::exchange(conn->known_limits, true)) {
-      conn->decoder.set_limits({.parts = 1, .part_bytes = options.max_message, .message_bytes = options.max_message});
+      conn->decoder.set_limits(
+          {.parts = 1, .part_bytes = options.max_message, .message_bytes = options.max_message});
       release_hello(*conn);
     }
   } else {
@@ -493,7 +497,8 @@ void Listener::Impl::drop(const ConnPtr& conn, bool tell_libzmq) {
   --n.connections;
   release_hello(*conn);
   if (tell_libzmq) {  // an empty message closes it
-    zmq_send(socket.handle(), conn->routing_id.data(), conn->routing_id.size(), ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
+    zmq_send(socket.handle(), conn->routing_id.data(), conn->routing_id.size(), ZMQ_SNDMORE | ZMQ_DONTWAIT) >=
+            0 &&
         zmq_send(socket.handle(), "", 0, ZMQ_DONTWAIT);
   }
   bool wake = false;
@@ -554,7 +559,8 @@ bool Listener::Impl::hand_over(const ConnPtr& conn) {
       if (conn->sending.empty()) return true;
     }
     const auto size = std::min(kChunk, conn->sending.size() - conn->sent);
-    if (zmq_send(socket.handle(), conn->routing_id.data(), conn->routing_id.size(), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
+    if (zmq_send(socket.handle(), conn->routing_id.data(), conn->routing_id.size(),
+                 ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
       if (zmq_errno() == EAGAIN) return false;
       drop(conn, false);  // libzmq knows it no more
       return true;
@@ -597,7 +603,8 @@ void Listener::Impl::do_timers(Clock::time_point now) {
 Listener::Listener(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Listener::~Listener() = default;
 
-Result<std::unique_ptr<Listener>> Listener::start(const ListenerOptions& options, ListenerCallbacks callbacks) {
+Result<std::unique_ptr<Listener>> Listener::start(const ListenerOptions& options,
+                                                  ListenerCallbacks callbacks) {
   auto impl = std::make_unique<Impl>();
   impl->options = options;
   impl->callbacks = std::move(callbacks);
@@ -615,8 +622,9 @@ void Listener::stop() { impl_->stop(); }
 
 ListenerStats Listener::stats() const {
   const Counters& n = impl_->n;
-  return {n.accepted, n.authenticated, n.refused, n.broken, n.overrun, n.timed_out, n.messages_in, n.messages_out, n.bytes_in,
-          n.bytes_out, n.connections, n.handshakes, n.outbound_bytes};
+  return {n.accepted,    n.authenticated, n.refused,       n.broken,   n.overrun,
+          n.timed_out,   n.messages_in,   n.messages_out,  n.bytes_in, n.bytes_out,
+          n.connections, n.handshakes,    n.outbound_bytes};
 }
 
 }  // namespace bai::wire

@@ -25,29 +25,29 @@ struct ListenerOptions {
   int workers = 2;
   int backlog = 1024;
   std::size_t max_connections = 16384;
-  std::size_t max_handshakes = 1024;              // connections whose caller is not known yet
-  std::chrono::milliseconds handshake_time{10000};  // from accept to a good hello
-  std::size_t max_hello = std::size_t{8} << 20;     // bytes of a hello with its early data
+  std::size_t max_handshakes = 1024;                    // connections whose caller is not known yet
+  std::chrono::milliseconds handshake_time{10000};      // from accept to a good hello
+  std::size_t max_hello = std::size_t{8} << 20;         // bytes of a hello with its early data
   std::size_t max_hello_total = std::size_t{64} << 20;  // bytes of all hellos in flight
-  std::size_t max_message = std::size_t{64} << 20;  // bytes of a message from a known caller
-  std::size_t max_inbound = std::size_t{128} << 20;   // bytes from one known caller that wait for a worker
-  std::size_t max_outbound = std::size_t{256} << 20;  // bytes to one caller that it has not read yet
+  std::size_t max_message = std::size_t{64} << 20;      // bytes of a message from a known caller
+  std::size_t max_inbound = std::size_t{128} << 20;     // bytes from one known caller that wait for a worker
+  std::size_t max_outbound = std::size_t{256} << 20;    // bytes to one caller that it has not read yet
 };
 
 struct ListenerStats {
-  std::uint64_t accepted = 0;       // TCP connections
+  std::uint64_t accepted = 0;  // TCP connections
   std::uint64_t authenticated = 0;
-  std::uint64_t refused = 0;        // hellos refused, and connections over a cap
-  std::uint64_t broken = 0;         // sessions ended by a frame that did not open, or bad ZMTP
-  std::uint64_t overrun = 0;        // dropped for not reading or for flooding
-  std::uint64_t timed_out = 0;      // no good hello in time
+  std::uint64_t refused = 0;    // hellos refused, and connections over a cap
+  std::uint64_t broken = 0;     // sessions ended by a frame that did not open, or bad ZMTP
+  std::uint64_t overrun = 0;    // dropped for not reading or for flooding
+  std::uint64_t timed_out = 0;  // no good hello in time
   std::uint64_t messages_in = 0;
   std::uint64_t messages_out = 0;
   std::uint64_t bytes_in = 0;
   std::uint64_t bytes_out = 0;
-  std::uint64_t connections = 0;    // now
-  std::uint64_t handshakes = 0;     // now
-  std::uint64_t outbound_bytes = 0; // now, not yet given to the system
+  std::uint64_t connections = 0;     // now
+  std::uint64_t handshakes = 0;      // now
+  std::uint64_t outbound_bytes = 0;  // now, not yet given to the system
 };
 
 struct ListenerCallbacks {

@@ -15,9 +15,9 @@
 namespace bai::wire {
 
 struct MungeEncode {
-  std::string socket{};            // munged's socket; empty: libmunge's default
-  std::optional<uid_t> only_uid{};   // only this uid (and root, if munged allows) may decode it
-  std::chrono::seconds ttl{0};     // 0: munged's default (5 min)
+  std::string socket{};             // munged's socket; empty: libmunge's default
+  std::optional<uid_t> only_uid{};  // only this uid (and root, if munged allows) may decode it
+  std::chrono::seconds ttl{0};      // 0: munged's default (5 min)
 };
 
 // What a credential says. Times are the wall clocks of the two hosts, seconds since 1970.
@@ -28,12 +28,12 @@ struct Credential {
   std::int64_t encode_time = 0;
   std::int64_t decode_time = 0;
   std::int64_t ttl = 0;
-  std::string host{};        // IPv4 address of the host that made it
+  std::string host{};               // IPv4 address of the host that made it
   std::optional<uid_t> only_uid{};  // whom it is restricted to
-  bool secret = false;       // the payload was encrypted
-  bool expired = false;      // these three: only if MungeDecode allows them
+  bool secret = false;              // the payload was encrypted
+  bool expired = false;             // these three: only if MungeDecode allows them
   bool replayed = false;
-  bool rewound = false;      // made in the future, by this host's clock
+  bool rewound = false;  // made in the future, by this host's clock
 };
 
 struct MungeDecode {

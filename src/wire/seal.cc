@@ -41,7 +41,8 @@ struct HelloBody {
   ~HelloBody() { sodium_memzero(key.data(), key.size()); }
   template <class A>
   void serialize(A& a) {
-    a(cap(purpose, 16), min, max, cap(cluster_uuid, 64), at_most(role, Role::web), cap(name, kMaxName), at_most(daemon_role, Role::web), cap(daemon_name, kMaxName), key);
+    a(cap(purpose, 16), min, max, cap(cluster_uuid, 64), at_most(role, Role::web), cap(name, kMaxName),
+      at_most(daemon_role, Role::web), cap(daemon_name, kMaxName), key);
   }
 };
 
@@ -88,12 +89,15 @@ std::string clean(std::string_view text, std::size_t max) {
   for (char& c : out) {
     if (static_cast<std::uint8_t>(c) < 0x20 || c == 0x7f) c = '?';
   }
-  if (has_control(out)) std::replace_if(out.begin(), out.end(), [](char c) { return (c & 0x80) != 0; }, '?');
+  if (has_control(out))
+    std::replace_if(
+        out.begin(), out.end(), [](char c) { return (c & 0x80) != 0; }, '?');
   return out;
 }
 
 Error broken() {
-  return Error{"seal", "a message does not belong to this session: altered, repeated, reflected or out of order"};
+  return Error{"seal",
+               "a message does not belong to this session: altered, repeated, reflected or out of order"};
 }
 
 Error bad_hello(std::string why) { return Error{"bad_hello", "not a bai hello: " + std::move(why)}; }
@@ -120,8 +124,8 @@ std::string_view role_name(Role role) {
 
 struct Seal::State {
   crypto_secretstream_xchacha20poly1305_state stream{};
-  Key key{};               // a receiver's, until it has seen the header
-  std::string header;      // a sender's, until it is sent
+  Key key{};           // a receiver's, until it has seen the header
+  std::string header;  // a sender's, until it is sent
   bool opened = false;
   bool failed = false;
   ~State() {
@@ -157,7 +161,8 @@ std::string Seal::seal(std::string_view plaintext) {
   std::string out = std::exchange(state_->header, {});
   const std::size_t at = out.size();
   out.resize(at + plaintext.size() + kSealOverhead);
-  crypto_secretstream_xchacha20poly1305_push(&state_->stream, reinterpret_cast<std::uint8_t*>(out.data()) + at, nullptr,
+  crypto_secretstream_xchacha20poly1305_push(&state_->stream,
+                                             reinterpret_cast<std::uint8_t*>(out.data()) + at, nullptr,
                                              bytes(plaintext), plaintext.size(), nullptr, 0, 0);
   return out;
 }
@@ -178,8 +183,8 @@ Result<std::string> Seal::open(std::string_view part) {
   if (part.size() < kSealOverhead) return broken();
   std::string out(part.size() - kSealOverhead, '\0');
   std::uint8_t tag = 0;
-  if (crypto_secretstream_xchacha20poly1305_pull(&s.stream, reinterpret_cast<std::uint8_t*>(out.data()), nullptr, &tag, bytes(part),
-                                                 part.size(), nullptr, 0) != 0 ||
+  if (crypto_secretstream_xchacha20poly1305_pull(&s.stream, reinterpret_cast<std::uint8_t*>(out.data()),
+                                                 nullptr, &tag, bytes(part), part.size(), nullptr, 0) != 0 ||
       tag != 0) {
     return broken();
   }
@@ -187,7 +192,8 @@ Result<std::string> Seal::open(std::string_view part) {
   return out;
 }
 
-Result<ClientSession> ClientSession::begin(const HelloOptions& options, std::optional<std::string_view> early) {
+Result<ClientSession> ClientSession::begin(const HelloOptions& options,
+                                           std::optional<std::string_view> early) {
   init_sodium();
   HelloBody body;
   body.cluster_uuid = options.cluster_uuid;
@@ -223,18 +229,23 @@ Result<std::optional<std::string>> ClientSession::open(const Parts& message) {
 
 Result<std::optional<std::string>> ClientSession::open_welcome(const Parts& message) {
   if (auto refusal = read_refusal(message)) return std::move(*refusal);
-  if (message.size() != 3 || message[0].size() != kMagic.size() + 1 || !message[0].starts_with(kMagic) || message[1].size() != kNonce) {
+  if (message.size() != 3 || message[0].size() != kMagic.size() + 1 || !message[0].starts_with(kMagic) ||
+      message[1].size() != kNonce) {
     return Error{"seal", "the daemon's answer is not a welcome"};
   }
   const auto version = static_cast<std::uint8_t>(message[0].back());
-  if (version < kProtocolMin || version > kProtocolMax) return Error{"version", "the daemon chose a protocol version that was not offered"};
+  if (version < kProtocolMin || version > kProtocolMax)
+    return Error{"version", "the daemon chose a protocol version that was not offered"};
   Transcript t;
   t.add(hello_, hello_.size());
   t.add(message, 2);
   out_ = Seal::sender(t.key(key_, kToDaemonLabel));
   in_ = Seal::receiver(t.key(key_, kToCallerLabel));
   auto plain = in_.open(message[2]);
-  if (!plain) return Error{"seal", "the answer does not come from the daemon that was called: it cannot have read the credential"};
+  if (!plain)
+    return Error{
+        "seal",
+        "the answer does not come from the daemon that was called: it cannot have read the credential"};
   if (!early_ && !plain->empty()) return Error{"seal", "the daemon's welcome answers nothing that was asked"};
   sodium_memzero(key_.data(), key_.size());
   established_ = true;
@@ -248,30 +259,41 @@ std::string ClientSession::seal(std::string_view plaintext) { return out_.seal(p
 
 Result<DaemonSession::Opened> DaemonSession::accept(const DaemonIdentity& self, const Parts& hello) {
   init_sodium();
-  if (hello.empty() || hello[0].size() != kMagic.size() + 2 || !hello[0].starts_with(kMagic)) return bad_hello("no opening");
+  if (hello.empty() || hello[0].size() != kMagic.size() + 2 || !hello[0].starts_with(kMagic))
+    return bad_hello("no opening");
   const auto min = static_cast<std::uint8_t>(hello[0][3]);
   const auto max = static_cast<std::uint8_t>(hello[0][4]);
   if (min > max) return bad_hello("no version range");
   if (min > kProtocolMax || max < kProtocolMin) {
-    return Error{"version", "the caller speaks protocol versions " + std::to_string(min) + " to " + std::to_string(max) + ", this daemon " + std::to_string(kProtocolMin) + " to " +
-                                std::to_string(kProtocolMax), "", "install the same release of bai on both hosts"};
+    return Error{"version",
+                 "the caller speaks protocol versions " + std::to_string(min) + " to " + std::to_string(max) +
+                     ", this daemon " + std::to_string(kProtocolMin) + " to " + std::to_string(kProtocolMax),
+                 "", "install the same release of bai on both hosts"};
   }
   if (hello.size() < 2 || hello.size() > 3) return bad_hello("no credential");
-  if (hello[1].empty() || hello[1].size() > kMaxCredential || hello[1].find('\0') != std::string::npos) return bad_hello("no credential");
+  if (hello[1].empty() || hello[1].size() > kMaxCredential || hello[1].find('\0') != std::string::npos)
+    return bad_hello("no credential");
   auto credential = munge_decode(hello[1], {.socket = self.munge_socket});
   if (!credential) return credential.error();
   if (!credential->secret) return bad_hello("its credential is not encrypted");
-  if (credential->only_uid != geteuid()) return bad_hello("its credential is not restricted to this daemon's user");
+  if (credential->only_uid != geteuid())
+    return bad_hello("its credential is not restricted to this daemon's user");
   auto body = decode<HelloBody>(credential->payload);
   sodium_memzero(credential->payload.data(), credential->payload.size());
-  if (!body || body->purpose != HelloBody{}.purpose) return bad_hello("its credential was made for something else");
+  if (!body || body->purpose != HelloBody{}.purpose)
+    return bad_hello("its credential was made for something else");
   if (body->min != min || body->max != max) return bad_hello("the version range was changed on the way");
-  if (body->daemon_role != self.role || (!body->daemon_name.empty() && !self.name.empty() && body->daemon_name != self.name)) {
-    return Error{"wrong_daemon", "the caller wanted the " + std::string(role_name(body->daemon_role)) + " " + body->daemon_name + ", this is the " +
-                                     std::string(role_name(self.role)) + " " + self.name, "", "check the address in the caller's bai.conf"};
+  if (body->daemon_role != self.role ||
+      (!body->daemon_name.empty() && !self.name.empty() && body->daemon_name != self.name)) {
+    return Error{"wrong_daemon",
+                 "the caller wanted the " + std::string(role_name(body->daemon_role)) + " " +
+                     body->daemon_name + ", this is the " + std::string(role_name(self.role)) + " " +
+                     self.name,
+                 "", "check the address in the caller's bai.conf"};
   }
   if (!body->cluster_uuid.empty() && !self.cluster_uuid.empty() && body->cluster_uuid != self.cluster_uuid) {
-    return Error{"wrong_cluster", "the caller belongs to cluster " + body->cluster_uuid + ", this is " + self.cluster_uuid, "",
+    return Error{"wrong_cluster",
+                 "the caller belongs to cluster " + body->cluster_uuid + ", this is " + self.cluster_uuid, "",
                  "check the controller's address and database, and the caller's state directory"};
   }
 
@@ -325,8 +347,10 @@ Parts make_refusal(const Error& error) {
 std::optional<Error> read_refusal(const Parts& message) {
   if (message.size() != 3 || message[0] != kRefusal) return {};
   const bool plain = !message[1].empty() && message[1].size() <= 40 &&
-                     std::all_of(message[1].begin(), message[1].end(), [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
-  return Error{plain ? message[1] : "refused", "refused, so says an unproven answer: " + clean(message[2], kMaxRefusal)};
+                     std::all_of(message[1].begin(), message[1].end(),
+                                 [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
+  return Error{plain ? message[1] : "refused",
+               "refused, so says an unproven answer: " + clean(message[2], kMaxRefusal)};
 }
 
 }  // namespace bai::wire

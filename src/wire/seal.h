@@ -33,8 +33,8 @@ namespace bai::wire {
 
 inline constexpr std::uint8_t kProtocolMin = 1;
 inline constexpr std::uint8_t kProtocolMax = 1;
-inline constexpr std::size_t kSealOverhead = 17;        // bytes that sealing adds to a message
-inline constexpr std::size_t kSealHeader = 24;          // and once per direction
+inline constexpr std::size_t kSealOverhead = 17;  // bytes that sealing adds to a message
+inline constexpr std::size_t kSealHeader = 24;    // and once per direction
 inline constexpr std::size_t kMaxCredential = 4096;
 inline constexpr std::size_t kMaxName = 256;
 
@@ -44,13 +44,13 @@ std::string_view role_name(Role role);
 
 // What the caller of a daemon needs to know and says.
 struct HelloOptions {
-  std::string munge_socket{};         // empty: the default
-  uid_t daemon_uid = 0;               // who alone may read the hello
-  std::string cluster_uuid{};         // empty: not known yet
-  Role role = Role::command;          // the caller's
-  std::string name{};                 // the caller's: an agent's node name; may be empty
+  std::string munge_socket{};  // empty: the default
+  uid_t daemon_uid = 0;        // who alone may read the hello
+  std::string cluster_uuid{};  // empty: not known yet
+  Role role = Role::command;   // the caller's
+  std::string name{};          // the caller's: an agent's node name; may be empty
   Role daemon_role = Role::controller;
-  std::string daemon_name{};          // empty: any
+  std::string daemon_name{};  // empty: any
 };
 
 // Who a daemon is.
@@ -58,7 +58,7 @@ struct DaemonIdentity {
   std::string munge_socket{};
   Role role = Role::controller;
   std::string name{};
-  std::string cluster_uuid{};         // empty: any caller's is accepted
+  std::string cluster_uuid{};  // empty: any caller's is accepted
 };
 
 // Who called, and how it is known.
@@ -68,9 +68,9 @@ struct Caller {
   Role role = Role::none;
   std::string name{};
   std::string cluster_uuid{};
-  std::string host{};                     // IPv4 address in the credential
+  std::string host{};  // IPv4 address in the credential
   std::chrono::seconds credential_age{0};
-  std::uint8_t version = 0;               // of the protocol, agreed
+  std::uint8_t version = 0;  // of the protocol, agreed
 };
 
 // One direction of a session. Errors: code "seal".

@@ -153,7 +153,8 @@ bool ZmtpDecoder::read_header() {
 
 bool ZmtpDecoder::on_command() {
   const std::string body = std::exchange(frame_, {});
-  if (body.empty() || body.size() < 1u + static_cast<std::uint8_t>(body[0])) return refuse("a malformed command");
+  if (body.empty() || body.size() < 1u + static_cast<std::uint8_t>(body[0]))
+    return refuse("a malformed command");
   const std::string_view name = std::string_view(body).substr(1, static_cast<std::uint8_t>(body[0]));
   const std::string_view data = std::string_view(body).substr(1 + name.size());
   if (name == "ERROR") return refuse("it sent ERROR");
@@ -163,7 +164,8 @@ bool ZmtpDecoder::on_command() {
     return true;
   }
   if (name == "READY") return refuse("READY twice");
-  if (name == "PING" && data.size() >= 2 && data.size() <= 2 + 16) append_command(output_, "PONG", data.substr(2));
+  if (name == "PING" && data.size() >= 2 && data.size() <= 2 + 16)
+    append_command(output_, "PONG", data.substr(2));
   return true;  // other commands may be ignored
 }
 
@@ -189,7 +191,9 @@ std::string zmtp_ready(std::string_view socket_type, std::string_view identity) 
   return out;
 }
 
-void zmtp_append_part(std::string& out, std::string_view part, bool more) { append_frame(out, part, more ? kMore : 0); }
+void zmtp_append_part(std::string& out, std::string_view part, bool more) {
+  append_frame(out, part, more ? kMore : 0);
+}
 
 void zmtp_append(std::string& out, const Parts& message) {
   for (std::size_t i = 0; i < message.size(); ++i) zmtp_append_part(out, message[i], i + 1 < message.size());

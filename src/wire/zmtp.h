@@ -19,10 +19,10 @@ namespace bai::wire {
 using Parts = std::vector<std::string>;
 
 struct ZmtpLimits {
-  std::size_t parts = 8;                         // parts of one message
+  std::size_t parts = 8;                             // parts of one message
   std::size_t part_bytes = std::size_t{1} << 20;     // one part
   std::size_t message_bytes = std::size_t{2} << 20;  // all parts of one message
-  std::size_t command_bytes = 4096;              // one command (READY, PING, ...)
+  std::size_t command_bytes = 4096;                  // one command (READY, PING, ...)
 };
 
 class ZmtpDecoder {
@@ -60,7 +60,7 @@ class ZmtpDecoder {
 
   ZmtpLimits limits_;
   State state_ = State::greeting;
-  std::string in_;       // fed, not yet used: from pos_ on
+  std::string in_;  // fed, not yet used: from pos_ on
   std::size_t pos_ = 0;
   bool in_frame_ = false;
   bool command_ = false;

@@ -27,7 +27,8 @@ struct Node {
   std::vector<std::string> env;
   template <class A>
   void serialize(A& a) {
-    a(i, u, b, at_most(kind, Kind::c), s, blob(script, 1000), kids, maybe, map, set, var, id, blob(env, 100, 50));
+    a(i, u, b, at_most(kind, Kind::c), s, blob(script, 1000), kids, maybe, map, set, var, id,
+      blob(env, 100, 50));
   }
 };
 

@@ -44,7 +44,8 @@ struct Everything {
   bool operator==(const Everything&) const = default;
   template <class A>
   void serialize(A& a) {
-    a(b, i8, u16, i64, u64, d, at_most(colour, Colour::blue), text, blob(script, 100), inner, bits, raw, id, pair_of);
+    a(b, i8, u16, i64, u64, d, at_most(colour, Colour::blue), text, blob(script, 100), inner, bits, raw, id,
+      pair_of);
     a(maybe, no, map, set, pair, var, blob(env, 100, 10));
   }
 };
@@ -83,8 +84,12 @@ TEST(Archive, golden_bytes) {
   EXPECT_EQ(encode(1), "\x02");
   EXPECT_EQ(encode(true), "\x01");
   EXPECT_EQ(encode(Colour::blue), "\x02");
-  EXPECT_EQ(encode(std::string("ab")), "\x02" "ab");
-  EXPECT_EQ(encode(Inner{2, "ab"}), "\x04\x02" "ab");
+  EXPECT_EQ(encode(std::string("ab")),
+            "\x02"
+            "ab");
+  EXPECT_EQ(encode(Inner{2, "ab"}),
+            "\x04\x02"
+            "ab");
   EXPECT_EQ(encode(std::vector<int>{1, 2}), "\x02\x02\x04");
   EXPECT_EQ(encode(1.0), std::string("\0\0\0\0\0\0\xf0\x3f", 8));
   EXPECT_EQ(encode(std::optional<int>(3)), "\x01\x06");
@@ -138,7 +143,9 @@ TEST(Archive, numbers_out_of_range_or_overlong) {
 }
 
 TEST(Archive, strings_hold_no_control_characters) {
-  for (const char* bad : {"a\nb", "\t", "\x1b[2J", "\x7f", "\xc2\x9b" "2J"}) {
+  for (const char* bad : {"a\nb", "\t", "\x1b[2J", "\x7f",
+                          "\xc2\x9b"
+                          "2J"}) {
     EXPECT_FALSE(decode<std::string>(encode(std::string(bad))));
   }
   EXPECT_TRUE(decode<std::string>(encode(std::string("caf\xc3\xa9 \xc2\xa0"))));

@@ -24,7 +24,8 @@ TEST(Endpoint, forms) {
   ASSERT_TRUE(a);
   EXPECT_TRUE(a->v6);
   EXPECT_EQ(a->host, "::1");
-  for (const char* bad : {"", ":", "x", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:70000", "127.0.0.1:8x", "[x]:1", "::1:80", ":80"}) {
+  for (const char* bad : {"", ":", "x", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:70000",
+                          "127.0.0.1:8x", "[x]:1", "::1:80", ":80"}) {
     EXPECT_FALSE(resolve_endpoint(bad, "/nonexistent")) << bad;
   }
 }
@@ -32,7 +33,8 @@ TEST(Endpoint, forms) {
 TEST(Endpoint, hosts_file) {
   char path[] = "/tmp/bai-hosts-XXXXXX";
   const Fd fd(mkstemp(path));
-  ASSERT_TRUE(write_all(fd.get(), "# 9.9.9.9 head\n10.0.0.1\thead.site  Head # c\n\n::5 six\nnonsense bad\n"));
+  ASSERT_TRUE(
+      write_all(fd.get(), "# 9.9.9.9 head\n10.0.0.1\thead.site  Head # c\n\n::5 six\nnonsense bad\n"));
   EXPECT_EQ(resolve_endpoint("head:1", path)->host, "10.0.0.1");
   EXPECT_EQ(resolve_endpoint("HEAD.site:1", path)->host, "10.0.0.1");
   EXPECT_TRUE(resolve_endpoint("six:1", path)->v6);
@@ -108,7 +110,8 @@ TEST_F(ClientCall, comes_up_while_it_tries) {
   std::unique_ptr<Daemon> d;
   auto o = client_options(endpoint, munge_socket());
   o.notice = [&](const std::string&) {
-    d = std::make_unique<Daemon>(munge_socket(), [&](ListenerOptions& l) { l.bind = "127.0.0.1:" + std::to_string(port); });
+    d = std::make_unique<Daemon>(munge_socket(),
+                                 [&](ListenerOptions& l) { l.bind = "127.0.0.1:" + std::to_string(port); });
   };
   auto r = Client(o).call([](bool repeat) { return repeat ? "again" : "first"; }, in(30));
   ASSERT_TRUE(r) << r.error().text();
@@ -121,7 +124,8 @@ TEST_F(ClientCall, a_lost_connection_repeats_and_says_so) {
     if (text == "first") return d.listener->close(id);
     d.listener->send(id, text);
   };
-  auto r = Client(client_options(d.endpoint(), munge_socket())).call([](bool repeat) { return repeat ? "again" : "first"; }, in(20));
+  auto r = Client(client_options(d.endpoint(), munge_socket()))
+               .call([](bool repeat) { return repeat ? "again" : "first"; }, in(20));
   ASSERT_TRUE(r) << r.error().text();
   EXPECT_EQ(*r, "again");
 }
@@ -165,7 +169,8 @@ TEST_F(ClientCall, many_at_once) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < 50; ++i) {
         const std::string text = std::to_string(t * 1000 + i);
-        auto r = Client(client_options(d.endpoint(), munge_socket())).call([&](bool) { return text; }, in(60));
+        auto r =
+            Client(client_options(d.endpoint(), munge_socket())).call([&](bool) { return text; }, in(60));
         if (r && *r == "re:" + text) ++good;
       }
     });

@@ -37,17 +37,18 @@ class Daemon {
     ListenerOptions o;
     o.self = {.munge_socket = munge_socket, .name = "c"};
     if (change) change(o);
-    auto l = Listener::start(o, {.on_message =
-                                     [this](ConnId id, const Caller& caller, std::string text) {
-                                       note([&] {
-                                         messages.push_back(text);
-                                         callers.push_back(caller);
-                                         conns.push_back(id);
-                                       });
-                                       if (answer) answer(id, text);
-                                     },
-                                 .on_opened = [this](ConnId id, const Caller&) { note([&] { opened.push_back(id); }); },
-                                 .on_closed = [this](ConnId id) { note([&] { closed.push_back(id); }); }});
+    auto l = Listener::start(
+        o, {.on_message =
+                [this](ConnId id, const Caller& caller, std::string text) {
+                  note([&] {
+                    messages.push_back(text);
+                    callers.push_back(caller);
+                    conns.push_back(id);
+                  });
+                  if (answer) answer(id, text);
+                },
+            .on_opened = [this](ConnId id, const Caller&) { note([&] { opened.push_back(id); }); },
+            .on_closed = [this](ConnId id) { note([&] { closed.push_back(id); }); }});
     EXPECT_TRUE(l) << l.error().text();
     if (l) listener = std::move(*l);
   }
@@ -92,6 +93,8 @@ inline ClientOptions client_options(const std::string& endpoint, const std::stri
   o.hello = {.munge_socket = munge_socket, .daemon_uid = geteuid(), .daemon_name = "c"};
   return o;
 }
-inline Client::Clock::time_point in(int seconds) { return Client::Clock::now() + std::chrono::seconds(seconds); }
+inline Client::Clock::time_point in(int seconds) {
+  return Client::Clock::now() + std::chrono::seconds(seconds);
+}
 
 }  // namespace bai::wire::test

@@ -14,7 +14,11 @@ class WithDealer : public test::WithMunged {
   static DealerOptions options(const std::string& endpoint) {
     DealerOptions o;
     o.endpoints = {endpoint};
-    o.hello = {.munge_socket = munge_socket(), .daemon_uid = geteuid(), .role = Role::agent, .name = "n1", .daemon_name = "c"};
+    o.hello = {.munge_socket = munge_socket(),
+               .daemon_uid = geteuid(),
+               .role = Role::agent,
+               .name = "n1",
+               .daemon_name = "c"};
     o.retry_min = std::chrono::milliseconds(10);
     o.retry_max = std::chrono::milliseconds(50);
     return o;

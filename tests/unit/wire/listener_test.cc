@@ -78,7 +78,8 @@ TEST_F(WithListener, unfinished_hellos_share_a_bound) {
     o.max_hello_total = 2 << 20;
   });
   std::vector<Fd> fds;
-  const std::string part = std::string("\x02\0\0\0\0\0\x0f\0\0", 9) + std::string(900000, 'x');  // 983,040 bytes, not all there
+  const std::string part =
+      std::string("\x02\0\0\0\0\0\x0f\0\0", 9) + std::string(900000, 'x');  // 983,040 bytes, not all there
   for (int i = 0; i < 6; ++i) {
     fds.push_back(dial(d.listener->port()));
     ASSERT_TRUE(write_all(fds.back().get(), opening() + part));
@@ -134,7 +135,8 @@ TEST_F(WithListener, refuses_bad_hellos) {
   const Parts good = ClientSession::begin(hello(), "once")->hello();
   get(opening() + frames(good));
   EXPECT_EQ(get(opening() + frames(good)), "credential_replayed");
-  EXPECT_EQ(get(opening() + frames(ClientSession::begin(hello(), "x")->hello()) + frames({"more"})), "closed");
+  EXPECT_EQ(get(opening() + frames(ClientSession::begin(hello(), "x")->hello()) + frames({"more"})),
+            "closed");
   EXPECT_TRUE(d.wait([&] { return d.listener->stats().refused == 6; }));
   EXPECT_EQ(d.listener->stats().broken, 1u);
 }
@@ -156,11 +158,11 @@ TEST_F(WithListener, ends_a_session_whose_frames_do_not_open) {
     }
     ASSERT_EQ(**session->open(welcome), "re:first");
     std::string sealed = session->seal("second");
-    if (kind == 0) sealed.back() = static_cast<char>(sealed.back() ^ 1);                    // altered
-    if (kind == 1) {  // replayed
+    if (kind == 0) sealed.back() = static_cast<char>(sealed.back() ^ 1);  // altered
+    if (kind == 1) {                                                      // replayed
       ASSERT_TRUE(write_all(fd.get(), frames({sealed})));
     }
-    if (kind == 2) sealed = welcome[2];                                                     // reflected
+    if (kind == 2) sealed = welcome[2];  // reflected
     ASSERT_TRUE(write_all(fd.get(), frames({sealed})));
     EXPECT_TRUE(closed_by_peer(fd));
   }

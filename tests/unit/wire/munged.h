@@ -75,7 +75,10 @@ class Munged {
     waitpid(pid_, nullptr, 0);
     pid_ = -1;
   }
-  void start_again() { run("/usr/sbin/munged"); await(); }
+  void start_again() {
+    run("/usr/sbin/munged");
+    await();
+  }
 
  private:
   Munged() = default;
@@ -84,8 +87,14 @@ class Munged {
     for (int i = 0; i < 500 && !munge_encode("x", {.socket = socket()}); ++i) poll(nullptr, 0, 10);
   }
   void run(const std::string& program) {
-    std::vector<std::string> args = {program, "--foreground", "--force", "--num-threads=2", "--key-file=" + dir_ + "/key",
-                                     "--socket=" + socket(), "--pid-file=" + dir_ + "/pid", "--log-file=" + dir_ + "/log",
+    std::vector<std::string> args = {program,
+                                     "--foreground",
+                                     "--force",
+                                     "--num-threads=2",
+                                     "--key-file=" + dir_ + "/key",
+                                     "--socket=" + socket(),
+                                     "--pid-file=" + dir_ + "/pid",
+                                     "--log-file=" + dir_ + "/log",
                                      "--seed-file=" + dir_ + "/seed"};
     std::vector<char*> argv;
     for (auto& a : args) argv.push_back(a.data());

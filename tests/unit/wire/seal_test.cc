@@ -11,9 +11,15 @@ namespace {
 class Session : public test::WithMunged {
  protected:
   static HelloOptions caller() {
-    return {.munge_socket = munge_socket(), .daemon_uid = geteuid(), .role = Role::agent, .name = "n1", .daemon_name = "c"};
+    return {.munge_socket = munge_socket(),
+            .daemon_uid = geteuid(),
+            .role = Role::agent,
+            .name = "n1",
+            .daemon_name = "c"};
   }
-  static DaemonIdentity daemon() { return {.munge_socket = munge_socket(), .name = "c", .cluster_uuid = "u-1"}; }
+  static DaemonIdentity daemon() {
+    return {.munge_socket = munge_socket(), .name = "c", .cluster_uuid = "u-1"};
+  }
 
   struct Ends {
     ClientSession client;
@@ -70,16 +76,20 @@ TEST_F(Session, replayed_hello) {
 TEST_F(Session, hello_for_another) {
   auto options = caller();
   options.daemon_uid = geteuid() + 1;
-  EXPECT_EQ(DaemonSession::accept(daemon(), ClientSession::begin(options)->hello()).error().code, "credential_unauthorized");
+  EXPECT_EQ(DaemonSession::accept(daemon(), ClientSession::begin(options)->hello()).error().code,
+            "credential_unauthorized");
   options = caller();
   options.daemon_name = "other";
-  EXPECT_EQ(DaemonSession::accept(daemon(), ClientSession::begin(options)->hello()).error().code, "wrong_daemon");
+  EXPECT_EQ(DaemonSession::accept(daemon(), ClientSession::begin(options)->hello()).error().code,
+            "wrong_daemon");
   options = caller();
   options.daemon_role = Role::step;
-  EXPECT_EQ(DaemonSession::accept(daemon(), ClientSession::begin(options)->hello()).error().code, "wrong_daemon");
+  EXPECT_EQ(DaemonSession::accept(daemon(), ClientSession::begin(options)->hello()).error().code,
+            "wrong_daemon");
   options = caller();
   options.cluster_uuid = "u-2";
-  EXPECT_EQ(DaemonSession::accept(daemon(), ClientSession::begin(options)->hello()).error().code, "wrong_cluster");
+  EXPECT_EQ(DaemonSession::accept(daemon(), ClientSession::begin(options)->hello()).error().code,
+            "wrong_cluster");
 }
 
 TEST_F(Session, bad_hellos) {
@@ -100,7 +110,8 @@ TEST_F(Session, bad_hellos) {
   hello[2].back() = static_cast<char>(hello[2].back() ^ 1);
   EXPECT_EQ(code(hello), "seal");
   // Credentials of the right user, made for something else or readable by anyone.
-  EXPECT_EQ(code({"BAI\x01\x01", *munge_encode("a job", {.socket = munge_socket(), .only_uid = geteuid()})}), "bad_hello");
+  EXPECT_EQ(code({"BAI\x01\x01", *munge_encode("a job", {.socket = munge_socket(), .only_uid = geteuid()})}),
+            "bad_hello");
   EXPECT_EQ(code({"BAI\x01\x01", *munge_encode("a job", {.socket = munge_socket()})}), "bad_hello");
 }
 

@@ -116,7 +116,9 @@ TEST(Zmtp, refuses_what_is_not_zmtp) {
 
 TEST(Zmtp, answers_ping) {
   ZmtpDecoder d;
-  d.feed(stream({}) + std::string("\x04\x0a\x04PING\x00\x0a" "ctx", 12));
+  d.feed(stream({}) + std::string("\x04\x0a\x04PING\x00\x0a"
+                                  "ctx",
+                                  12));
   Parts out;
   EXPECT_EQ(d.next(out), Got::more);
   const std::string pong = d.take_output();
@@ -133,7 +135,8 @@ struct Raw {
   void await_ready() {
     Parts none;
     char c = 0;
-    while (decoder.next(none) == Got::more && !decoder.ready() && read(fd.get(), &c, 1) == 1) decoder.feed({&c, 1});
+    while (decoder.next(none) == Got::more && !decoder.ready() && read(fd.get(), &c, 1) == 1)
+      decoder.feed({&c, 1});
     ASSERT_TRUE(decoder.ready());
   }
   Parts get() {
