@@ -44,6 +44,6 @@ int main(int argc, char** argv) {
   bai::Status done = bai::crash_points_init();
   if (done.ok()) done = bai::step::run_shepherd(argument);
   if (done.ok()) return 0;
-  fprintf(stderr, "bai-stepd: %s\n", done.error().text().c_str());
+  bai::step::log_shepherd(argument, done.error().text());
   return 1;
 }

@@ -36,11 +36,6 @@ constexpr int64_t kFirstKillPause = 20;  // ms between rounds of SIGKILL, doubli
 constexpr int64_t kMaxKillPause = 1000;
 constexpr int64_t kStatusRetry = 1000;  // ms, when the disk is full
 
-void log_line(const std::string& text) {
-  const std::string line = "bai-stepd[" + std::to_string(getpid()) + "]: " + text + "\n";
-  [[maybe_unused]] ssize_t n = write(2, line.data(), line.size());
-}
-
 class Shepherd {
  public:
   explicit Shepherd(std::string dir) : dir_(std::move(dir)), env_(Env::real()) {}
@@ -155,7 +150,7 @@ Status Shepherd::start() {
   }
   std::string problem;
   cgroups_ = create_cgroups(launch_, &problem);
-  if (!problem.empty()) log_line(problem + "; processes are tracked by descent and mark");
+  if (!problem.empty()) log_shepherd(dir_, problem + "; processes are tracked by descent and mark");
 
   auto pipe = make_pipe();
   if (!pipe.ok()) return Error{"io_error", "cannot make a pipe: " + pipe.error().text()};
@@ -172,7 +167,7 @@ Status Shepherd::start() {
   status_.start_us = env_.now().us;
   started_.script_pid = script_;
   if (auto stat = process_stat(script_)) started_.script_start_ticks = stat->start_ticks;
-  if (auto updated = update_started(".", started_); !updated.ok()) log_line(updated.error().text());
+  if (auto updated = update_started(".", started_); !updated.ok()) log_shepherd(dir_, updated.error().text());
   times_.start(launch_, started_ms_);
   return {};
 }
@@ -321,7 +316,7 @@ void Shepherd::on_time() {
     std::string pids;
     for (pid_t pid : tracker().find()) pids += " " + std::to_string(pid);
     status_.message += (status_.message.empty() ? "" : "; ") + ("processes that SIGKILL does not end remain:" + pids);
-    log_line(status_.message);
+    log_shepherd(dir_, status_.message);
     given_up_ = true;
     if (phase_ != Phase::kCleaning) script_ended(SIGKILL);
     phase_ = Phase::kEnded;
@@ -371,7 +366,7 @@ Status Shepherd::finish() {
   for (bool said = false;; said = true) {
     auto written = write_status(env_, ".", status_);
     if (written.ok()) break;
-    if (!said) log_line("cannot write the status, trying on: " + written.error().text());
+    if (!said) log_shepherd(dir_, "cannot write the status, trying on: " + written.error().text());
     std::vector<pollfd> fds;
     server_->add_pollfds(&fds);
     const int64_t again = env_.monotonic_ms() + kStatusRetry;
@@ -388,6 +383,13 @@ Status Shepherd::finish() {
 }
 
 }  // namespace
+
+void log_shepherd(const std::string& dir, const std::string& text) {
+  const std::string line = "bai-stepd[" + std::to_string(getpid()) + "]: " + text + "\n";
+  [[maybe_unused]] ssize_t n = write(2, line.data(), line.size());
+  // Made only now: most steps have nothing to log, and each file costs.
+  if (auto log = open_fd(dir + "/stepd.log", O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600); log.ok()) n = write(log->get(), line.data(), line.size());
+}
 
 Status run_shepherd(const std::string& dir) { return Shepherd(dir).run(); }
 

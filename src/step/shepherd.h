@@ -13,4 +13,7 @@ namespace bai::step {
 // Errors: bad launch file, already_started, io_error (the status could not be written).
 Status run_shepherd(const std::string& dir);
 
+// Writes a line to stderr and appends it to DIR/stepd.log.
+void log_shepherd(const std::string& dir, const std::string& text);
+
 }  // namespace bai::step

@@ -35,11 +35,10 @@ struct Actions {
 }  // namespace
 
 Result<SpawnedShepherd> spawn_shepherd(const std::string& stepd, const std::string& dir, const std::string& mark) {
-  const std::string log = dir + "/stepd.log";
   Actions actions;
   posix_spawn_file_actions_addopen(&actions.files, 0, "/dev/null", O_RDWR, 0);
   posix_spawn_file_actions_adddup2(&actions.files, 0, 1);
-  posix_spawn_file_actions_addopen(&actions.files, 2, log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600);
+  posix_spawn_file_actions_adddup2(&actions.files, 0, 2);
   posix_spawn_file_actions_addclosefrom_np(&actions.files, 3);
   sigset_t all, none;
   sigfillset(&all);

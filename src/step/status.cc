@@ -1,6 +1,7 @@
 #include "step/status.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -172,13 +173,15 @@ Result<bool> claim_start(const std::string& dir, const StepStarted& started) {
   auto fd = open_fd(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0600);
   if (!fd.ok()) return fd.error();
   auto written = write_all(fd->get(), encode_started(started));
-  // link(2) refuses an existing name on every file system.
-  const bool linked = written.ok() && link(temporary.c_str(), path.c_str()) == 0;
-  const int err = errno;
+  // Whoever sees the name sees the whole record. Some file systems cannot rename so; link(2) refuses an existing name everywhere.
+  int err = 0;
+  if (written.ok() && renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) == 0) return true;
+  err = errno;
+  if (written.ok() && err == EINVAL) err = link(temporary.c_str(), path.c_str()) == 0 ? 0 : errno;
   unlink(temporary.c_str());
   if (!written.ok()) return written.error();
-  if (!linked && err != EEXIST) return errno_error("cannot make", path, err);
-  return linked;
+  if (err != 0 && err != EEXIST) return errno_error("cannot make", path, err);
+  return err == 0;
 }
 
 Result<bool> forbid_start(const std::string& dir) {
