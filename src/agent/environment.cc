@@ -1,0 +1,196 @@
+#include "agent/environment.h"
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string_view>
+
+#include "base/text.h"
+
+namespace bai::agent {
+
+namespace {
+
+using Context = EnvironmentContext;
+using Value = std::optional<std::string>;
+
+const Job& job_of(const Context& c) { return *c.order.job; }
+const JobSpec& spec_of(const Context& c) { return *c.order.job->spec; }
+const NodeShare* share_of(const Context& c) {
+  const auto& nodes = job_of(c).allocation->nodes;
+  return c.node_index < nodes.size() ? &nodes[c.node_index] : nullptr;
+}
+Value text(std::string_view s) { return s.empty() ? Value() : Value(std::string(s)); }
+template <class T>
+Value number(T n) {
+  return std::to_string(n);
+}
+template <class T>
+Value number_if(bool is, T n) {
+  return is ? Value(std::to_string(n)) : Value();
+}
+// What the user's own environment says.
+Value from_user(const Context& c, std::string_view name) {
+  std::string_view env = c.order.environment;
+  while (!env.empty()) {
+    const auto end = std::min(env.find('\0'), env.size());
+    const auto entry = env.substr(0, end);
+    if (entry.size() > name.size() && entry.starts_with(name) && entry[name.size()] == '=') return std::string(entry.substr(name.size() + 1));
+    env.remove_prefix(std::min(end + 1, env.size()));
+  }
+  return {};
+}
+bool is_array(const Context& c) { return job_of(c).array_id != 0 && job_of(c).array_task != kNoTask; }
+Value array_number(const Context& c, std::uint32_t ArrayHead::*member) {
+  if (!is_array(c) || !job_of(c).array) return {};
+  return std::to_string((*job_of(c).array).*member);
+}
+Value cpus_per_node(const Context& c) {
+  std::vector<std::uint32_t> counts;
+  for (const auto& share : job_of(c).allocation->nodes) counts.push_back(share.cpus);
+  return compress_counts(counts);
+}
+Value end_time(const Context& c) {
+  if (c.order.time_limit <= 0) return {};
+  return std::to_string((job_of(c).started + c.order.time_limit).seconds());
+}
+
+enum class Names : std::uint8_t { kBoth, kBai, kSlurm };
+struct Variable {
+  std::string_view name;  // after BAI_ and SLURM_
+  Names names;
+  Value (*value)(const Context&);
+};
+
+// The one table.
+const Variable kVariables[] = {
+    {"JOB_ID", Names::kBoth, [](const Context& c) { return number(job_of(c).id); }},
+    {"JOBID", Names::kSlurm, [](const Context& c) { return number(job_of(c).id); }},
+    {"JOB_NAME", Names::kBoth, [](const Context& c) { return text(spec_of(c).name); }},
+    {"JOB_NODELIST", Names::kBoth, [](const Context& c) { return text(job_of(c).allocation->hostlist()); }},
+    {"NODELIST", Names::kBoth, [](const Context& c) { return text(job_of(c).allocation->hostlist()); }},
+    {"JOB_NUM_NODES", Names::kBoth, [](const Context& c) { return number(job_of(c).allocation->nodes.size()); }},
+    {"NNODES", Names::kBoth, [](const Context& c) { return number(job_of(c).allocation->nodes.size()); }},
+    {"NTASKS", Names::kBoth, [](const Context& c) { return number_if(spec_of(c).request.tasks > 1 || from_user(c, "SLURM_NTASKS"), spec_of(c).request.tasks); }},
+    {"NPROCS", Names::kBoth, [](const Context& c) { return number_if(spec_of(c).request.tasks > 1 || from_user(c, "SLURM_NTASKS"), spec_of(c).request.tasks); }},
+    {"NTASKS_PER_NODE", Names::kBoth, [](const Context& c) { return number_if(spec_of(c).request.tasks_per_node > 0, spec_of(c).request.tasks_per_node); }},
+    {"CPUS_PER_TASK", Names::kBoth, [](const Context& c) { return number_if(spec_of(c).request.cpus_per_task > 1 || from_user(c, "SLURM_CPUS_PER_TASK"), spec_of(c).request.cpus_per_task); }},
+    {"JOB_CPUS_PER_NODE", Names::kBoth, cpus_per_node},
+    {"TASKS_PER_NODE", Names::kBoth, [](const Context& c) { return Value(compress_counts(tasks_per_node(job_of(c)))); }},
+    {"CPUS_ON_NODE", Names::kBoth, [](const Context& c) { return share_of(c) ? number(share_of(c)->cpus) : Value(); }},
+    {"MEM_PER_NODE", Names::kBoth, [](const Context& c) {
+       const auto mib = spec_of(c).request.mem_per_node_mib;
+       return mib == 0 || !share_of(c) ? Value() : number(mib == kAllMemory ? share_of(c)->mem_mib : mib);
+     }},
+    {"MEM_PER_CPU", Names::kBoth, [](const Context& c) { return number_if(spec_of(c).request.mem_per_cpu_mib > 0, spec_of(c).request.mem_per_cpu_mib); }},
+    {"SUBMIT_DIR", Names::kBoth, [](const Context& c) {
+       const Value said = from_user(c, "SLURM_SUBMIT_DIR");
+       return said ? said : text(spec_of(c).workdir);
+     }},
+    {"SUBMIT_HOST", Names::kBoth, [](const Context& c) {
+       const Value said = from_user(c, "SLURM_SUBMIT_HOST");
+       return said ? said : from_user(c, "HOSTNAME");
+     }},
+    {"JOB_PARTITION", Names::kBoth, [](const Context& c) { return text(job_of(c).allocation->partition.empty() ? spec_of(c).partition : job_of(c).allocation->partition); }},
+    {"JOB_ACCOUNT", Names::kBoth, [](const Context& c) { return text(spec_of(c).account); }},
+    {"JOB_QOS", Names::kBoth, [](const Context& c) { return text(spec_of(c).extras().qos); }},
+    {"JOB_USER", Names::kBoth, [](const Context& c) { return text(c.user.name); }},
+    {"JOB_UID", Names::kBoth, [](const Context& c) { return number(spec_of(c).uid); }},
+    {"JOB_GID", Names::kBoth, [](const Context& c) { return number(spec_of(c).gid); }},
+    {"JOB_DEPENDENCY", Names::kSlurm, [](const Context& c) { return from_user(c, "SLURM_JOB_DEPENDENCY"); }},
+    {"CLUSTER_NAME", Names::kBoth, [](const Context& c) { return text(c.cluster_name); }},
+    {"NODE_NAME", Names::kBai, [](const Context& c) { return text(c.node); }},
+    {"NODEID", Names::kBoth, [](const Context& c) { return number(c.node_index); }},
+    {"PROCID", Names::kBoth, [](const Context&) { return number(0); }},
+    {"LOCALID", Names::kBoth, [](const Context&) { return number(0); }},
+    {"GTIDS", Names::kSlurm, [](const Context&) { return number(0); }},
+    {"ARRAY_JOB_ID", Names::kBoth, [](const Context& c) { return number_if(is_array(c), job_of(c).array_id); }},
+    {"ARRAY_TASK_ID", Names::kBoth, [](const Context& c) { return number_if(is_array(c), job_of(c).array_task); }},
+    {"ARRAY_TASK_COUNT", Names::kBoth, [](const Context& c) { return array_number(c, &ArrayHead::task_count); }},
+    {"ARRAY_TASK_MIN", Names::kBoth, [](const Context& c) { return array_number(c, &ArrayHead::task_min); }},
+    {"ARRAY_TASK_MAX", Names::kBoth, [](const Context& c) { return array_number(c, &ArrayHead::task_max); }},
+    {"ARRAY_TASK_STEP", Names::kBoth, [](const Context& c) { return array_number(c, &ArrayHead::task_step); }},
+    {"RESTART_COUNT", Names::kBoth, [](const Context& c) { return number_if(job_of(c).restarts > 0, +job_of(c).restarts); }},
+    {"JOB_ATTEMPT", Names::kBai, [](const Context& c) { return number(c.order.key.attempt); }},
+    {"JOB_START_TIME", Names::kBoth, [](const Context& c) { return number(job_of(c).started.seconds()); }},
+    {"JOB_END_TIME", Names::kBoth, end_time},
+};
+
+// Put in only where the user's environment has none.
+const std::pair<std::string_view, std::string (*)(const Context&)> kDefaults[] = {
+    {"HOME", [](const Context& c) { return c.user.home; }},
+    {"USER", [](const Context& c) { return c.user.name; }},
+    {"LOGNAME", [](const Context& c) { return c.user.name; }},
+    {"SHELL", [](const Context& c) { return c.user.shell.empty() ? std::string("/bin/sh") : c.user.shell; }},
+    {"PATH", [](const Context&) { return std::string("/usr/local/bin:/usr/bin:/bin"); }},
+    {"TMPDIR", [](const Context&) { return std::string("/tmp"); }},
+};
+
+}  // namespace
+
+std::string compress_counts(const std::vector<std::uint32_t>& counts) {
+  std::string out;
+  for (std::size_t i = 0; i < counts.size();) {
+    std::size_t same = i;
+    while (same < counts.size() && counts[same] == counts[i]) ++same;
+    if (!out.empty()) out += ',';
+    out += std::to_string(counts[i]);
+    if (same - i > 1) out += "(x" + std::to_string(same - i) + ")";
+    i = same;
+  }
+  return out;
+}
+
+std::vector<std::uint32_t> tasks_per_node(const Job& job) {
+  const auto& request = job.spec->request;
+  const auto& nodes = job.allocation->nodes;
+  std::vector<std::uint32_t> counts(nodes.size(), 0);
+  if (request.tasks_per_node > 0) {
+    counts.assign(nodes.size(), request.tasks_per_node);
+    return counts;
+  }
+  // One each, then the rest in order as far as their CPUs reach, as Slurm's block distribution does.
+  std::uint32_t left = std::max<std::uint32_t>(request.tasks, static_cast<std::uint32_t>(nodes.size()));
+  for (auto& count : counts) count = 1, --left;
+  for (std::size_t i = 0; i < nodes.size() && left > 0; ++i) {
+    const std::uint32_t room = nodes[i].cpus / std::max(1u, request.cpus_per_task);
+    const std::uint32_t more = std::min(left, room > 1 ? room - 1 : 0);
+    counts[i] += more;
+    left -= more;
+  }
+  if (!counts.empty()) counts.back() += left;
+  return counts;
+}
+
+std::vector<std::string> job_environment(const EnvironmentContext& context) {
+  std::map<std::string, std::string, std::less<>> ours;
+  std::vector<std::string> out;
+  for (const auto& variable : kVariables) {
+    const Value value = variable.value(context);
+    if (!value) continue;
+    if (variable.names != Names::kSlurm) ours["BAI_" + std::string(variable.name)] = *value;
+    if (variable.names != Names::kBai) ours["SLURM_" + std::string(variable.name)] = *value;
+  }
+  ours["SLURMD_NODENAME"] = context.node;
+  ours["ENVIRONMENT"] = "BATCH";  // as Slurm sets it
+
+  std::map<std::string_view, bool> had;
+  std::string_view env = context.order.environment;
+  while (!env.empty()) {
+    const auto end = std::min(env.find('\0'), env.size());
+    const auto entry = env.substr(0, end);
+    env.remove_prefix(std::min(end + 1, env.size()));
+    const auto equals = entry.find('=');
+    if (equals == std::string_view::npos || equals == 0) continue;
+    const auto name = entry.substr(0, equals);
+    if (ours.contains(name) || !had.emplace(name, true).second) continue;
+    out.emplace_back(entry);
+  }
+  for (const auto& [name, value] : kDefaults)
+    if (!had.contains(name)) out.push_back(std::string(name) + "=" + value(context));
+  for (const auto& [name, value] : ours) out.push_back(name + "=" + value);
+  return out;
+}
+
+}  // namespace bai::agent

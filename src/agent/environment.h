@@ -1,0 +1,30 @@
+// A job's environment: what its user had at submission, and what the scheduler tells it, under bai's names and Slurm's
+// (sbatch(1), "OUTPUT ENVIRONMENT VARIABLES"). One table, in environment.cc. Pure functions; any thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "agent/users.h"
+#include "wire/agent_messages.h"
+
+namespace bai::agent {
+
+struct EnvironmentContext {
+  const wire::LaunchOrder& order;
+  const User& user;
+  std::string cluster_name;
+  std::string node;          // this one
+  std::uint32_t node_index = 0;
+};
+
+// "K=V" each. Variables of ours replace the user's of the same name.
+std::vector<std::string> job_environment(const EnvironmentContext& context);
+
+// Slurm's short form of numbers per node: "4(x2),3".
+std::string compress_counts(const std::vector<std::uint32_t>& counts);
+// How many tasks each node of the allocation takes.
+std::vector<std::uint32_t> tasks_per_node(const Job& job);
+
+}  // namespace bai::agent

@@ -1,0 +1,39 @@
+// From a launch order to a step: checked, its user known here, its environment and files settled. One thread.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agent/signature.h"
+#include "agent/users.h"
+#include "step/launch.h"
+
+namespace bai::agent {
+
+struct LauncherNode {
+  std::string name;
+  std::string boot_id;
+  std::vector<std::string> cgroups;  // parents of steps' cgroups
+};
+
+class Launcher {
+ public:
+  explicit Launcher(LauncherNode node, SignatureCheck signatures = SignatureCheck()) : node_(std::move(node)), signatures_(std::move(signatures)) {}
+
+  LaunchPolicy policy;               // of the node's own file
+  std::string cluster_name;
+  Seconds kill_wait = 30;
+
+  // Errors: those of SignatureCheck, unknown_user, user_lookup (later), bad_order.
+  Result<step::StepLaunch> prepare(const wire::LaunchOrder& order, const Uuid& cluster, const std::string& mark, Time now, std::int64_t mono_ms);
+
+ private:
+  LauncherNode node_;
+  SignatureCheck signatures_;
+  Users users_;
+};
+
+// Those after which the same order may succeed.
+bool is_passing(const Error& error);
+
+}  // namespace bai::agent

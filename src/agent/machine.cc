@@ -1,0 +1,379 @@
+#include "agent/machine.h"
+
+#include <signal.h>
+
+#include <algorithm>
+
+#include "base/crash_point.h"
+#include "base/log.h"
+
+namespace bai::agent {
+
+using wire::AttemptEnd;
+using wire::AttemptKey;
+using wire::AttemptPhase;
+
+namespace {
+
+AttemptEnd end_of(step::EndReason reason) {
+  using R = step::EndReason;
+  switch (reason) {
+    case R::kExited: return AttemptEnd::kExited;
+    case R::kSignalled: return AttemptEnd::kSignalled;
+    case R::kTimeout: return AttemptEnd::kTimeout;
+    case R::kDeadline: return AttemptEnd::kDeadline;
+    case R::kCancelled:
+    case R::kPreempted: return AttemptEnd::kCancelled;
+    case R::kNodeShutdown: return AttemptEnd::kNodeRebooted;
+    case R::kLaunchFailed: return AttemptEnd::kLaunchFailed;
+    case R::kShepherdLost: return AttemptEnd::kShepherdLost;
+  }
+  return AttemptEnd::kShepherdLost;
+}
+
+step::EndReason reason_of(AttemptEnd end) {
+  if (end == AttemptEnd::kTimeout) return step::EndReason::kTimeout;
+  if (end == AttemptEnd::kDeadline) return step::EndReason::kDeadline;
+  return step::EndReason::kCancelled;
+}
+
+step::Request ending_request(const wire::SignalOrder& order) {
+  if (order.now) return step::KillRequest{reason_of(order.as), ""};
+  return step::TerminateRequest{reason_of(order.as), "", -1};
+}
+
+std::uint64_t limit_of(Seconds limit) { return limit > 0 ? static_cast<std::uint64_t>(limit) : 0; }
+
+}  // namespace
+
+Machine::Machine(MachineStart start, const Input& now, Output& out)
+    : facts_(std::move(start.facts)), boot_id_(std::move(start.boot_id)), seen_(start.seen), now_(now.now), mono_ms_(now.mono_ms) {
+  facts_.attempts.clear();
+  facts_.config_hash = start.config_hash;
+  for (auto& found : start.found) load(std::move(found), out);
+}
+
+void Machine::load(FoundAttempt found, Output& out) {
+  const AttemptKey key = found.record.key;
+  Entry& entry = attempts_[key];
+  entry.record = std::move(found.record);
+  entry.report.key = key;
+  entry.time_limit = -2;  // not known: the next launch order says it again
+  const AttemptRecord& record = entry.record;
+  if (record.ended) {
+    entry.report.phase = AttemptPhase::kEnded;
+    entry.report.end = record.end;
+    entry.report.exit = record.exit;
+    entry.report.ended = record.ended_at;
+    entry.report.message = record.message;
+    news_.insert(key);
+  } else if (found.status) {
+    ended(entry, *found.status);
+  } else if (record.boot_id != boot_id_) {
+    end(entry, AttemptEnd::kNodeRebooted, {0, SIGKILL}, "the node was restarted while the job ran", out);
+  } else if (found.shepherd == FoundAttempt::Shepherd::kAlive) {
+    news_.insert(key);
+  } else if (found.shepherd == FoundAttempt::Shepherd::kDead) {
+    out.bury.push_back(key);
+  } else if (!found.has_directory) {
+    end(entry, AttemptEnd::kShepherdLost, {0, SIGKILL}, "its spool directory is gone", out);
+  } else {
+    end(entry, AttemptEnd::kNeverStarted, {}, "the agent was stopped before it was started", out);
+  }
+}
+
+const wire::AttemptReport* Machine::report(AttemptKey key) const {
+  auto it = attempts_.find(key);
+  return it == attempts_.end() ? nullptr : &it->second.report;
+}
+
+Machine::Entry* Machine::running(AttemptKey key) {
+  auto it = attempts_.find(key);
+  return it == attempts_.end() || it->second.report.phase == AttemptPhase::kEnded ? nullptr : &it->second;
+}
+
+void Machine::handle(const Input& input, Output& out) {
+  now_ = input.now;
+  mono_ms_ = input.mono_ms;
+  const auto& body = input.body;
+  if (std::holds_alternative<SessionUp>(body)) {
+    on_up(out);
+  } else if (std::holds_alternative<SessionDown>(body)) {
+    session_ = Session::kDown;
+    out.sends.clear();  // they were for that session
+  } else if (auto* order = std::get_if<OrderIn>(&body)) {
+    on_order(order->order, out);
+  } else if (auto* prepared = std::get_if<Prepared>(&body)) {
+    on_prepared(*prepared, out);
+  } else if (auto* up = std::get_if<StepRunning>(&body)) {
+    if (Entry* entry = running(up->key)) {
+      entry->report.phase = AttemptPhase::kRunning;
+      entry->report.started = up->started;
+      news_.insert(up->key);
+    }
+  } else if (auto* end_of_step = std::get_if<StepEnded>(&body)) {
+    if (Entry* entry = running(end_of_step->key)) ended(*entry, end_of_step->status);
+  } else if (auto* lost = std::get_if<StepLost>(&body)) {
+    if (Entry* entry = running(lost->key)) {
+      const bool ever = lost->began || entry->report.phase == AttemptPhase::kRunning;
+      end(*entry, ever ? AttemptEnd::kShepherdLost : AttemptEnd::kNeverStarted, ever ? ExitStatus{0, SIGKILL} : ExitStatus{}, lost->message, out);
+    }
+  } else if (auto* failed = std::get_if<SpawnFailed>(&body)) {
+    if (Entry* entry = running(failed->key)) end(*entry, AttemptEnd::kLaunchFailed, {1, 0}, facts_.node + ": " + failed->error.text(), out);
+  } else if (std::holds_alternative<SendFailed>(body)) {
+    for (const auto& [key, entry] : attempts_)
+      if (!entry.preparing) news_.insert(key);
+  } else {
+    on_tick(out);
+  }
+}
+
+void Machine::on_up(Output& out) {
+  session_ = Session::kRegistering;
+  session_ms_ = mono_ms_;
+  wire::AgentRegister hello = facts_;
+  hello.seen = seen_;
+  for (auto& [key, entry] : attempts_) {
+    if (entry.preparing) continue;
+    hello.attempts.push_back(entry.report);
+    entry.sent_ms = mono_ms_;
+    if (entry.report.phase == AttemptPhase::kEnded) open_ends_.insert(key);
+  }
+  news_.clear();
+  last_send_ms_ = mono_ms_;
+  out.sends.emplace_back(std::move(hello));
+}
+
+void Machine::refuse_session(const Error& why) {
+  session_ = Session::kRefused;
+  session_ms_ = mono_ms_;
+  if (why.message != last_refusal_) log::error("no service under this controller: " + why.code, {{"why", why.text()}});
+  last_refusal_ = why.message;
+}
+
+bool Machine::check_lineage(const Lineage& lineage, Output& out) {
+  if (!seen_.cluster.empty() && lineage.cluster != seen_.cluster) {
+    refuse_session({"other_cluster", "the controller is of cluster " + lineage.cluster.hex() + ", this node belongs to " + seen_.cluster.hex(), "",
+                    "empty the agent's spool directory if the node shall change clusters"});
+    return false;
+  }
+  if (lineage.epoch < seen_.epoch) {
+    refuse_session({"old_controller", "the controller is of epoch " + std::to_string(lineage.epoch) + ", this node has served epoch " +
+                                          std::to_string(seen_.epoch) + ": a newer one took its place"});
+    return false;
+  }
+  const bool changed = lineage.cluster != seen_.cluster || lineage.epoch != seen_.epoch;
+  seen_.cluster = lineage.cluster;
+  seen_.epoch = lineage.epoch;
+  seen_.lsn = std::max(seen_.lsn, lineage.lsn);
+  seen_.last_job_id = std::max(seen_.last_job_id, lineage.last_job_id);
+  if (changed) {
+    out.journal += encode_lineage(seen_);
+    out.sync = true;
+  }
+  return true;
+}
+
+void Machine::on_order(const wire::OrderBody& order, Output& out) {
+  if (session_ == Session::kRefused || session_ == Session::kDown) return;
+  if (auto* welcome = std::get_if<wire::AgentWelcome>(&order)) return on_welcome(*welcome, out);
+  if (auto* refused = std::get_if<wire::AgentRefused>(&order)) return refuse_session(refused->error.error);
+  if (auto* config = std::get_if<wire::AgentConfig>(&order)) {
+    out.config_text = config->config_text;
+    set_config_hash(config->config_hash);
+    out.heartbeat = true;  // says that it is here
+    return;
+  }
+  if (std::holds_alternative<wire::AgentStop>(order)) {
+    log::info("the controller asked this agent to stop; steps go on");
+    out.stop = true;
+    return;
+  }
+  const auto& orders = std::get<wire::AgentOrders>(order);
+  if (!check_lineage(orders.lineage, out)) return;
+  for (const auto& launch : orders.launches) on_launch(launch, out);
+  for (const auto& signal : orders.signals) on_signal(signal, out);
+  for (const auto& key : orders.forget) on_forget(key, out);
+}
+
+void Machine::on_welcome(const wire::AgentWelcome& welcome, Output& out) {
+  if (!check_lineage(welcome.lineage, out)) return;
+  if (session_ != Session::kWelcomed || !last_refusal_.empty())
+    log::info("registered", {{"cluster", welcome.cluster_name}, {"epoch", welcome.lineage.epoch}});
+  session_ = Session::kWelcomed;
+  last_refusal_.clear();
+  heartbeat_ms_ = std::clamp<std::int64_t>(welcome.heartbeat_s, 1, 3600) * 1000;
+  if (!welcome.config_text.empty()) {
+    out.config_text = welcome.config_text;
+    set_config_hash(welcome.config_hash);
+  }
+  out.heartbeat = true;
+}
+
+void Machine::on_launch(const wire::LaunchOrder& order, Output& out) {
+  crash_point("agent.launch_received");
+  auto it = attempts_.find(order.key);
+  if (it == attempts_.end()) {
+    Entry& entry = attempts_[order.key];
+    entry.record.key = entry.report.key = order.key;
+    entry.preparing = true;
+    entry.time_limit = order.time_limit;
+    out.prepare.push_back(order);
+    return;
+  }
+  Entry& entry = it->second;
+  if (entry.preparing) return;
+  news_.insert(order.key);
+  if (entry.report.phase != AttemptPhase::kEnded && entry.time_limit != order.time_limit) {
+    entry.time_limit = order.time_limit;
+    out.urgent.push_back({order.key, step::SetTimeLimitRequest{limit_of(order.time_limit)}});
+  }
+}
+
+void Machine::on_prepared(const Prepared& prepared, Output& out) {
+  auto it = attempts_.find(prepared.key);
+  if (it == attempts_.end() || !it->second.preparing) return;
+  Entry& entry = it->second;
+  if (prepared.later && !entry.end_first) {
+    attempts_.erase(it);
+    out.discard.push_back(prepared.key);
+    return;
+  }
+  entry.preparing = false;
+  seen_.last_job_id = std::max(seen_.last_job_id, prepared.key.job);
+  if (entry.end_first || prepared.refused) {
+    out.discard.push_back(prepared.key);
+    if (entry.end_first) return end(entry, AttemptEnd::kNeverStarted, {}, "", out);
+    return end(entry, AttemptEnd::kLaunchFailed, {1, 0}, prepared.refused->text(), out);
+  }
+  entry.record.boot_id = boot_id_;
+  entry.record.mark = prepared.mark;
+  out.journal += encode_lineage(seen_) + encode_attempt(entry.record);
+  out.sync = true;
+  out.spawn.emplace_back(prepared.key, prepared.mark);
+  news_.insert(prepared.key);
+}
+
+void Machine::on_signal(const wire::SignalOrder& order, Output& out) {
+  auto it = attempts_.find(order.key);
+  if (it == attempts_.end()) {
+    if (order.signal != 0) return;  // nothing here to signal
+    Entry& entry = attempts_[order.key];
+    entry.record.key = entry.report.key = order.key;
+    return end(entry, AttemptEnd::kNeverStarted, {}, "", out);
+  }
+  Entry& entry = it->second;
+  if (entry.preparing) {
+    if (order.signal == 0) entry.end_first = order;
+    return;
+  }
+  if (entry.report.phase == AttemptPhase::kEnded) {
+    news_.insert(order.key);
+    return;
+  }
+  if (order.signal == 0) {
+    if (order.generation <= entry.end_generation) return;
+    entry.end_generation = order.generation;
+    out.urgent.push_back({order.key, ending_request(order)});
+    return;
+  }
+  // A signal is no state: passed on at most once, so its generation is durable before.
+  if (order.generation <= entry.record.signal_generation) return;
+  entry.record.signal_generation = order.generation;
+  out.journal += encode_attempt(entry.record);
+  out.sync = true;
+  out.requests.push_back({order.key, step::SignalRequest{order.signal, order.batch_only ? step::Scope::kBatch : step::Scope::kAll}});
+}
+
+void Machine::on_forget(AttemptKey key, Output& out) {
+  auto it = attempts_.find(key);
+  if (it == attempts_.end()) return;
+  if (it->second.report.phase != AttemptPhase::kEnded) {
+    log::warning("told to forget an attempt that has not ended", {{"job", key.job}, {"attempt", key.attempt}});
+    return;
+  }
+  crash_point("agent.before_forget");
+  attempts_.erase(it);
+  news_.erase(key);
+  open_ends_.erase(key);
+  out.journal += encode_forget(key);
+  out.discard.push_back(key);
+}
+
+void Machine::end(Entry& entry, AttemptEnd end, ExitStatus exit, std::string message, Output& out) {
+  entry.record.ended = true;
+  entry.record.end = entry.report.end = end;
+  entry.record.exit = entry.report.exit = exit;
+  entry.record.ended_at = entry.report.ended = now_;
+  entry.record.message = entry.report.message = std::move(message);
+  entry.report.phase = AttemptPhase::kEnded;
+  out.journal += encode_attempt(entry.record);
+  out.sync = true;
+  news_.insert(entry.report.key);
+}
+
+// The status is durable in the attempt's directory; the journal need not know.
+void Machine::ended(Entry& entry, const step::StepStatus& status) {
+  crash_point("agent.end_seen");
+  auto& report = entry.report;
+  report.phase = AttemptPhase::kEnded;
+  report.end = end_of(status.reason);
+  report.started = Time{status.start_us};
+  report.ended = Time{status.end_us};
+  report.exit = {static_cast<std::uint8_t>(status.exit_code), static_cast<std::uint8_t>(status.signal)};
+  report.message = status.message;
+  report.usage = {status.user_us, status.system_us, status.max_rss_kib};
+  news_.insert(report.key);
+}
+
+void Machine::on_tick(Output& out) {
+  tick_ = true;
+  for (const AttemptKey& key : open_ends_) {
+    auto it = attempts_.find(key);
+    if (it != attempts_.end() && mono_ms_ - it->second.sent_ms >= kRepeatEndMs) news_.insert(key);
+  }
+  if (session_ == Session::kWelcomed && mono_ms_ - last_send_ms_ >= heartbeat_ms_ - 500) {
+    last_send_ms_ = mono_ms_;
+    out.heartbeat = true;
+  }
+  const bool deaf = session_ == Session::kRegistering && mono_ms_ - session_ms_ >= kWelcomeTimeMs;
+  const bool again = session_ == Session::kRefused && mono_ms_ - session_ms_ >= kSessionPauseMs;
+  if (deaf) log::warning("the controller does not answer the registration; dialling again");
+  if (deaf || again) {
+    session_ms_ = mono_ms_;
+    out.reconnect = true;
+  }
+}
+
+void Machine::flush(std::int64_t mono_ms, Output& out) {
+  const bool tick = std::exchange(tick_, false);
+  if (session_ != Session::kWelcomed || news_.empty()) return;
+  wire::AgentAttempts message;
+  for (auto it = news_.begin(); it != news_.end();) {
+    auto found = attempts_.find(*it);
+    if (found == attempts_.end() || found->second.preparing) {
+      it = news_.erase(it);
+      continue;
+    }
+    Entry& entry = found->second;
+    if (entry.report.phase == AttemptPhase::kClaimed && !tick) {
+      ++it;
+      continue;
+    }
+    if (entry.report.phase == AttemptPhase::kEnded) open_ends_.insert(*it);
+    entry.sent_ms = mono_ms;
+    message.attempts.push_back(entry.report);
+    it = news_.erase(it);
+  }
+  if (!message.attempts.empty()) out.sends.emplace_back(std::move(message));
+}
+
+std::string Machine::snapshot() const {
+  std::string out;
+  if (!seen_.cluster.empty()) out += encode_lineage(seen_);
+  for (const auto& [key, entry] : attempts_)
+    if (!entry.preparing) out += encode_attempt(entry.record);
+  return out;
+}
+
+}  // namespace bai::agent
