@@ -37,7 +37,8 @@ int main(int argc, char** argv) {
   if (argc != 2) return wrong_usage("exactly one argument is needed: the spool directory");
   const std::string argument = argv[1];
   if (argument == "-h" || argument == "--help") return fputs(kHelp, stdout) < 0;
-  if (argument == "-V" || argument == "--version") return printf("bai-stepd %s\n", std::string(bai::kVersion).c_str()) < 0;
+  if (argument == "-V" || argument == "--version")
+    return printf("bai-stepd %s\n", std::string(bai::kVersion).c_str()) < 0;
   if (argument.starts_with("-")) return wrong_usage(("unknown option " + argument).c_str());
   if (!argument.starts_with("/")) return wrong_usage("the spool directory must be an absolute path");
 

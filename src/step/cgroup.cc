@@ -64,8 +64,8 @@ bool remove_below(const std::string& dir, int depth) {
 }  // namespace
 
 std::vector<std::string> cgroup_dirs(const StepLaunch& launch) {
-  std::string name = "step-" + std::to_string(launch.job_id) + "." + std::to_string(launch.attempt) + "." + launch.step + "-" +
-                     launch.mark.substr(0, 16);
+  std::string name = "step-" + std::to_string(launch.job_id) + "." + std::to_string(launch.attempt) + "." +
+                     launch.step + "-" + launch.mark.substr(0, 16);
   for (char& c : name)
     if (c == '/' || static_cast<unsigned char>(c) <= ' ') c = '_';
   std::vector<std::string> dirs;

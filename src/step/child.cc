@@ -50,7 +50,8 @@ void become_user(const StepLaunch& launch, int report_fd) {
   std::vector<gid_t> groups(launch.groups.begin(), launch.groups.end());
   if (groups.empty()) groups.push_back(launch.gid);
   if (setgroups(groups.size(), groups.data()) != 0) fail(report_fd, ChildStage::kGroups);
-  if (setresgid(launch.gid, launch.gid, launch.gid) != 0 || setresuid(launch.uid, launch.uid, launch.uid) != 0)
+  if (setresgid(launch.gid, launch.gid, launch.gid) != 0 ||
+      setresuid(launch.uid, launch.uid, launch.uid) != 0)
     fail(report_fd, ChildStage::kIds);
 }
 
@@ -60,7 +61,8 @@ int open_input(const std::string& path) {
 
 int open_output(const std::string& path, OpenMode mode) {
   const int how = mode == OpenMode::kAppend ? O_APPEND : O_TRUNC;
-  return open(path.empty() ? "/dev/null" : path.c_str(), O_WRONLY | O_CREAT | O_NOCTTY | O_CLOEXEC | how, 0666);
+  return open(path.empty() ? "/dev/null" : path.c_str(), O_WRONLY | O_CREAT | O_NOCTTY | O_CLOEXEC | how,
+              0666);
 }
 
 void open_files(const StepLaunch& launch, int report_fd) {
@@ -69,7 +71,8 @@ void open_files(const StepLaunch& launch, int report_fd) {
   const int out = open_output(launch.stdout_path, launch.open_mode);
   if (out < 0) fail(report_fd, ChildStage::kStdout);
   // One open file for both, so that neither overwrites the other.
-  const int err = launch.stderr_path == launch.stdout_path ? out : open_output(launch.stderr_path, launch.open_mode);
+  const int err =
+      launch.stderr_path == launch.stdout_path ? out : open_output(launch.stderr_path, launch.open_mode);
   if (err < 0) fail(report_fd, ChildStage::kStderr);
   if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0) fail(report_fd, ChildStage::kDescriptors);
 }
@@ -122,7 +125,8 @@ std::string in_workdir(const StepLaunch& launch, const std::string& path) {
   return path.starts_with("/") ? path : launch.workdir + "/" + path;
 }
 
-std::string file_message(const StepLaunch& launch, const std::string& what, const std::string& path, int err) {
+std::string file_message(const StepLaunch& launch, const std::string& what, const std::string& path,
+                         int err) {
   const std::string full = in_workdir(launch, path);
   std::string out = "cannot open " + what + " file " + full + ": ";
   struct stat st {};
@@ -150,12 +154,15 @@ std::string exec_message(const StepLaunch& launch, const ChildPlan& plan, int er
   if (err == ENOEXEC || interpreter.empty())
     return "the script does not begin with #! and the path of an interpreter";
   if (err == ENOENT && interpreter.ends_with("\r"))
-    return "the script has DOS line ends: its interpreter would be " + interpreter.substr(0, interpreter.size() - 1) + "\\r";
+    return "the script has DOS line ends: its interpreter would be " +
+           interpreter.substr(0, interpreter.size() - 1) + "\\r";
   if (err == ENOENT) return "interpreter " + interpreter + " of the script does not exist";
-  if (err == EACCES && access(interpreter.c_str(), X_OK) != 0) return "interpreter " + interpreter + " of the script may not be run";
+  if (err == EACCES && access(interpreter.c_str(), X_OK) != 0)
+    return "interpreter " + interpreter + " of the script may not be run";
   if (err == EACCES)
-    return "the script may not be run by user " + (launch.user.empty() ? std::to_string(launch.uid) : launch.user) + " as " +
-           plan.program + ": a directory is closed, or the file system is mounted noexec";
+    return "the script may not be run by user " +
+           (launch.user.empty() ? std::to_string(launch.uid) : launch.user) + " as " + plan.program +
+           ": a directory is closed, or the file system is mounted noexec";
   return "cannot run the script with " + interpreter + ": " + strerror(err);
 }
 
@@ -163,7 +170,8 @@ std::string exec_message(const StepLaunch& launch, const ChildPlan& plan, int er
 
 std::string refused_user(const StepLaunch& launch, uint32_t own_uid) {
   if (own_uid != 0 && launch.uid != own_uid)
-    return "the agent on this node runs as uid " + std::to_string(own_uid) + " and can start only that user's jobs, not those of " +
+    return "the agent on this node runs as uid " + std::to_string(own_uid) +
+           " and can start only that user's jobs, not those of " +
            (launch.user.empty() ? "uid " + std::to_string(launch.uid) : launch.user);
   if (launch.uid == 0 && !launch.as_root) return "this node does not run jobs of root";
   return "";
@@ -177,7 +185,8 @@ void run_child(const StepLaunch& launch, const ChildPlan& plan, int report_fd) {
   umask(static_cast<mode_t>(launch.umask));
   if (chdir(launch.workdir.c_str()) != 0) fail(report_fd, ChildStage::kWorkdir);
   open_files(launch, report_fd);
-  syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);  // ours all are already; this is for what we inherited
+  syscall(SYS_close_range, 3u, ~0u,
+          CLOSE_RANGE_CLOEXEC);  // ours all are already; this is for what we inherited
 
   std::vector<char*> argv, envp;
   argv.push_back(const_cast<char*>(launch.script.empty() ? launch.argv[0].c_str() : plan.program.c_str()));
@@ -195,17 +204,25 @@ void run_child(const StepLaunch& launch, const ChildPlan& plan, int report_fd) {
 std::string failure_message(const StepLaunch& launch, const ChildPlan& plan, ChildFailure failure) {
   const std::string why = strerror(failure.err);
   switch (failure.stage) {
-    case ChildStage::kSession: return "cannot make a session: " + why;
-    case ChildStage::kGroups: return "cannot take the groups of user " + launch.user + ": " + why;
-    case ChildStage::kIds: return "cannot become user " + launch.user + " (uid " + std::to_string(launch.uid) + "): " + why;
+    case ChildStage::kSession:
+      return "cannot make a session: " + why;
+    case ChildStage::kGroups:
+      return "cannot take the groups of user " + launch.user + ": " + why;
+    case ChildStage::kIds:
+      return "cannot become user " + launch.user + " (uid " + std::to_string(launch.uid) + "): " + why;
     case ChildStage::kWorkdir:
       if (failure.err == ENOENT) return "working directory " + launch.workdir + " does not exist";
       return "cannot enter working directory " + launch.workdir + ": " + why;
-    case ChildStage::kStdin: return file_message(launch, "input", launch.stdin_path, failure.err);
-    case ChildStage::kStdout: return file_message(launch, "output", launch.stdout_path, failure.err);
-    case ChildStage::kStderr: return file_message(launch, "error", launch.stderr_path, failure.err);
-    case ChildStage::kDescriptors: return "cannot set up the standard streams: " + why;
-    case ChildStage::kExec: return exec_message(launch, plan, failure.err);
+    case ChildStage::kStdin:
+      return file_message(launch, "input", launch.stdin_path, failure.err);
+    case ChildStage::kStdout:
+      return file_message(launch, "output", launch.stdout_path, failure.err);
+    case ChildStage::kStderr:
+      return file_message(launch, "error", launch.stderr_path, failure.err);
+    case ChildStage::kDescriptors:
+      return "cannot set up the standard streams: " + why;
+    case ChildStage::kExec:
+      return exec_message(launch, plan, failure.err);
   }
   return why;
 }

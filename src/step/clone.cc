@@ -14,7 +14,8 @@
 
 namespace bai::step {
 
-Result<pid_t> clone_into(const std::vector<std::string>& cgroups, std::vector<std::string>* to_join, const std::function<void()>& child) {
+Result<pid_t> clone_into(const std::vector<std::string>& cgroups, std::vector<std::string>* to_join,
+                         const std::function<void()>& child) {
   *to_join = cgroups;
   auto unified = std::find_if(cgroups.begin(), cgroups.end(), is_unified);
   if (unified != cgroups.end()) {

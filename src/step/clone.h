@@ -14,6 +14,7 @@ namespace bai::step {
 
 // Forks and calls `child` in the new process, born in the first v2 directory of `cgroups` when the kernel can do that (clone3(2), 5.7). The directories that
 // the child must still join itself are in `*to_join` when `child` runs. Returns the child's pid. Errors: io_error.
-Result<pid_t> clone_into(const std::vector<std::string>& cgroups, std::vector<std::string>* to_join, const std::function<void()>& child);
+Result<pid_t> clone_into(const std::vector<std::string>& cgroups, std::vector<std::string>* to_join,
+                         const std::function<void()>& child);
 
 }  // namespace bai::step

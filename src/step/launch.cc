@@ -98,45 +98,108 @@ struct Decoder {
 void Decoder::take(const Field& f) {
   StepLaunch& l = launch;
   switch (f.tag) {
-    case kCluster: l.cluster = text(f, kMaxName); break;
-    case kJobId: number(f, &l.job_id, UINT32_MAX); break;
-    case kAttempt: number(f, &l.attempt, UINT32_MAX); break;
-    case kStep: l.step = text(f, kMaxName); break;
-    case kNode: l.node = text(f, kMaxName); break;
-    case kBootId: l.boot_id = text(f, kMaxName); break;
-    case kMark: l.mark = text(f, kMaxName); break;
-    case kUid: number(f, &l.uid, UINT32_MAX); break;
-    case kGid: number(f, &l.gid, UINT32_MAX); break;
+    case kCluster:
+      l.cluster = text(f, kMaxName);
+      break;
+    case kJobId:
+      number(f, &l.job_id, UINT32_MAX);
+      break;
+    case kAttempt:
+      number(f, &l.attempt, UINT32_MAX);
+      break;
+    case kStep:
+      l.step = text(f, kMaxName);
+      break;
+    case kNode:
+      l.node = text(f, kMaxName);
+      break;
+    case kBootId:
+      l.boot_id = text(f, kMaxName);
+      break;
+    case kMark:
+      l.mark = text(f, kMaxName);
+      break;
+    case kUid:
+      number(f, &l.uid, UINT32_MAX);
+      break;
+    case kGid:
+      number(f, &l.gid, UINT32_MAX);
+      break;
     case kGroup:
       if (auto* group = more(f, &l.groups, kMaxGroups)) number(f, group, UINT32_MAX);
       break;
-    case kUser: l.user = text(f, kMaxName); break;
-    case kHome: l.home = text(f, kMaxPath); break;
-    case kShell: l.shell = text(f, kMaxPath); break;
-    case kAsRoot: number(f, &l.as_root, 1); break;
-    case kUmask: number(f, &l.umask, 0777); break;
-    case kRlimit: rlimit(f); break;
+    case kUser:
+      l.user = text(f, kMaxName);
+      break;
+    case kHome:
+      l.home = text(f, kMaxPath);
+      break;
+    case kShell:
+      l.shell = text(f, kMaxPath);
+      break;
+    case kAsRoot:
+      number(f, &l.as_root, 1);
+      break;
+    case kUmask:
+      number(f, &l.umask, 0777);
+      break;
+    case kRlimit:
+      rlimit(f);
+      break;
     case kScript:
       if (f.value.size() > kMaxScriptBytes) return fail(f, "is too long");
       l.script = f.value;
       break;
-    case kArg: words(f, &l.argv, kMaxWords, kMaxWord); break;
-    case kEnv: words(f, &l.env, kMaxWords, kMaxWord); break;
-    case kWorkdir: l.workdir = text(f, kMaxPath); break;
-    case kStdin: l.stdin_path = text(f, kMaxPath); break;
-    case kStdout: l.stdout_path = text(f, kMaxPath); break;
-    case kStderr: l.stderr_path = text(f, kMaxPath); break;
-    case kOpenMode: number(f, &l.open_mode, 1); break;
-    case kTimeLimit: number(f, &l.time_limit_s, kMaxSeconds); break;
-    case kKillWait: number(f, &l.kill_wait_s, kMaxSeconds); break;
-    case kDeadline: number(f, &l.deadline_us, INT64_MAX); break;
-    case kWarningSignal: number(f, &l.warning_signal, 64); break;
-    case kWarningBefore: number(f, &l.warning_before_s, kMaxSeconds); break;
-    case kWarningBatchOnly: number(f, &l.warning_to_batch_only, 1); break;
-    case kLeftoverGrace: number(f, &l.leftover_grace_ms, kMaxSeconds); break;
-    case kUnkillableAfter: number(f, &l.unkillable_after_s, kMaxSeconds); break;
-    case kCgroup: words(f, &l.cgroups, kMaxCgroups, kMaxPath); break;
-    default: break;
+    case kArg:
+      words(f, &l.argv, kMaxWords, kMaxWord);
+      break;
+    case kEnv:
+      words(f, &l.env, kMaxWords, kMaxWord);
+      break;
+    case kWorkdir:
+      l.workdir = text(f, kMaxPath);
+      break;
+    case kStdin:
+      l.stdin_path = text(f, kMaxPath);
+      break;
+    case kStdout:
+      l.stdout_path = text(f, kMaxPath);
+      break;
+    case kStderr:
+      l.stderr_path = text(f, kMaxPath);
+      break;
+    case kOpenMode:
+      number(f, &l.open_mode, 1);
+      break;
+    case kTimeLimit:
+      number(f, &l.time_limit_s, kMaxSeconds);
+      break;
+    case kKillWait:
+      number(f, &l.kill_wait_s, kMaxSeconds);
+      break;
+    case kDeadline:
+      number(f, &l.deadline_us, INT64_MAX);
+      break;
+    case kWarningSignal:
+      number(f, &l.warning_signal, 64);
+      break;
+    case kWarningBefore:
+      number(f, &l.warning_before_s, kMaxSeconds);
+      break;
+    case kWarningBatchOnly:
+      number(f, &l.warning_to_batch_only, 1);
+      break;
+    case kLeftoverGrace:
+      number(f, &l.leftover_grace_ms, kMaxSeconds);
+      break;
+    case kUnkillableAfter:
+      number(f, &l.unkillable_after_s, kMaxSeconds);
+      break;
+    case kCgroup:
+      words(f, &l.cgroups, kMaxCgroups, kMaxPath);
+      break;
+    default:
+      break;
   }
 }
 
@@ -219,7 +282,8 @@ Result<StepLaunch> read_launch(const std::string& dir) {
 }
 
 std::string step_name(const StepLaunch& launch) {
-  return "job " + std::to_string(launch.job_id) + " attempt " + std::to_string(launch.attempt) + " step " + launch.step;
+  return "job " + std::to_string(launch.job_id) + " attempt " + std::to_string(launch.attempt) + " step " +
+         launch.step;
 }
 
 }  // namespace bai::step

@@ -40,8 +40,9 @@ struct StepLaunch {
   uint32_t job_id = 0;
   uint32_t attempt = 0;
   std::string step = "batch";
-  std::string node;     // this node's name
-  std::string boot_id;  // the boot (boot_id() of process.h) in which the agent wrote this; one of another boot is dead
+  std::string node;  // this node's name
+  std::string
+      boot_id;  // the boot (boot_id() of process.h) in which the agent wrote this; one of another boot is dead
   // 32 hex digits, fresh and random for each attempt. The shepherd adds it to the environment as BAI_STEP_MARK.
   std::string mark;
 
@@ -77,8 +78,9 @@ struct StepLaunch {
   uint32_t warning_signal = 0;  // 0: none. sbatch's --signal=[B:]SIG@TIME
   uint64_t warning_before_s = 60;
   bool warning_to_batch_only = false;
-  uint64_t leftover_grace_ms = 2000;   // SIGTERM to SIGKILL for what the script left behind
-  uint64_t unkillable_after_s = 60;    // after this long of SIGKILL the end is reported although processes remain
+  uint64_t leftover_grace_ms = 2000;  // SIGTERM to SIGKILL for what the script left behind
+  uint64_t unkillable_after_s =
+      60;  // after this long of SIGKILL the end is reported although processes remain
 
   // Existing absolute cgroup directories, v2 or of v1 hierarchies (freezer, pids...), each of which gets a child for this step.
   // Empty: processes are tracked by descent and by the mark.

@@ -51,9 +51,11 @@ class Frame {
   static Result<Frame> parse(std::string_view bytes, const char* code) {
     if (bytes.size() < 4 || bytes.size() > kMaxFrame) return Error{code, "no frame"};
     auto u16 = [&](size_t at) {
-      return static_cast<uint16_t>(static_cast<unsigned char>(bytes[at]) | static_cast<unsigned char>(bytes[at + 1]) << 8);
+      return static_cast<uint16_t>(static_cast<unsigned char>(bytes[at]) |
+                                   static_cast<unsigned char>(bytes[at + 1]) << 8);
     };
-    if (u16(0) != kProtocolVersion) return Error{code, "protocol version " + std::to_string(u16(0)) + " is not known"};
+    if (u16(0) != kProtocolVersion)
+      return Error{code, "protocol version " + std::to_string(u16(0)) + " is not known"};
     auto fields = parse_fields(bytes.substr(4), kMaxFields);
     if (!fields.ok()) return Error{code, fields.error().message};
     for (size_t i = 0; i < fields->size(); ++i)
@@ -90,7 +92,8 @@ class Frame {
   }
 
  private:
-  Frame(uint16_t type, std::vector<Field> fields, const char* code) : type_(type), fields_(std::move(fields)), code_(code) {}
+  Frame(uint16_t type, std::vector<Field> fields, const char* code)
+      : type_(type), fields_(std::move(fields)), code_(code) {}
   const Field* find(uint16_t tag) const {
     for (const Field& field : fields_)
       if (field.tag == tag) return &field;
@@ -180,14 +183,17 @@ Result<Request> decode_request(std::string_view bytes) {
       f->text(kText, &r.message, kMaxMessage);
       return f->done<Request>(std::move(r));
     }
-    case kQuery: return f->done<Request>(QueryRequest{});
-    case kSubscribe: return f->done<Request>(SubscribeRequest{});
+    case kQuery:
+      return f->done<Request>(QueryRequest{});
+    case kSubscribe:
+      return f->done<Request>(SubscribeRequest{});
     case kSetTimeLimit: {
       SetTimeLimitRequest r;
       f->number(kTimeLimit, &r.time_limit_s, uint64_t{1} << 40);
       return f->done<Request>(r);
     }
-    default: return Error{"bad_request", "request type " + std::to_string(f->type()) + " is not known"};
+    default:
+      return Error{"bad_request", "request type " + std::to_string(f->type()) + " is not known"};
   }
 }
 
@@ -218,7 +224,8 @@ Result<Reply> decode_reply(std::string_view bytes) {
       if (!status.ok()) return Error{"bad_reply", status.error().message};
       return f->done<Reply>(EndedReply{std::move(*status)});
     }
-    default: return Error{"bad_reply", "reply type " + std::to_string(f->type()) + " is not known"};
+    default:
+      return Error{"bad_reply", "reply type " + std::to_string(f->type()) + " is not known"};
   }
 }
 

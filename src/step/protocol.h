@@ -33,7 +33,7 @@ struct SignalRequest {
 // SIGTERM and SIGCONT to all, SIGKILL after the step's kill_wait. Repeating changes nothing; the first reason stays.
 struct TerminateRequest {
   EndReason reason = EndReason::kCancelled;
-  std::string message;  // goes into the status
+  std::string message;        // goes into the status
   int64_t kill_wait_ms = -1;  // negative: the launch's
 };
 // SIGKILL at once.
@@ -48,7 +48,8 @@ struct SubscribeRequest {};
 struct SetTimeLimitRequest {
   uint64_t time_limit_s = 0;
 };
-using Request = std::variant<SignalRequest, TerminateRequest, KillRequest, QueryRequest, SubscribeRequest, SetTimeLimitRequest>;
+using Request = std::variant<SignalRequest, TerminateRequest, KillRequest, QueryRequest, SubscribeRequest,
+                             SetTimeLimitRequest>;
 
 // Replies.
 enum class Phase : uint8_t {

@@ -97,12 +97,15 @@ Result<std::vector<Field>> parse_fields(std::string_view body, size_t max_fields
 
 Result<std::vector<Field>> parse_record(std::string_view bytes, std::string_view magic, uint16_t version,
                                         size_t max_fields) {
-  if (bytes.size() < kHeaderBytes + 4 || bytes.substr(0, 8) != magic) return bad("not such a record, or cut short");
+  if (bytes.size() < kHeaderBytes + 4 || bytes.substr(0, 8) != magic)
+    return bad("not such a record, or cut short");
   if (get(bytes.substr(12, 4)) != bytes.size() - kHeaderBytes - 4) return bad("its length is wrong");
-  if (get(bytes.substr(bytes.size() - 4)) != crc32(bytes.substr(0, bytes.size() - 4))) return bad("its checksum is wrong");
+  if (get(bytes.substr(bytes.size() - 4)) != crc32(bytes.substr(0, bytes.size() - 4)))
+    return bad("its checksum is wrong");
   const uint64_t found = get(bytes.substr(8, 2));
   if (found > version)
-    return Error{"newer_record", "written in version " + std::to_string(found) + "; this program knows up to " + std::to_string(version)};
+    return Error{"newer_record", "written in version " + std::to_string(found) +
+                                     "; this program knows up to " + std::to_string(version)};
   return parse_fields(bytes.substr(kHeaderBytes, bytes.size() - kHeaderBytes - 4), max_fields);
 }
 

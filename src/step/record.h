@@ -44,6 +44,7 @@ struct Field {
 // The fields of a body. Errors (bad_record): a length beyond the bytes left, more than `max_fields`.
 Result<std::vector<Field>> parse_fields(std::string_view body, size_t max_fields);
 // Checks the envelope and gives the fields. Errors (bad_record): magic, length, checksum; (newer_record): the version is above `version`.
-Result<std::vector<Field>> parse_record(std::string_view bytes, std::string_view magic, uint16_t version, size_t max_fields);
+Result<std::vector<Field>> parse_record(std::string_view bytes, std::string_view magic, uint16_t version,
+                                        size_t max_fields);
 
 }  // namespace bai::step

@@ -17,7 +17,8 @@ namespace {
 constexpr int kFramesPerTurn = 16;
 
 bool send_frame(int fd, const std::string& frame) {
-  return send(fd, frame.data(), frame.size(), MSG_NOSIGNAL | MSG_DONTWAIT) == static_cast<ssize_t>(frame.size());
+  return send(fd, frame.data(), frame.size(), MSG_NOSIGNAL | MSG_DONTWAIT) ==
+         static_cast<ssize_t>(frame.size());
 }
 
 }  // namespace

@@ -72,7 +72,7 @@ class Shepherd {
   std::vector<std::string> cgroups_;
 
   Phase phase_ = Phase::kLaunching;
-  pid_t script_ = 0;      // 0 before the fork and once it was reaped
+  pid_t script_ = 0;       // 0 before the fork and once it was reaped
   bool children_ = false;  // there may be some that were not reaped
   int64_t started_ms_ = 0;
   std::optional<EndReason> forced_;
@@ -121,7 +121,8 @@ Status Shepherd::set_up() {
   sigaddset(&watched, SIGCHLD);
   sigaddset(&watched, SIGTERM);
   blocked = watched;
-  for (int signum : {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2, SIGTSTP, SIGTTOU, SIGTTIN}) sigaddset(&blocked, signum);
+  for (int signum : {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2, SIGTSTP, SIGTTOU, SIGTTIN})
+    sigaddset(&blocked, signum);
   sigprocmask(SIG_SETMASK, &blocked, nullptr);
   signals_.reset(signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_) return errno_error("cannot make a signalfd", dir_, errno);
@@ -135,7 +136,8 @@ Status Shepherd::set_up() {
 Status Shepherd::write_script() {
   auto fd = open_fd("script", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0700);
   if (!fd.ok()) return fd.error();
-  if (geteuid() == 0 && fchown(fd->get(), launch_.uid, launch_.gid) != 0) return errno_error("cannot give away", "script", errno);
+  if (geteuid() == 0 && fchown(fd->get(), launch_.uid, launch_.gid) != 0)
+    return errno_error("cannot give away", "script", errno);
   return write_all(fd->get(), launch_.script);
 }
 
@@ -144,8 +146,10 @@ Status Shepherd::start() {
   if (std::string why = refused_user(launch_, geteuid()); !why.empty()) return Error{"refused", why};
   if (!launch_.script.empty()) {
     if (auto written = write_script(); !written.ok())
-      return Error{"io_error", "cannot write the script into the node's spool directory: " + written.error().text()};
-    launch_.script.resize(std::min<size_t>(launch_.script.size(), 512));  // its first line is all that a message needs
+      return Error{"io_error",
+                   "cannot write the script into the node's spool directory: " + written.error().text()};
+    launch_.script.resize(
+        std::min<size_t>(launch_.script.size(), 512));  // its first line is all that a message needs
     launch_.script.shrink_to_fit();
   }
   std::string problem;
@@ -195,7 +199,8 @@ void Shepherd::on_signals() {
     for (size_t i = 0; i < static_cast<size_t>(n) / sizeof info[0]; ++i) {
       child |= info[i].ssi_signo == SIGCHLD;
       if (info[i].ssi_signo == SIGTERM)
-        begin_ending(EndReason::kNodeShutdown, "the node's step daemon was told to stop", static_cast<int64_t>(launch_.kill_wait_s) * 1000);
+        begin_ending(EndReason::kNodeShutdown, "the node's step daemon was told to stop",
+                     static_cast<int64_t>(launch_.kill_wait_s) * 1000);
     }
   }
   if (child) reap();
@@ -261,7 +266,9 @@ std::optional<ChildFailure> Shepherd::launch_failure() {
 bool Shepherd::all_gone() {
   if (given_up_) return true;
   if (children_) return false;
-  cgroups_.erase(std::remove_if(cgroups_.begin(), cgroups_.end(), [](const auto& dir) { return remove_cgroup(dir); }), cgroups_.end());
+  cgroups_.erase(
+      std::remove_if(cgroups_.begin(), cgroups_.end(), [](const auto& dir) { return remove_cgroup(dir); }),
+      cgroups_.end());
   return cgroups_.empty();
 }
 
@@ -315,7 +322,8 @@ void Shepherd::on_time() {
   if (times_.due(times_.give_up_at, now)) {
     std::string pids;
     for (pid_t pid : tracker().find()) pids += " " + std::to_string(pid);
-    status_.message += (status_.message.empty() ? "" : "; ") + ("processes that SIGKILL does not end remain:" + pids);
+    status_.message +=
+        (status_.message.empty() ? "" : "; ") + ("processes that SIGKILL does not end remain:" + pids);
     log_shepherd(dir_, status_.message);
     given_up_ = true;
     if (phase_ != Phase::kCleaning) script_ended(SIGKILL);
@@ -336,7 +344,8 @@ StateReply Shepherd::state() {
 }
 
 Reply Shepherd::answer(const Request& request) {
-  if (phase_ == Phase::kEnded) return RefusedReply{"ended", "the step has ended; its status is being written"};
+  if (phase_ == Phase::kEnded)
+    return RefusedReply{"ended", "the step has ended; its status is being written"};
   if (auto* r = std::get_if<SignalRequest>(&request)) {
     const int signum = static_cast<int>(r->signum);
     if (r->scope != Scope::kBatch)
@@ -344,7 +353,8 @@ Reply Shepherd::answer(const Request& request) {
     else if (script_ > 0)
       kill(script_, signum);
   } else if (auto* t = std::get_if<TerminateRequest>(&request)) {
-    begin_ending(t->reason, t->message, t->kill_wait_ms >= 0 ? t->kill_wait_ms : static_cast<int64_t>(launch_.kill_wait_s) * 1000);
+    begin_ending(t->reason, t->message,
+                 t->kill_wait_ms >= 0 ? t->kill_wait_ms : static_cast<int64_t>(launch_.kill_wait_s) * 1000);
   } else if (auto* k = std::get_if<KillRequest>(&request)) {
     begin_ending(k->reason, k->message, 0);
   } else if (auto* l = std::get_if<SetTimeLimitRequest>(&request)) {
@@ -356,7 +366,9 @@ Reply Shepherd::answer(const Request& request) {
 Status Shepherd::finish() {
   rusage used{};
   getrusage(RUSAGE_CHILDREN, &used);
-  auto us = [](const timeval& t) { return static_cast<uint64_t>(t.tv_sec) * 1'000'000 + static_cast<uint64_t>(t.tv_usec); };
+  auto us = [](const timeval& t) {
+    return static_cast<uint64_t>(t.tv_sec) * 1'000'000 + static_cast<uint64_t>(t.tv_usec);
+  };
   status_.user_us = us(used.ru_utime);
   status_.system_us = us(used.ru_stime);
   status_.max_rss_kib = static_cast<uint64_t>(used.ru_maxrss);
@@ -388,7 +400,8 @@ void log_shepherd(const std::string& dir, const std::string& text) {
   const std::string line = "bai-stepd[" + std::to_string(getpid()) + "]: " + text + "\n";
   [[maybe_unused]] ssize_t n = write(2, line.data(), line.size());
   // Made only now: most steps have nothing to log, and each file costs.
-  if (auto log = open_fd(dir + "/stepd.log", O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600); log.ok()) n = write(log->get(), line.data(), line.size());
+  if (auto log = open_fd(dir + "/stepd.log", O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600); log.ok())
+    n = write(log->get(), line.data(), line.size());
 }
 
 Status run_shepherd(const std::string& dir) { return Shepherd(dir).run(); }

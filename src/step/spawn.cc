@@ -34,7 +34,8 @@ struct Actions {
 
 }  // namespace
 
-Result<SpawnedShepherd> spawn_shepherd(const std::string& stepd, const std::string& dir, const std::string& mark) {
+Result<SpawnedShepherd> spawn_shepherd(const std::string& stepd, const std::string& dir,
+                                       const std::string& mark) {
   Actions actions;
   posix_spawn_file_actions_addopen(&actions.files, 0, "/dev/null", O_RDWR, 0);
   posix_spawn_file_actions_adddup2(&actions.files, 0, 1);
@@ -45,7 +46,8 @@ Result<SpawnedShepherd> spawn_shepherd(const std::string& stepd, const std::stri
   sigemptyset(&none);
   posix_spawnattr_setsigdefault(&actions.attributes, &all);
   posix_spawnattr_setsigmask(&actions.attributes, &none);
-  posix_spawnattr_setflags(&actions.attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+  posix_spawnattr_setflags(&actions.attributes,
+                           POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
 
   std::string mark_entry = std::string(kMarkVariable) + "=" + mark;
   std::string crash_entry;
@@ -55,7 +57,8 @@ Result<SpawnedShepherd> spawn_shepherd(const std::string& stepd, const std::stri
   char* arguments[] = {program.data(), directory.data(), nullptr};
 
   SpawnedShepherd out;
-  const int err = posix_spawn(&out.pid, stepd.c_str(), &actions.files, &actions.attributes, arguments, environment);
+  const int err =
+      posix_spawn(&out.pid, stepd.c_str(), &actions.files, &actions.attributes, arguments, environment);
   if (err != 0) return Error{"spawn_failed", "cannot start " + stepd + ": " + strerror(err), dir};
   out.pidfd = Fd(static_cast<int>(syscall(SYS_pidfd_open, out.pid, 0)));
   if (!out.pidfd) {

@@ -20,6 +20,7 @@ struct SpawnedShepherd {
 // no environment but BAI_STEP_MARK (so that a shepherd, or its child before the exec, is found by find_step_remains) and BAI_CRASH_POINT. It is the caller's child: reap it with waitpid(pid) when pidfd becomes
 // readable. It lives on when the caller dies. DIR is absolute and holds `launch`.
 // Errors: spawn_failed.
-Result<SpawnedShepherd> spawn_shepherd(const std::string& stepd, const std::string& dir, const std::string& mark);
+Result<SpawnedShepherd> spawn_shepherd(const std::string& stepd, const std::string& dir,
+                                       const std::string& mark);
 
 }  // namespace bai::step

@@ -68,15 +68,24 @@ Result<T> read_record(const std::string& path, Result<T> (*decode)(std::string_v
 
 const char* reason_name(EndReason reason) {
   switch (reason) {
-    case EndReason::kExited: return "exited";
-    case EndReason::kSignalled: return "signalled";
-    case EndReason::kTimeout: return "timeout";
-    case EndReason::kDeadline: return "deadline";
-    case EndReason::kCancelled: return "cancelled";
-    case EndReason::kPreempted: return "preempted";
-    case EndReason::kNodeShutdown: return "node_shutdown";
-    case EndReason::kLaunchFailed: return "launch_failed";
-    case EndReason::kShepherdLost: return "shepherd_lost";
+    case EndReason::kExited:
+      return "exited";
+    case EndReason::kSignalled:
+      return "signalled";
+    case EndReason::kTimeout:
+      return "timeout";
+    case EndReason::kDeadline:
+      return "deadline";
+    case EndReason::kCancelled:
+      return "cancelled";
+    case EndReason::kPreempted:
+      return "preempted";
+    case EndReason::kNodeShutdown:
+      return "node_shutdown";
+    case EndReason::kLaunchFailed:
+      return "launch_failed";
+    case EndReason::kShepherdLost:
+      return "shepherd_lost";
   }
   return "unknown";
 }
@@ -105,19 +114,39 @@ Result<StepStatus> decode_status(std::string_view bytes) {
     bool good = true;
     switch (f.tag) {
       case kReason:
-        good = take(f, &s.reason, static_cast<uint64_t>(EndReason::kShepherdLost)) && s.reason >= EndReason::kExited;
+        good = take(f, &s.reason, static_cast<uint64_t>(EndReason::kShepherdLost)) &&
+               s.reason >= EndReason::kExited;
         has_reason = true;
         break;
-      case kExitCode: good = take(f, &s.exit_code, 255); break;
-      case kSignal: good = take(f, &s.signal, 127); break;
-      case kCoreDumped: good = take(f, &s.core_dumped, 1); break;
-      case kMessage: good = take(f, &s.message); break;
-      case kStart: good = take(f, &s.start_us, INT64_MAX); break;
-      case kEnd: good = take(f, &s.end_us, INT64_MAX); break;
-      case kUser: good = take(f, &s.user_us, UINT64_MAX); break;
-      case kSystem: good = take(f, &s.system_us, UINT64_MAX); break;
-      case kMaxRss: good = take(f, &s.max_rss_kib, UINT64_MAX); break;
-      default: break;
+      case kExitCode:
+        good = take(f, &s.exit_code, 255);
+        break;
+      case kSignal:
+        good = take(f, &s.signal, 127);
+        break;
+      case kCoreDumped:
+        good = take(f, &s.core_dumped, 1);
+        break;
+      case kMessage:
+        good = take(f, &s.message);
+        break;
+      case kStart:
+        good = take(f, &s.start_us, INT64_MAX);
+        break;
+      case kEnd:
+        good = take(f, &s.end_us, INT64_MAX);
+        break;
+      case kUser:
+        good = take(f, &s.user_us, UINT64_MAX);
+        break;
+      case kSystem:
+        good = take(f, &s.system_us, UINT64_MAX);
+        break;
+      case kMaxRss:
+        good = take(f, &s.max_rss_kib, UINT64_MAX);
+        break;
+      default:
+        break;
     }
     if (!good) return out_of_range(f);
   }
@@ -142,12 +171,23 @@ Result<StepStarted> decode_started(std::string_view bytes) {
   for (const Field& f : *fields) {
     bool good = true;
     switch (f.tag) {
-      case kBootId: good = take(f, &s.boot_id); break;
-      case kPid: good = take(f, &s.pid, INT32_MAX); break;
-      case kStartTicks: good = take(f, &s.start_ticks, UINT64_MAX); break;
-      case kScriptPid: good = take(f, &s.script_pid, INT32_MAX); break;
-      case kScriptStartTicks: good = take(f, &s.script_start_ticks, UINT64_MAX); break;
-      default: break;
+      case kBootId:
+        good = take(f, &s.boot_id);
+        break;
+      case kPid:
+        good = take(f, &s.pid, INT32_MAX);
+        break;
+      case kStartTicks:
+        good = take(f, &s.start_ticks, UINT64_MAX);
+        break;
+      case kScriptPid:
+        good = take(f, &s.script_pid, INT32_MAX);
+        break;
+      case kScriptStartTicks:
+        good = take(f, &s.script_start_ticks, UINT64_MAX);
+        break;
+      default:
+        break;
     }
     if (!good) return out_of_range(f);
   }
@@ -163,7 +203,8 @@ Result<StepStatus> read_status(const std::string& dir) { return read_record(dir 
 Result<StepStarted> read_started(const std::string& dir) {
   auto started = read_record(dir + "/started", decode_started);
   // It is written over in place: a reader may have met the writer.
-  if (!started.ok() && started.error().code == "bad_record") started = read_record(dir + "/started", decode_started);
+  if (!started.ok() && started.error().code == "bad_record")
+    started = read_record(dir + "/started", decode_started);
   return started;
 }
 
@@ -175,7 +216,8 @@ Result<bool> claim_start(const std::string& dir, const StepStarted& started) {
   auto written = write_all(fd->get(), encode_started(started));
   // Whoever sees the name sees the whole record. Some file systems cannot rename so; link(2) refuses an existing name everywhere.
   int err = 0;
-  if (written.ok() && renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) == 0) return true;
+  if (written.ok() && renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) == 0)
+    return true;
   err = errno;
   if (written.ok() && err == EINVAL) err = link(temporary.c_str(), path.c_str()) == 0 ? 0 : errno;
   unlink(temporary.c_str());

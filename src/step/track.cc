@@ -38,7 +38,9 @@ bool read_children(pid_t pid, std::vector<pid_t>* children) {
     if (entry->d_name[0] == '.') continue;
     auto text = read_all(std::string(path) + "/" + entry->d_name + "/children", kMaxChildrenBytes);
     if (!text.ok()) {
-      if (access((std::string(path) + "/" + entry->d_name).c_str(), F_OK) == 0 && text.error().code == "not_found") return false;
+      if (access((std::string(path) + "/" + entry->d_name).c_str(), F_OK) == 0 &&
+          text.error().code == "not_found")
+        return false;
       continue;
     }
     const char* at = text->data();
@@ -193,8 +195,10 @@ size_t Tracker::kill_round() const {
 Status kill_step_remains(const std::string& dir, const StepLaunch& launch, int timeout_ms) {
   auto started = read_started(dir);
   if (started.ok() && shepherd_alive(*started))
-    return Error{"shepherd_alive", "the shepherd of " + step_name(launch) + " is alive (pid " + std::to_string(started->pid) + ")", dir,
-                 "talk to it"};
+    return Error{
+        "shepherd_alive",
+        "the shepherd of " + step_name(launch) + " is alive (pid " + std::to_string(started->pid) + ")", dir,
+        "talk to it"};
   const Tracker tracker = remains_tracker(launch);
   const int64_t until = monotonic_ms() + timeout_ms;
   Dying dying;
@@ -205,7 +209,8 @@ Status kill_step_remains(const std::string& dir, const StepLaunch& launch, int t
     const int64_t left = until - monotonic_ms();
     const bool none_left = dying.wait(static_cast<int>(std::clamp<int64_t>(left, 0, 200)));
     if (none_left && found.empty()) break;
-    if (left <= 0) return Error{"still_running", "processes of " + step_name(launch) + " do not end:" + dying.list(), dir};
+    if (left <= 0)
+      return Error{"still_running", "processes of " + step_name(launch) + " do not end:" + dying.list(), dir};
   }
   for (const auto& cgroup : tracker.cgroups) remove_cgroup(cgroup);
   return {};

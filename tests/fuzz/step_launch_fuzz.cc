@@ -14,7 +14,8 @@ using namespace bai::step;
 namespace {
 
 template <class T>
-void check(const std::string& bytes, bai::Result<T> (*decode)(std::string_view), std::string (*encode)(const T&)) {
+void check(const std::string& bytes, bai::Result<T> (*decode)(std::string_view),
+           std::string (*encode)(const T&)) {
   auto value = decode(bytes);
   if (!value.ok()) return;
   auto back = decode(encode(*value));

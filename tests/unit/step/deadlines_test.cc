@@ -5,7 +5,7 @@
 namespace bai::step {
 namespace {
 
-constexpr int64_t kNow = 1'000'000;              // monotonic ms
+constexpr int64_t kNow = 1'000'000;               // monotonic ms
 constexpr int64_t kWall = 1'700'000'000'000'000;  // Unix us
 
 TEST(StepDeadlines, NothingIsDueWithoutLimits) {

@@ -56,8 +56,9 @@ TEST(StepProtocol, CarriesReplies) {
 TEST(StepProtocol, KeepsItsBytes) {
   const std::string field_head("\x02\x00\x08\x00\x00\x00", 6);
   EXPECT_EQ(encode_request(SignalRequest{15, Scope::kAll}),
-            std::string("\x01\x00\x01\x00", 4) + std::string("\x01\x00\x08\x00\x00\x00\x0f\x00\x00\x00\x00\x00\x00\x00", 14) +
-                field_head + std::string("\x01\x00\x00\x00\x00\x00\x00\x00", 8));
+            std::string("\x01\x00\x01\x00", 4) +
+                std::string("\x01\x00\x08\x00\x00\x00\x0f\x00\x00\x00\x00\x00\x00\x00", 14) + field_head +
+                std::string("\x01\x00\x00\x00\x00\x00\x00\x00", 8));
   EXPECT_EQ(encode_request(QueryRequest{}), std::string("\x01\x00\x04\x00", 4));
 }
 
@@ -73,10 +74,10 @@ TEST(StepProtocol, FitsTheLongestMessageIntoAFrame) {
 
 TEST(StepProtocol, RefusesGarbage) {
   EXPECT_FALSE(decode_request("").ok());
-  EXPECT_FALSE(decode_request(std::string("\x02\x00\x04\x00", 4)).ok());                   // version
-  EXPECT_FALSE(decode_request(std::string("\x01\x00\x63\x00", 4)).ok());                   // type
-  EXPECT_FALSE(decode_request(std::string("\x01\x00\x01\x00", 4)).ok());                   // no signal
-  EXPECT_FALSE(decode_request(encode_request(SignalRequest{65, Scope::kAll})).ok());       // no such signal
+  EXPECT_FALSE(decode_request(std::string("\x02\x00\x04\x00", 4)).ok());              // version
+  EXPECT_FALSE(decode_request(std::string("\x01\x00\x63\x00", 4)).ok());              // type
+  EXPECT_FALSE(decode_request(std::string("\x01\x00\x01\x00", 4)).ok());              // no signal
+  EXPECT_FALSE(decode_request(encode_request(SignalRequest{65, Scope::kAll})).ok());  // no such signal
   EXPECT_FALSE(decode_request(encode_request(SignalRequest{1, static_cast<Scope>(9)})).ok());
   EXPECT_FALSE(decode_request(encode_request(QueryRequest{}) + "x").ok());
   EXPECT_FALSE(decode_reply(encode_request(QueryRequest{})).ok());

@@ -16,8 +16,10 @@ bool process_alive(pid_t pid) {
 }
 
 // A daemon by the book: another session, its parents gone.
-constexpr const char* kEscapee = "(setsid bash -c 'trap \"\" TERM HUP; echo $BASHPID >escaped.tmp; mv escaped.tmp escaped; while :; do sleep 1000; done' &) &\n"
-                                 "until [ -e escaped ]; do sleep 0.01; done\n";
+constexpr const char* kEscapee =
+    "(setsid bash -c 'trap \"\" TERM HUP; echo $BASHPID >escaped.tmp; mv escaped.tmp escaped; while :; do "
+    "sleep 1000; done' &) &\n"
+    "until [ -e escaped ]; do sleep 0.01; done\n";
 
 class ShepherdEnd : public ShepherdTest {
  protected:
@@ -35,12 +37,14 @@ class ShepherdEnd : public ShepherdTest {
     }
   }
   void end_all_with(const std::string& parent, const char* file) {
-    if (access((parent + "/" + file).c_str(), W_OK) != 0 || !use_cgroup(parent)) GTEST_SKIP() << "no writable cgroup at " << parent;
+    if (access((parent + "/" + file).c_str(), W_OK) != 0 || !use_cgroup(parent))
+      GTEST_SKIP() << "no writable cgroup at " << parent;
     launch_.leftover_grace_ms = 50;
     script(std::string(kEscapee) + "cat /proc/self/cgroup >groups\n");
     EXPECT_EQ(run().reason, EndReason::kExited);
     EXPECT_FALSE(process_alive(pid_in(work_ + "/escaped")));
-    EXPECT_NE(slurp(work_ + "/groups").find("/step-7.1.batch-" + launch_.mark.substr(0, 16)), std::string::npos);
+    EXPECT_NE(slurp(work_ + "/groups").find("/step-7.1.batch-" + launch_.mark.substr(0, 16)),
+              std::string::npos);
     for (const auto& dir : cgroup_dirs(launch_)) EXPECT_NE(access(dir.c_str(), F_OK), 0);
   }
   std::string group_;
@@ -118,8 +122,10 @@ TEST_F(ShepherdEnd, CancelsAStoppedStep) {
 }
 
 TEST_F(ShepherdEnd, DeliversSignalsByScope) {
-  script("trap 'echo script' USR1\nbash -c 'trap \"echo child\" USR1; touch up; until [ -e enough ]; do sleep 0.02; done' &\n"
-         "wait; until [ -e enough ]; do sleep 0.02; done\n");
+  script(
+      "trap 'echo script' USR1\nbash -c 'trap \"echo child\" USR1; touch up; until [ -e enough ]; do sleep "
+      "0.02; done' &\n"
+      "wait; until [ -e enough ]; do sleep 0.02; done\n");
   start();
   ASSERT_TRUE(await_file("up"));
   StepClient client = connect();
@@ -181,18 +187,23 @@ TEST_F(ShepherdEnd, EndsWhatTheScriptLeftBehind) {
 }
 
 TEST_F(ShepherdEnd, GivesLeftoversTimeToEnd) {
-  script("bash -c 'trap \"echo tidied; exit\" TERM; touch up; while :; do sleep 0.02; done' &\nuntil [ -e up ]; do sleep 0.01; done\n");
+  script(
+      "bash -c 'trap \"echo tidied; exit\" TERM; touch up; while :; do sleep 0.02; done' &\nuntil [ -e up ]; "
+      "do sleep 0.01; done\n");
   launch_.leftover_grace_ms = 20'000;
   run();
   EXPECT_NE(output().find("tidied\n"), std::string::npos);
 }
 
 TEST_F(ShepherdEnd, EndsEverythingInAV2Cgroup) {
-  const std::string unified = access("/sys/fs/cgroup/cgroup.procs", F_OK) == 0 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
+  const std::string unified =
+      access("/sys/fs/cgroup/cgroup.procs", F_OK) == 0 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
   end_all_with(unified, "cgroup.procs");
 }
 
-TEST_F(ShepherdEnd, EndsEverythingInAFreezerCgroup) { end_all_with("/sys/fs/cgroup/freezer", "cgroup.procs"); }
+TEST_F(ShepherdEnd, EndsEverythingInAFreezerCgroup) {
+  end_all_with("/sys/fs/cgroup/freezer", "cgroup.procs");
+}
 
 TEST_F(ShepherdEnd, EndsEverythingInAPidsCgroup) { end_all_with("/sys/fs/cgroup/pids", "cgroup.procs"); }
 
@@ -205,7 +216,8 @@ TEST_F(ShepherdEnd, RunsWithoutACgroupThatCannotBe) {
 
 // The whole of a step is found when its shepherd is dead, also what escaped and what dropped the mark below something that carries it.
 TEST_F(ShepherdEnd, RemainsOfADeadShepherdAreEnded) {
-  script(std::string(kEscapee) + "env -i /bin/bash -c 'echo $$ >bare.tmp; mv bare.tmp bare; while :; do sleep 1000; done'\n");
+  script(std::string(kEscapee) +
+         "env -i /bin/bash -c 'echo $$ >bare.tmp; mv bare.tmp bare; while :; do sleep 1000; done'\n");
   start();
   ASSERT_TRUE(await_file("bare"));
   auto refused = kill_step_remains(dir_, launch_);
@@ -228,7 +240,9 @@ TEST_F(ShepherdEnd, RemainsOfADeadShepherdAreEnded) {
 TEST_F(ShepherdEnd, KillsAProcessThatForksWithoutEnd) {
   launch_.leftover_grace_ms = 0;
   // Each generation starts the next and goes; at most a few live at once.
-  script("cat >gen <<'X'\n#!/bin/bash\ntrap '' TERM\ntouch up\n./gen &\nX\nchmod +x gen; setsid ./gen & until [ -e up ]; do sleep 0.01; done\n");
+  script(
+      "cat >gen <<'X'\n#!/bin/bash\ntrap '' TERM\ntouch up\n./gen &\nX\nchmod +x gen; setsid ./gen & until [ "
+      "-e up ]; do sleep 0.01; done\n");
   EXPECT_EQ(run().reason, EndReason::kExited);
   EXPECT_TRUE(find_step_remains(dir_, launch_).empty());
 }
@@ -236,7 +250,8 @@ TEST_F(ShepherdEnd, KillsAProcessThatForksWithoutEnd) {
 // Dies at every crash point; nothing of the step remains, and no status is made up.
 TEST_F(ShepherdEnd, DiesAtAnyPointWithoutLeavingProcesses) {
   int n = 0;
-  for (const char* point : {"step.before_fork", "step.after_fork", "step.before_status", "step.after_status"}) {
+  for (const char* point :
+       {"step.before_fork", "step.after_fork", "step.before_status", "step.after_status"}) {
     launch_.attempt = static_cast<uint32_t>(++n);
     launch_.mark[0] = static_cast<char>('0' + n);
     dir_ = root_ + "/spool" + std::to_string(n);

@@ -109,7 +109,8 @@ class ShepherdTest : public ::testing::Test {
   StepStatus end() {
     if (shepherd_.pid <= 0) return {};
     pollfd p{shepherd_.pidfd.get(), POLLIN, 0};
-    EXPECT_EQ(poll(&p, 1, kPatienceMs), 1) << "the shepherd does not end; its log: " << slurp(dir_ + "/stepd.log");
+    EXPECT_EQ(poll(&p, 1, kPatienceMs), 1)
+        << "the shepherd does not end; its log: " << slurp(dir_ + "/stepd.log");
     if (p.revents == 0) kill(shepherd_.pid, SIGKILL);
     waitpid(shepherd_.pid, &exit_, 0);
     reaped_ = true;

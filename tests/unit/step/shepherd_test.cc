@@ -34,8 +34,10 @@ TEST_F(ShepherdTest, GivesArgumentsEnvironmentAndNothingElse) {
   launch_.argv = {"job.sh", "a b", "", "c"};
   launch_.env.push_back("GREETING=hello\nworld");
   launch_.umask = 027;
-  script("printf '[%s]' \"$0\" \"$@\"; echo; echo \"$GREETING\"; echo $BAI_STEP_MARK; umask; pwd; ls /proc/self/fd | tr '\\n' ' '\n"
-         "echo; env | cut -d= -f1 | sort | tr '\\n' ' '\n");
+  script(
+      "printf '[%s]' \"$0\" \"$@\"; echo; echo \"$GREETING\"; echo $BAI_STEP_MARK; umask; pwd; ls "
+      "/proc/self/fd | tr '\\n' ' '\n"
+      "echo; env | cut -d= -f1 | sort | tr '\\n' ' '\n");
   run();
   EXPECT_EQ(output(), "[" + dir_ + "/script][a b][][c]\nhello\nworld\n" + launch_.mark + "\n0027\n" + work_ +
                           "\n0 1 2 3 \nBAI_STEP_MARK GREETING HOME PATH PWD SHLVL _ world ");
@@ -102,7 +104,8 @@ TEST_F(ShepherdTest, SaysThatTheOutputDirectoryIsMissing) {
   script("true\n");
   const StepStatus status = run();
   EXPECT_EQ(status.reason, EndReason::kLaunchFailed);
-  EXPECT_EQ(status.message, "cannot open output file " + root_ + "/no/out: directory " + root_ + "/no does not exist");
+  EXPECT_EQ(status.message,
+            "cannot open output file " + root_ + "/no/out: directory " + root_ + "/no does not exist");
 }
 
 TEST_F(ShepherdTest, SaysThatTheInputFileIsMissing) {
@@ -143,7 +146,9 @@ TEST_F(ShepherdTest, BecomesTheUser) {
   launch_.as_root = false;
   script("id -u; id -g; id -G; stat -c %u:%g out; grep -E '^(Uid|CapEff)' /proc/self/status\n");
   EXPECT_EQ(run().exit_code, 0u);
-  EXPECT_EQ(output(), "65534\n65533\n65533 12345\n65534:65533\nUid:\t65534\t65534\t65534\t65534\nCapEff:\t0000000000000000\n");
+  EXPECT_EQ(output(),
+            "65534\n65533\n65533 "
+            "12345\n65534:65533\nUid:\t65534\t65534\t65534\t65534\nCapEff:\t0000000000000000\n");
 }
 
 TEST_F(ShepherdTest, OpensFilesAsTheUser) {
