@@ -112,6 +112,7 @@ struct Effects {
 };
 
 struct Output {
+  std::uint64_t generation = 0;          // which life of the machine: rises when it is loaded anew from the store
   store::Batch batch;                    // first == 0: no changes
   Effects effects;
   std::vector<sokovan::Change> feed;     // for the scheduler, in order

@@ -1,0 +1,104 @@
+#include "controller/archivist.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/text.h"
+#include "controller/select.h"
+
+namespace bai::controller {
+
+Archivist::Archivist(std::unique_ptr<store::Reader> reader) : reader_(std::move(reader)), thread_([this] { run(); }) {}
+Archivist::~Archivist() { stop(); }
+
+void Archivist::ask(Question question) { channel_.put(std::move(question)); }
+void Archivist::look_up(RequestId id, std::function<void(std::optional<store::RequestAnswer>)> found) {
+  channel_.put(LookUp{id, std::move(found)});
+}
+
+void Archivist::stop() {
+  channel_.close();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Archivist::run() {
+  for (;;) {
+    auto items = channel_.take(std::nullopt);
+    if (items.empty()) return;
+    for (auto& item : items) {
+      if (auto* look = std::get_if<LookUp>(&item)) {
+        auto answer = reader_->request(look->id);
+        look->found(answer ? std::move(*answer) : std::nullopt);
+        continue;
+      }
+      auto& question = std::get<Question>(item);
+      if (auto* request = std::get_if<wire::HistoryRequest>(&question.request.body)) history(question, *request);
+      if (auto* request = std::get_if<wire::AccountingRequest>(&question.request.body)) accounting(question, *request);
+    }
+  }
+}
+
+void Archivist::history(const Question& question, const wire::HistoryRequest& request) {
+  JobId id = request.job.job;
+  if (request.job.task != kNoTask) {
+    question.view->for_each([&](const JobCell& cell) {
+      bool found = cell.job->array_id == request.job.job && cell.job->array_task == request.job.task;
+      if (found) id = cell.job->id;
+      return !found;
+    });
+  }
+  auto events = reader_->events(id);
+  if (!events) {
+    question.reply(wire::ErrorBody{events.error()});
+    return;
+  }
+  question.reply(wire::HistoryReply{std::move(*events)});
+}
+
+void Archivist::accounting(const Question& question, const wire::AccountingRequest& request) {
+  store::HistoryQuery query;
+  bool tasks_named = std::any_of(request.filter.jobs.begin(), request.filter.jobs.end(), [](const auto& ref) { return ref.task != kNoTask; });
+  for (const auto& ref : request.filter.jobs) query.jobs.push_back(ref.job);
+  query.states = request.filter.states;
+  query.names = request.filter.names;
+  query.partitions = request.filter.partitions;
+  query.accounts = request.filter.accounts;
+  query.since = request.since;
+  query.until = request.until;
+  Selector selector(request.filter, question.caller);
+  bool mine = !request.all_users && request.filter.users.empty() && request.filter.jobs.empty();
+  wire::JobTableBuilder rows;
+  wire::JobsReply reply;
+  reply.lsn = question.view->lineage.lsn;
+  reply.now = question.now;
+  auto flush = [&](bool more) {
+    reply.more = more;
+    reply.table = rows.take();
+    return question.reply(reply);
+  };
+  bool gone = false;
+  auto done = reader_->history(query, [&](store::HistoryRow row) {
+    if (mine && row.job->spec->uid != question.caller.uid) return true;
+    if ((!request.filter.users.empty() || !request.filter.nodes.empty() || request.filter.mine || tasks_named) && !selector.matches(*row.job)) return true;
+    const JobCell* live = question.view->find(row.job->id);
+    rows.add(*row.job, live ? live->time_limit : row.job->spec->time_limit, row.batch_host);
+    if (rows.size() >= kRowsPerFrame) gone = !flush(true);
+    return !gone;
+  });
+  if (!done) {
+    question.reply(wire::ErrorBody{done.error()});
+    return;
+  }
+  if (gone) return;
+  question.view->for_each([&](const JobCell& cell) {
+    const Job& job = *cell.job;
+    if (is_finished(job.state) || (mine && job.spec->uid != question.caller.uid) || !selector.matches(job)) return true;
+    if (request.until.is_set() && job.submitted > request.until) return true;
+    rows.add(job, cell.time_limit, batch_host(job));
+    if (rows.size() >= kRowsPerFrame) gone = !flush(true);
+    return !gone;
+  });
+  if (!gone) flush(false);
+}
+
+}  // namespace bai::controller

@@ -1,0 +1,346 @@
+#include "controller/committer.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "base/crash_point.h"
+#include "base/log.h"
+#include "controller/queries.h"
+
+namespace bai::controller {
+
+using Clock = std::chrono::steady_clock;
+
+void ContentCache::put(const Hash256& hash, std::shared_ptr<const std::string> bytes) {
+  if (index_.contains(hash) || bytes->size() > max_bytes_) return;
+  bytes_ += bytes->size();
+  entries_.push_front({hash, std::move(bytes)});
+  index_[hash] = entries_.begin();
+  while (bytes_ > max_bytes_) {
+    bytes_ -= entries_.back().bytes->size();
+    index_.erase(entries_.back().hash);
+    entries_.pop_back();
+  }
+}
+
+std::shared_ptr<const std::string> ContentCache::get(const Hash256& hash) {
+  auto it = index_.find(hash);
+  if (it == index_.end()) return nullptr;
+  entries_.splice(entries_.begin(), entries_, it->second);
+  return it->second->bytes;
+}
+
+Committer::Committer(std::unique_ptr<store::Store> store, std::unique_ptr<store::Reader> reader, Board& board, Stats& stats, CommitterHooks hooks)
+    : store_(std::move(store)), reader_(std::move(reader)), board_(board), stats_(stats), hooks_(std::move(hooks)) {}
+
+Committer::~Committer() { stop(); }
+
+void Committer::start() {
+  pruned_at_ = Clock::now();
+  thread_ = std::thread([this] { run(); });
+}
+
+void Committer::put(Output output) { channel_.put(std::move(output)); }
+
+void Committer::watch(ConnId conn, Caller caller, RequestId request, wire::JobFilter filter) {
+  channel_.put(std::make_shared<Watch>(Watch{conn, request, Selector(filter, caller), {}}));
+}
+
+void Committer::forget(ConnId conn) { channel_.put(Forget{conn}); }
+
+void Committer::stop() {
+  stopping_ = true;
+  channel_.close();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Committer::run() {
+  for (;;) {
+    auto items = channel_.take(Clock::now() + std::chrono::seconds(10));
+    if (items.empty() && channel_.closed()) return;
+    std::vector<Output> outputs;
+    for (auto& item : items) {
+      if (auto* output = std::get_if<Output>(&item)) {
+        outputs.push_back(std::move(*output));
+        continue;
+      }
+      handle(outputs);  // watches begin after what came before them
+      outputs.clear();
+      if (auto* watch = std::get_if<std::shared_ptr<Watch>>(&item)) {
+        begin_watch(**watch);
+        watches_.push_back(*watch);
+      } else {
+        std::erase_if(watches_, [&](const auto& w) { return w->conn == std::get<Forget>(item).conn; });
+      }
+    }
+    handle(outputs);
+    if (channel_.size() == 0 || commits_since_checkpoint_ >= 10'000) housekeeping();
+  }
+}
+
+void Committer::handle(std::vector<Output>& outputs) {
+  if (outputs.empty()) return;
+  Effects effects;
+  store::Batch batch;
+  auto append = [](auto& to, auto& from) { to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end())); };
+  std::erase_if(outputs, [this](const Output& output) {
+    if (output.generation == generation_) return false;
+    refuse(output);
+    return true;
+  });
+  if (outputs.empty()) return;
+  if (std::exchange(fresh_, false)) board_.publish(std::make_shared<View>());
+  for (auto& output : outputs) {
+    if (output.batch.first) {
+      if (!batch.first) batch.first = output.batch.first;
+      batch.last = output.batch.last;
+      append(batch.changes, output.batch.changes);
+    }
+    batch.last_job_id = std::max(batch.last_job_id, output.batch.last_job_id);
+  }
+  if (batch.first && !commit(batch)) {
+    for (const auto& output : outputs) refuse(output);
+    return recover();
+  }
+  for (auto& output : outputs) {
+    auto& from = output.effects;
+    append(effects.replies, from.replies);
+    append(effects.orders, from.orders);
+    append(effects.launches, from.launches);
+    append(effects.close, from.close);
+    append(effects.jobs, from.jobs);
+    append(effects.nodes, from.nodes);
+    append(effects.nodes_gone, from.nodes_gone);
+    append(effects.partitions, from.partitions);
+    append(effects.partitions_gone, from.partitions_gone);
+    append(effects.mails, from.mails);
+    if (from.config) effects.config = from.config;
+    if (from.trouble) effects.trouble = from.trouble;
+  }
+  release(effects, batch);
+}
+
+bool Committer::commit(store::Batch& batch) {
+  crash_point("ctld.before_commit");
+  auto begun = Clock::now();
+  auto status = store_->commit(batch);
+  auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun);
+  stats_.commit(batch.changes.size(), took.count());
+  ++commits_since_checkpoint_;
+  if (status) {
+    crash_point("ctld.after_commit");
+    return true;
+  }
+  // The outcome is unknown: only the store itself can tell.
+  log::error("a commit failed", {{"why", status.error().text()}, {"first", batch.first}, {"last", batch.last}});
+  if (status.error().code == "superseded") {
+    hooks_.superseded(status.error().text());
+    return false;
+  }
+  auto view = std::make_shared<View>(*board_.get());
+  view->stale = true;
+  board_.publish(view);
+  hooks_.lost(status.error().text());
+  store_->release_ballast(true);
+  auto pause = std::chrono::milliseconds(100);
+  bool told = false;
+  while (!stopping_) {
+    auto opened = store_->reopen();
+    if (opened && store_->lineage().lsn >= batch.last) {  // it was there all along
+      auto healthy = std::make_shared<View>(*board_.get());
+      healthy->stale = false;
+      board_.publish(healthy);
+      return true;
+    }
+    if (opened) return false;
+    if (opened.error().code == "superseded") {
+      hooks_.superseded(opened.error().text());
+      return false;
+    }
+    if (!told) log::error("the store does not open again; trying on", {{"why", opened.error().text()}});
+    told = true;
+    std::this_thread::sleep_for(pause);
+    pause = std::min(pause * 2, std::chrono::milliseconds(2000));
+  }
+  return false;
+}
+
+void Committer::refuse(const Output& output) {
+  for (const auto& reply : output.effects.replies)
+    hooks_.send(reply.conn, wire::encode_reply({reply.reply.id,
+                                               wire::ErrorBody{{"store_unavailable", "the store does not take changes now; nothing was done", "",
+                                                                "try again; bai-control ping says when it is well"}}}));
+}
+
+// Memory is ahead of the store: what was not committed was refused; everything is loaded anew by the code that recovers a restart.
+void Committer::recover() {
+  auto pause = std::chrono::milliseconds(100);
+  while (!stopping_) {
+    auto probe = store_->probe();
+    if (probe) {
+      auto loaded = store_->load();
+      auto reader = store_->open_reader();
+      if (loaded && reader) {
+        reader_ = std::move(*reader);
+        launches_.clear();
+        log::info("the store is well again", {{"lsn", store_->lineage().lsn}});
+        store_->release_ballast(false);
+        fresh_ = true;
+        hooks_.recovered(++generation_, store_->lineage(), std::move(*loaded));
+        return;
+      }
+    }
+    std::this_thread::sleep_for(pause);
+    pause = std::min(pause * 2, std::chrono::milliseconds(2000));
+    auto reopened = store_->reopen();
+    if (!reopened && reopened.error().code == "superseded") return hooks_.superseded(reopened.error().text());
+  }
+}
+
+void Committer::release(Effects& effects, const store::Batch& batch) {
+  bool ended = false;
+  for (const auto& change : batch.changes) {
+    if (auto* put = std::get_if<store::ContentPut>(&change)) contents_.put(put->hash, put->bytes);
+    if (auto* put = std::get_if<store::LaunchPut>(&change)) {
+      if (launches_.size() > 10'000) launches_.clear();
+      launches_[put->job] = put->launch;
+    }
+    ended = ended || std::holds_alternative<store::JobEnded>(change);
+  }
+  if (ended) crash_point("ctld.end_committed");
+  bool seen = !effects.jobs.empty() || !effects.nodes.empty() || !effects.nodes_gone.empty() || !effects.partitions.empty() ||
+              !effects.partitions_gone.empty() || effects.config || effects.trouble || batch.first;
+  if (seen) board_.publish(advance(*board_.get(), effects, store_->lineage()));
+  if (!effects.replies.empty()) crash_point("ctld.before_reply");
+  for (auto& reply : effects.replies) {
+    hooks_.send(reply.conn, wire::encode_reply(reply.reply));
+    hooks_.replied(reply.reply.id);
+  }
+  for (auto& order : effects.orders) hooks_.send(order.conn, wire::encode_order(order.order));
+  launch(effects.launches);
+  for (ConnId conn : effects.close) hooks_.close(conn);
+  if (!effects.jobs.empty()) tell_watchers(effects);
+  for (const auto& mail : effects.mails) hooks_.mail(mail);
+}
+
+void Committer::launch(std::vector<LaunchOut>& launches) {
+  if (launches.empty()) return;
+  crash_point("ctld.before_launch_sent");
+  std::map<ConnId, wire::AgentOrders> by_agent;
+  std::map<ConnId, std::size_t> bytes;
+  auto send = [&](ConnId conn) {
+    auto& orders = by_agent[conn];
+    orders.lineage = store_->lineage();
+    hooks_.send(conn, wire::encode_order(std::move(orders)));
+    orders = {};
+    bytes[conn] = 0;
+  };
+  for (const auto& launch : launches) {
+    auto order = order_for(launch);
+    if (!order) {
+      log::error("a launch could not be read from the store", {{"job", launch.key.job}, {"why", order.error().text()}});
+      continue;  // sent again by the machine's own repetition
+    }
+    bytes[launch.conn] += order->script.size() + order->environment.size();
+    by_agent[launch.conn].launches.push_back(std::move(*order));
+    if (bytes[launch.conn] > (8 << 20)) send(launch.conn);
+  }
+  for (auto& [conn, orders] : by_agent)
+    if (!orders.launches.empty()) send(conn);
+  crash_point("ctld.after_launch_sent");
+}
+
+Result<std::shared_ptr<const std::string>> Committer::content(const Hash256& hash) {
+  if (auto bytes = contents_.get(hash)) return bytes;
+  auto read = reader_->content(hash);
+  if (!read) return read.error();
+  auto bytes = std::make_shared<const std::string>(std::move(*read));
+  contents_.put(hash, bytes);
+  return bytes;
+}
+
+Result<wire::LaunchOrder> Committer::order_for(const LaunchOut& launch) {
+  wire::LaunchOrder order;
+  order.key = launch.key;
+  order.job = launch.job;
+  order.time_limit = launch.time_limit;
+  if (auto it = launches_.find(launch.launch_id); it != launches_.end()) {
+    order.launch = it->second;
+    if (!launch.job->array_id) launches_.erase(it);
+  } else {
+    auto record = reader_->launch(launch.launch_id);
+    if (!record) return record.error();
+    order.launch = std::move(*record);
+  }
+  auto script = content(order.launch.script);
+  if (!script) return script.error();
+  auto environment = content(order.launch.environment);
+  if (!environment) return environment.error();
+  order.script = **script;
+  order.environment = **environment;
+  return order;
+}
+
+void Committer::begin_watch(Watch& watch) {
+  auto view = board_.get();
+  wire::JobTableBuilder rows;
+  wire::JobsReply reply;
+  reply.lsn = view->lineage.lsn;
+  reply.now = hooks_.now();
+  reply.stale = view->stale;
+  reply.more = true;
+  view->for_each([&](const JobCell& cell) {
+    if (is_finished(cell.job->state) || !watch.selector.matches(*cell.job)) return true;
+    watch.shown[cell.job->id] = true;
+    rows.add(*cell.job, cell.time_limit, batch_host(*cell.job));
+    if (rows.size() < kRowsPerFrame) return true;
+    reply.table = rows.take();
+    return hooks_.send(watch.conn, wire::encode_reply({watch.request, reply}));
+  });
+  reply.more = false;
+  reply.table = rows.take();
+  hooks_.send(watch.conn, wire::encode_reply({watch.request, std::move(reply)}));
+}
+
+void Committer::tell_watchers(const Effects& effects) {
+  if (watches_.empty()) return;
+  std::map<JobId, const ViewJob*> last;  // the newest word about each job in this batch
+  for (const auto& change : effects.jobs) last[change.id] = &change;
+  for (auto& watch : watches_) {
+    wire::WatchBatch batch;
+    wire::JobTableBuilder rows;
+    for (const auto& [id, change] : last) {
+      bool shown = watch->shown.contains(id);
+      bool matches = change->job && watch->selector.matches(*change->job) && (shown || !is_finished(change->job->state));
+      if (matches) {
+        rows.add(*change->job, change->time_limit, batch_host(*change->job));
+        if (is_finished(change->job->state))
+          watch->shown.erase(id);
+        else
+          watch->shown[id] = true;
+      } else if (shown) {
+        watch->shown.erase(id);
+        batch.gone.push_back(id);
+      }
+    }
+    if (rows.size() == 0 && batch.gone.empty()) continue;
+    batch.lsn = store_->lineage().lsn;
+    batch.now = hooks_.now();
+    batch.changed = rows.take();
+    hooks_.send(watch->conn, wire::encode_reply({watch->request, std::move(batch)}));
+  }
+}
+
+// In idle moments, off the commit path.
+void Committer::housekeeping() {
+  if (commits_since_checkpoint_ >= 2000) {
+    commits_since_checkpoint_ = 0;
+    if (auto done = store_->checkpoint(); !done) log::warning("a checkpoint failed", {{"why", done.error().text()}});
+  }
+  if (Clock::now() - pruned_at_ > std::chrono::minutes(10)) {
+    pruned_at_ = Clock::now();
+    if (auto done = store_->prune(hooks_.now() - 86'400, 10'000); !done) log::warning("pruning failed", {{"why", done.error().text()}});
+  }
+}
+
+}  // namespace bai::controller

@@ -1,0 +1,112 @@
+// Committer: the store thread. Outputs of the state machine come in; many are committed as one transaction; only then does
+// anything leave: the view is published, replies and orders are sent, watchers are told. DESIGN 2 and 6.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "controller/channel.h"
+#include "controller/select.h"
+#include "controller/stats.h"
+#include "controller/view.h"
+#include "store/store.h"
+
+namespace bai::controller {
+
+// What the committer needs of the daemon. All are called on its thread.
+struct CommitterHooks {
+  std::function<Time()> now;
+  std::function<bool(ConnId, std::string bytes)> send;
+  std::function<void(ConnId)> close;
+  std::function<void(const MailOut&)> mail;
+  // The store refused a commit and memory is ahead of it: stop feeding, `why` is for people. Followed by `recovered`.
+  std::function<void(std::string why)> lost;
+  // The store answers again; this is all it holds. Outputs of older generations are dropped.
+  std::function<void(std::uint64_t generation, Lineage, store::Loaded)> recovered;
+  // Another controller took over: end at once.
+  std::function<void(std::string why)> superseded;
+  std::function<void(const RequestId&)> replied;
+};
+
+// Keeps recently used contents by hash, up to a number of bytes, so that a thousand launches of one script read it once.
+class ContentCache {
+ public:
+  explicit ContentCache(std::size_t max_bytes) : max_bytes_(max_bytes) {}
+  void put(const Hash256& hash, std::shared_ptr<const std::string> bytes);
+  std::shared_ptr<const std::string> get(const Hash256& hash);
+
+ private:
+  struct Entry {
+    Hash256 hash;
+    std::shared_ptr<const std::string> bytes;
+  };
+  std::size_t max_bytes_;
+  std::size_t bytes_ = 0;
+  std::list<Entry> entries_;  // newest first
+  std::unordered_map<Hash256, std::list<Entry>::iterator> index_;
+};
+
+class Committer {
+ public:
+  Committer(std::unique_ptr<store::Store> store, std::unique_ptr<store::Reader> reader, Board& board, Stats& stats, CommitterHooks hooks);
+  ~Committer();
+
+  void start();
+  void put(Output output);
+  // A watch: the matching jobs of the view first, then what changes, until the connection is forgotten.
+  void watch(ConnId conn, Caller caller, RequestId request, wire::JobFilter filter);
+  void forget(ConnId conn);
+  // Commits what was put, and ends.
+  void stop();
+  std::size_t backlog() const { return channel_.size(); }
+
+ private:
+  struct Watch {
+    ConnId conn;
+    RequestId request;
+    Selector selector;
+    std::unordered_map<JobId, bool> shown;
+  };
+  struct Forget {
+    ConnId conn;
+  };
+  using Item = std::variant<Output, std::shared_ptr<Watch>, Forget>;
+
+  void run();
+  void handle(std::vector<Output>& outputs);
+  bool commit(store::Batch& batch);
+  void refuse(const Output& output);
+  void recover();
+  void release(Effects& effects, const store::Batch& batch);
+  void launch(std::vector<LaunchOut>& launches);
+  Result<wire::LaunchOrder> order_for(const LaunchOut& launch);
+  Result<std::shared_ptr<const std::string>> content(const Hash256& hash);
+  void tell_watchers(const Effects& effects);
+  void begin_watch(Watch& watch);
+  void housekeeping();
+
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<store::Reader> reader_;
+  Board& board_;
+  Stats& stats_;
+  CommitterHooks hooks_;
+  Channel<Item> channel_;
+  ContentCache contents_{64 << 20};
+  std::unordered_map<JobId, LaunchRecord> launches_;  // of jobs submitted lately
+  std::vector<std::shared_ptr<Watch>> watches_;
+  std::uint64_t commits_since_checkpoint_ = 0;
+  std::chrono::steady_clock::time_point pruned_at_{};
+  std::uint64_t generation_ = 0;            // outputs of older ones come from a machine that was dropped
+  bool fresh_ = false;                      // the next output carries a whole view
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
+}  // namespace bai::controller

@@ -1,0 +1,59 @@
+#include "controller/engine.h"
+
+#include <algorithm>
+
+namespace bai::controller {
+
+Engine::Engine(std::function<Time()> now, std::function<void(Decided)> decided, Stats& stats)
+    : now_(std::move(now)), decided_(std::move(decided)), stats_(stats), thread_([this] { run(); }) {}
+
+Engine::~Engine() { stop(); }
+
+void Engine::reset(std::uint64_t generation) { channel_.put(Reset{generation}); }
+void Engine::feed(std::vector<sokovan::Change> changes) { channel_.put(std::move(changes)); }
+void Engine::ask(Question question) { channel_.put(std::move(question)); }
+
+void Engine::stop() {
+  channel_.close();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Engine::run() {
+  sokovan::Scheduler scheduler;
+  std::uint64_t generation = 0;
+  Time wakeup;
+  for (;;) {
+    std::optional<std::chrono::steady_clock::time_point> deadline;
+    if (wakeup.is_set()) {
+      auto wait_us = std::clamp<std::int64_t>(wakeup.us - now_().us, 0, 3'600'000'000);
+      deadline = std::chrono::steady_clock::now() + std::chrono::microseconds(wait_us);
+    }
+    auto items = channel_.take(deadline);
+    if (items.empty() && channel_.closed()) return;
+    for (auto& item : items) {
+      if (auto* reset = std::get_if<Reset>(&item)) {
+        scheduler = sokovan::Scheduler();
+        generation = reset->generation;
+      } else if (auto* changes = std::get_if<std::vector<sokovan::Change>>(&item)) {
+        for (const auto& change : *changes) scheduler.apply(change);
+      } else {
+        auto& question = std::get<Question>(item);
+        Time expected;
+        auto start = scheduler.would_start(question.job, now_(), &expected);
+        question.answer(std::move(start), expected);
+      }
+    }
+    bool complete = false;
+    while (!complete) {
+      auto begun = std::chrono::steady_clock::now();
+      auto decisions = scheduler.decide(now_(), sokovan::Budget{});
+      auto took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begun);
+      stats_.pass(decisions.jobs_tried, decisions.starts.size(), took.count());
+      complete = decisions.complete;
+      wakeup = decisions.next_wakeup;
+      if (!decisions.starts.empty() || !decisions.waiting.empty()) decided_(Decided{generation, std::move(decisions)});
+    }
+  }
+}
+
+}  // namespace bai::controller

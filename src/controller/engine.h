@@ -1,0 +1,48 @@
+// Engine: the thread that holds Sokovan. It is fed with changes and hands decisions back as inputs of the state thread.
+#pragma once
+
+#include <functional>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include "controller/channel.h"
+#include "controller/io.h"
+#include "controller/stats.h"
+
+namespace bai::controller {
+
+// A what-if question: where and when would this start?
+struct Question {
+  Job job;
+  std::function<void(Result<sokovan::Start>, Time expected)> answer;  // called on the engine's thread
+};
+
+class Engine {
+ public:
+  // `decided` is called on the engine's thread. `now` is the wall clock.
+  Engine(std::function<Time()> now, std::function<void(Decided)> decided, Stats& stats);
+  ~Engine();
+
+  // Any thread. A new generation begins from nothing.
+  void reset(std::uint64_t generation);
+  void feed(std::vector<sokovan::Change> changes);
+  void ask(Question question);
+  void stop();
+  std::size_t backlog() const { return channel_.size(); }
+
+ private:
+  struct Reset {
+    std::uint64_t generation;
+  };
+  using Item = std::variant<Reset, std::vector<sokovan::Change>, Question>;
+  void run();
+
+  std::function<Time()> now_;
+  std::function<void(Decided)> decided_;
+  Stats& stats_;
+  Channel<Item> channel_;
+  std::thread thread_;
+};
+
+}  // namespace bai::controller
