@@ -3,7 +3,8 @@
 // After a failed fsync the kernel may hold pages as clean that never reached the disk, and the WAL may hold a batch that
 // this connection does not see but a recovery would. So opening anew settles what is there before it is believed: a
 // checkpoint writes every visible frame again, into the database, and cuts the WAL; then a small durable transaction
-// starts the WAL anew, so that no frame that was not visible can come back.
+// starts the WAL anew, so that no frame that was not visible can come back. A full disk needs none of this, as the frame
+// that would have completed the batch was never written: what is there can be read while nothing can be written.
 #include <fcntl.h>
 #include <sqlite3.h>
 
@@ -332,7 +333,7 @@ Status SqliteStore::reopen() {
     if (now.cluster != lineage_.cluster || now.epoch != lineage_.epoch || now.lsn < lineage_.lsn)
       return superseded(options_.path);
     lineage_ = now;
-    return durable_touch();
+    return rewrite ? durable_touch() : Status();
   });
   if (!done) {
     broken_ = true;
