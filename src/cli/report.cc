@@ -15,6 +15,18 @@ struct Phrase {
 };
 // slurm_errno.c of 22.05, for the refusals that both know.
 constexpr Phrase kPhrases[] = {
+    {"bad_partition", "Invalid partition name specified"},
+    {"no_default_partition", "No partition specified or system default partition"},
+    {"partition_refuses", "Required partition not available (inactive or drain)"},
+    {"no_such_partition", "Invalid partition name specified"},
+    {"bad_node", "Invalid node name specified"},
+    {"no_such_node", "Invalid node name specified"},
+    {"no_such_job", "Invalid job id specified"},
+    {"bad_license", "Invalid license specification"},
+    {"not_permitted", "Access/permission denied"},
+    {"queue_full", "Slurm temporarily unable to accept job, sleeping and retrying"},
+    {"not_requeueable", "Requested operation is presently disabled"},
+    {"bad_deadline", "Invalid time specified"},
     {"unknown_partition", "Invalid partition name specified"},
     {"unknown_job", "Invalid job id specified"},
     {"unknown_node", "Invalid node name specified"},

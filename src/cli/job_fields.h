@@ -1,0 +1,39 @@
+// What can be shown of a job: squeue's letters and names, `show job` and JSON. Pure functions; any thread.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "cli/format.h"
+#include "cli/output.h"
+#include "wire/job_table.h"
+
+namespace bai::cli {
+
+// A row with what is needed to tell about it. Points into a JobTable, which must outlive it.
+struct JobView {
+  const wire::JobTable* table = nullptr;
+  const wire::JobRow* row = nullptr;
+  Time now;                           // the controller's
+  std::uint32_t task = kNoTask;       // with -r: one of the tasks that a head stands for
+
+  std::string_view text(wire::TextId id) const { return table->text(id); }
+  bool is_head() const { return row->array_waiting != 0 && task == kNoTask; }
+};
+
+std::span<const Field<JobView>> job_fields();
+
+// "7", "7_3", "7_[1-9%2]".
+void put_job_id(std::string& out, const JobView& job);
+// Seconds that it has run, or ran.
+Seconds run_time(const JobView& job);
+// When it will end or ended; not set when nobody knows.
+Time end_time(const JobView& job);
+// The reason as a word, or the sentence that says more where the job failed to start.
+std::string_view reason_text(const JobView& job);
+std::uint32_t shown_priority(const JobView& job);
+
+// One JSON object.
+void put_job_json(JsonWriter& json, const JobView& job);
+
+}  // namespace bai::cli

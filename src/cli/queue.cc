@@ -1,0 +1,166 @@
+#include "cli/queue.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <ctime>
+
+namespace bai::cli {
+namespace {
+
+constexpr auto kReq = ArgKind::required;
+
+constexpr std::string_view kFormat = "%.18i %.9P %.8j %.8u %.2t %.10M %.6D %R";
+constexpr std::string_view kLong = "%.18i %.9P %.8j %.8u %.8T %.10M %.9l %.6D %R";
+constexpr std::string_view kStart = "%.18i %.9P %.8j %.8u %.2t %.19S %.6D %20Y %R";
+
+Result<QueueView> make_view(const Parsed& parsed) {
+  QueueView view;
+  view.header = !parsed.has("noheader");
+  view.long_view = parsed.has("long");
+  view.expand = parsed.has("array");
+  view.finished = parsed.has("states");
+  const Given* format = parsed.find_last({"format", "Format"});
+  auto columns = !format                                        ? short_columns<JobView>(view.long_view        ? kLong
+                                                                                         : parsed.has("start") ? kStart
+                                                                                                               : kFormat,
+                                                                                         job_fields())
+                 : format->option->name == std::string_view("format") ? short_columns<JobView>(format->value, job_fields())
+                                                                      : long_columns<JobView>(format->value, job_fields());
+  if (!columns.ok()) {
+    Error error = columns.error();
+    if (format) error.place = format->place;
+    return error;
+  }
+  view.columns = std::move(*columns);
+  view.sort = parsed.value_or("sort", parsed.has("start") ? "S" : "P,t,-p");
+  std::vector<JobView> none;
+  if (Status sorted = sort_jobs(none, view.sort); !sorted.ok()) return sorted.error();
+  return view;
+}
+
+void drop_finished(std::vector<JobView>& jobs) {
+  std::erase_if(jobs, [](const JobView& job) { return is_finished(job.row->state); });
+}
+
+int show_json(const JobList& list) {
+  Output out;
+  JsonWriter json(out.buffer());
+  json.begin_object().time("now_at", list.now).flag("stale", list.stale).key("jobs").begin_array();
+  for (const JobView& job : list.jobs) {
+    json.line();
+    put_job_json(json, job);
+    out.done_line();
+  }
+  json.end_array().end_object();
+  out.put("\n").flush();
+  return out.failed() ? kRefused : 0;
+}
+
+int show_once(Session& session, const Parsed& parsed, const wire::JobFilter& filter, const QueueView& view, const Reporter& reporter) {
+  wire::QueueRequest request;
+  request.filter = filter;
+  if (parsed.has("start")) request.filter.states = {JobState::kPending};
+  request.finished_too = !filter.jobs.empty();
+  auto list = fetch_jobs(session, std::move(request));
+  if (!list.ok()) return reporter.refused(list.error(), "slurm_load_jobs error");
+  if (filter.jobs.size() == 1 && list->jobs.empty() && filter.users.empty() && filter.states.empty() && !filter.mine)
+    return reporter.refused({"no_such_job", "there is no job " + std::to_string(filter.jobs[0].job) + " in the queue", "", "bai-acct knows jobs that ended"},
+                            "slurm_load_jobs error");
+  if (!view.finished) drop_finished(list->jobs);
+  if (list->stale) reporter.note("the controller's store is failing: this is what was durable last");
+  if (view.expand) expand_arrays(list->jobs);
+  if (reporter.json()) {
+    (void)sort_jobs(list->jobs, view.sort);
+    return show_json(*list);
+  }
+  Output out;
+  put_queue(out.buffer(), list->jobs, view);
+  out.flush();
+  return out.failed() ? kRefused : 0;
+}
+
+}  // namespace
+
+// clang-format off
+OptionTable queue_table(const Dialect& dialect) {
+  OptionTable table;
+  table.program = dialect.program;
+  table.synopsis = "[OPTION...]";
+  table.description = "Show the jobs that wait and run.";
+  table.options = {
+      {.name = "account", .letter = 'A', .arg = kReq, .value_name = "LIST", .help = "Only these accounts", .env = "ACCOUNT"},
+      {.name = "all", .letter = 'a', .help = "Hidden partitions, too", .env = "ALL"},
+      {.name = "array", .letter = 'r', .help = "One line for each task of an array", .env = "ARRAY"},
+      {.name = "format", .letter = 'o', .arg = kReq, .value_name = "FORMAT", .help = "Columns, as in \"%.18i %.8j %t\"", .env = "FORMAT"},
+      {.name = "Format", .letter = 'O', .arg = kReq, .value_name = "FIELDS", .help = "Columns by name: jobid:10,name,state", .env = "FORMAT2"},
+      {.name = "iterate", .letter = 'i', .arg = kReq, .value_name = "SECONDS", .help = "Show again and again"},
+      {.name = "jobs", .letter = 'j', .arg = kReq, .value_name = "LIST", .help = "Only these jobs: 7,8_[1-3]", .aliases = {"job"}},
+      {.name = "long", .letter = 'l', .help = "More columns"},
+      {.name = "me", .help = "Only your own"},
+      {.name = "name", .letter = 'n', .arg = kReq, .value_name = "LIST", .help = "Only jobs of these names", .env = "NAMES", .aliases = {"names"}},
+      {.name = "nodelist", .letter = 'w', .arg = kReq, .value_name = "NODES", .help = "Only jobs on these nodes", .aliases = {"nodes"}},
+      {.name = "noheader", .letter = 'h', .help = "No title line"},
+      {.name = "partition", .letter = 'p', .arg = kReq, .value_name = "LIST", .help = "Only these partitions", .env = "PARTITION"},
+      {.name = "sort", .letter = 'S', .arg = kReq, .value_name = "KEYS", .help = "Order by letters of --format, - before one reverses: P,t,-p", .env = "SORT"},
+      {.name = "start", .help = "When waiting jobs are expected to start"},
+      {.name = "states", .letter = 't', .arg = kReq, .value_name = "LIST", .help = "Only these states, or all", .env = "STATES", .aliases = {"state"}},
+      {.name = "user", .letter = 'u', .arg = kReq, .value_name = "LIST", .help = "Only these users", .env = "USERS", .aliases = {"users"}},
+      {.name = "verbose", .letter = 'v', .help = "Say more", .hidden = true},
+      {.name = "watch", .help = "Follow every change until interrupted"},
+  };
+  add_common_options(table, 0, 'V');
+  return table;
+}
+// clang-format on
+
+void put_queue(std::string& out, std::vector<JobView>& jobs, const QueueView& view) {
+  (void)sort_jobs(jobs, view.sort);
+  if (view.header) {
+    if (view.long_view) {
+      const std::time_t now = std::time(nullptr);
+      char text[64] = "";
+      std::tm tm{};
+      localtime_r(&now, &tm);
+      std::strftime(text, sizeof text, "%a %b %d %H:%M:%S %Y\n", &tm);
+      out += text;
+    }
+    put_header(out, view.columns);
+  }
+  for (const JobView& job : jobs) put_row(out, view.columns, job);
+}
+
+int run_queue(const Dialect& dialect, int argc, const char* const* argv) {
+  Reporter reporter(dialect);
+  const OptionTable table = queue_table(dialect);
+  const OptionParser parser(table);
+  auto command_line = parser.parse(argc, argv);
+  if (!command_line.ok()) return reporter.mistyped(command_line.error());
+  Parsed parsed = std::move(*command_line);
+  int status = 0;
+  if (handle_common(table, parsed, reporter, status)) return status;
+  auto environment = parser.from_environment({"BAI_QUEUE_", "SQUEUE_"}, [](const char* name) { return getenv(name); });
+  if (!environment.ok()) return reporter.mistyped(environment.error());
+  parsed.add(std::move(*environment));
+  if (!parsed.rest.empty()) return reporter.mistyped({"bad_option", "Unrecognized option: " + parsed.rest[0], "", "jobs are given with --jobs"});
+  auto filter = make_filter(parsed);
+  if (!filter.ok()) return reporter.mistyped(filter.error());
+  auto view = make_view(parsed);
+  if (!view.ok()) return reporter.mistyped(view.error());
+  unsigned pause = 0;
+  if (const Given* given = parsed.find("iterate")) {
+    auto seconds = parse_duration(given->value);
+    pause = static_cast<unsigned>(std::strtoul(given->value.c_str(), nullptr, 10));
+    if (!seconds.ok() || pause == 0) return reporter.mistyped({"bad_number", "is a number of seconds", given->place, ""});
+  }
+  auto session = Session::open(parsed, reporter);
+  if (!session.ok()) return reporter.refused(session.error());
+  if (parsed.has("watch")) return watch_queue(*session, *filter, *view, reporter);
+  for (;;) {
+    status = show_once(*session, parsed, *filter, *view, reporter);
+    if (pause == 0) return status;
+    sleep(pause);
+  }
+}
+
+}  // namespace bai::cli
