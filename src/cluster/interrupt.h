@@ -1,0 +1,31 @@
+// Ctrl-C and its like, as something to poll: from creation on SIGINT, SIGTERM, SIGHUP and SIGQUIT are blocked and come out of a
+// descriptor, so that a cluster that is half up can be taken down. One per process; the main thread's.
+#pragma once
+
+#include <signal.h>
+
+#include "base/fd.h"
+#include "base/result.h"
+
+namespace bai::cluster {
+
+class Interrupt {
+ public:
+  static Result<Interrupt> create();
+
+  // Readable when a signal has come.
+  int fd() const { return fd_.get(); }
+  // Takes the next signal; 0 when none has come.
+  int take();
+  // The first that came; 0: none.
+  int first() const { return first_; }
+  // Gives a child its signals back: to be called between fork and exec.
+  static void restore_in_child();
+
+ private:
+  explicit Interrupt(Fd fd) : fd_(std::move(fd)) {}
+  Fd fd_;
+  int first_ = 0;
+};
+
+}  // namespace bai::cluster

@@ -1,0 +1,82 @@
+#include "cluster/remains.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <map>
+
+#include "base/env.h"
+#include "base/fd.h"
+#include "base/text.h"
+#include "cluster/process.h"
+#include "step/cgroup.h"
+#include "step/launch.h"
+#include "step/process.h"
+#include "step/track.h"
+
+namespace bai::cluster {
+namespace {
+
+constexpr int kDeepest = 4;  // below DIR/agents
+
+// Directories that hold a launch record.
+void find_attempts(const std::string& dir, int depth, std::vector<std::string>& found) {
+  if (access((dir + "/launch").c_str(), F_OK) == 0) {
+    found.push_back(dir);
+    return;
+  }
+  if (depth == 0) return;
+  auto names = Env::real().list_dir(dir);
+  if (!names.ok()) return;
+  for (const auto& name : *names) {
+    struct stat info;
+    const std::string path = dir + "/" + name;
+    if (lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) find_attempts(path, depth - 1, found);
+  }
+}
+
+// Shepherds by the directory that each was started with: [bai-stepd, DIR].
+std::map<std::string, pid_t> find_shepherds(const std::string& below) {
+  std::map<std::string, pid_t> found;
+  for (pid_t pid : step::all_processes()) {
+    auto text = read_all("/proc/" + std::to_string(pid) + "/cmdline", 65536);
+    if (!text.ok()) continue;
+    const auto words = split(*text, '\0');
+    if (words.size() < 2 || !words[0].ends_with("bai-stepd") || !words[1].starts_with(below + "/")) continue;
+    // Until it has executed its script, its child looks the same; the shepherd is the elder.
+    auto [at, fresh] = found.emplace(std::string(words[1]), pid);
+    const auto stat = step::process_stat(pid);
+    if (!fresh && stat && stat->parent != at->second) at->second = pid;
+  }
+  return found;
+}
+
+Status end_attempt(const std::string& dir, pid_t shepherd) {
+  auto launch = step::read_launch(dir);
+  if (!launch.ok()) return launch.error();
+  if (shepherd > 0) {
+    const step::Tracker tracker{step::cgroup_dirs(*launch), shepherd, launch->mark};
+    tracker.kill_round();
+    kill(shepherd, SIGKILL);
+  }
+  return step::kill_step_remains(dir, *launch);
+}
+
+}  // namespace
+
+Status end_step_remains(const Layout& layout) {
+  std::vector<std::string> attempts;
+  find_attempts(layout.agents_dir(), kDeepest, attempts);
+  if (attempts.empty()) return {};
+  const auto shepherds = find_shepherds(layout.agents_dir());
+  Status result;
+  for (const auto& dir : attempts) {
+    const auto shepherd = shepherds.find(dir);
+    auto ended = end_attempt(dir, shepherd == shepherds.end() ? 0 : shepherd->second);
+    if (!ended.ok()) result = ended;
+  }
+  return result;
+}
+
+}  // namespace bai::cluster
