@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "agent/environment.h"
+#include "base/text.h"
 #include "model/filename.h"
 
 namespace bai::agent {
@@ -71,6 +72,14 @@ Result<step::StepLaunch> Launcher::prepare(const wire::LaunchOrder& order, const
   launch.warning_before_s = extras.signal.before_end_s;
   launch.warning_to_batch_only = extras.signal.batch_only;
   launch.cgroups = node_.cgroups;
+
+  // What the shepherd could not read back, or the kernel would not take, is said here.
+  for (const auto* words : {&launch.argv, &launch.env})
+    for (const auto& word : *words)
+      if (word.size() >= step::kMaxWord || word.find('\0') != std::string::npos)
+        return Error{"bad_order", "the argument or variable " + quote(word, 40) + " is longer than the " + std::to_string(step::kMaxWord) + " bytes that a program can be given"};
+  for (const auto* path : {&launch.workdir, &launch.stdin_path, &launch.stdout_path, &launch.stderr_path})
+    if (path->size() > step::kMaxPath) return Error{"bad_order", "the path " + quote(*path, 80) + " is too long"};
   return launch;
 }
 

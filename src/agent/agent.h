@@ -1,0 +1,80 @@
+// The agent's runtime: one thread, one epoll loop, around the machine (machine.h), the session to the controller, the spool and the
+// shepherds. Nothing that the machine wants told or started leaves before the journal is durable; when the disk refuses, running
+// steps are not touched, what waits is kept and the journal is written anew every second until it succeeds.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/launcher.h"
+#include "agent/machine.h"
+#include "agent/shepherds.h"
+#include "agent/spool.h"
+#include "base/env.h"
+#include "base/fd.h"
+#include "model/config.h"
+#include "wire/dealer.h"
+
+namespace bai::agent {
+
+struct AgentOptions {
+  std::string node;
+  std::string conf;                          // the node's own file
+  std::optional<NodeShape> invented;         // told by --cpus and --memory
+  std::string controller;                    // HOST:PORT; empty: the configuration's
+  bool log_level_fixed = false;              // by --log-level: configurations do not change it
+};
+
+class Agent {
+ public:
+  // Takes the spool, finds what the last agent left, and blocks SIGTERM, SIGINT and SIGHUP in the calling thread.
+  // Errors: spool_in_use, io_error, hwloc_failed.
+  static Result<std::unique_ptr<Agent>> start(const Env& env, AgentOptions options, const ClusterConfig& config);
+  ~Agent();
+  Agent(const Agent&) = delete;
+  Agent& operator=(const Agent&) = delete;
+
+  // Until SIGTERM, SIGINT or the controller's word. Steps go on. Errors: io_error.
+  Status run();
+
+ private:
+  Agent(const Env& env, AgentOptions options, const ClusterConfig& config, Spool spool);
+  Status set_up(const ClusterConfig& config);
+  void use_local(const ClusterConfig& config);
+  void use_config(const std::string& text, bool fresh);
+  void on_signals();
+  void on_session();
+  int timeout_ms(std::int64_t now);
+  void turn();
+  void prepare(const wire::LaunchOrder& order);
+  void commit(Output out);
+  bool make_durable();
+  void carry_out(Output out);
+  void send(const wire::AgentBody& body);
+
+  const Env& env_;
+  AgentOptions options_;
+  Spool spool_;
+  Journal journal_;
+  Fd epoll_, signals_;
+  std::optional<Launcher> launcher_;
+  std::optional<Shepherds> shepherds_;
+  std::optional<Machine> machine_;
+  std::unique_ptr<wire::Dealer> dealer_;
+  std::vector<std::string> cgroups_;
+  std::string pid_file_;
+  std::string lost_why_;                     // said last
+  std::deque<InputBody> inputs_;
+  Output first_;                             // of the machine's start
+  Output held_;                              // waits for the disk
+  bool journal_broken_ = false;
+  std::int64_t journal_retry_ms_ = 0;
+  std::int64_t tick_ms_ = 0;
+  std::int64_t lazy_since_ms_ = 0;
+  bool stop_ = false;
+};
+
+}  // namespace bai::agent

@@ -1,0 +1,136 @@
+#include "agent/spool.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <optional>
+
+#include "base/log.h"
+#include "step/track.h"
+
+namespace bai::agent {
+
+namespace {
+
+constexpr std::size_t kMaxConfigBytes = 16 << 20;
+
+// "JOB.ATTEMPT"
+std::optional<wire::AttemptKey> parse_key(std::string_view name) {
+  wire::AttemptKey key;
+  const char* end = name.data() + name.size();
+  auto job = std::from_chars(name.data(), end, key.job);
+  if (job.ec != std::errc() || job.ptr == end || *job.ptr != '.') return {};
+  auto attempt = std::from_chars(job.ptr + 1, end, key.attempt);
+  if (attempt.ec != std::errc() || attempt.ptr != end) return {};
+  return key;
+}
+
+std::string key_name(wire::AttemptKey key) { return std::to_string(key.job) + "." + std::to_string(key.attempt); }
+
+}  // namespace
+
+Result<Spool> Spool::open(const Env& env, const std::string& dir) {
+  // Users search their way to their scripts, and read nothing else.
+  if (auto made = env.make_dirs(dir + "/attempts", 0711); !made.ok()) return made.error();
+  auto lock = open_fd(dir + "/lock", O_RDWR | O_CREAT, 0600);
+  if (!lock.ok()) return lock.error();
+  if (flock(lock->get(), LOCK_EX | LOCK_NB) != 0)
+    return Error{"spool_in_use", "another bai-agentd runs with this spool directory", dir, "each node on a host needs its own: AgentdSpoolDir with %n"};
+  return Spool(env, dir, std::move(*lock));
+}
+
+std::string Spool::attempt_dir(wire::AttemptKey key) const { return dir_ + "/attempts/" + key_name(key); }
+
+FoundAttempt Spool::look(wire::AttemptKey key) const {
+  FoundAttempt found;
+  found.record.key = key;
+  const std::string dir = attempt_dir(key);
+  if (access(dir.c_str(), F_OK) != 0) {
+    found.has_directory = false;
+    return found;
+  }
+  auto status = step::read_status(dir);
+  if (status.ok()) {
+    found.status = std::move(*status);
+    return found;
+  }
+  if (status.error().code != "not_found") log::error("a step's status cannot be read", {{"why", status.error().text()}});
+  auto started = step::read_started(dir);
+  if (!started.ok() && started.error().code == "not_found") {
+    // Perhaps one is just coming up; it comes too late from here on.
+    auto forbidden = step::forbid_start(dir);
+    if (forbidden.ok() && *forbidden) return found;
+    started = step::read_started(dir);
+  }
+  if (started.ok() && started->pid == 0) return found;  // forbidden, now or by an earlier agent
+  found.shepherd = started.ok() && step::shepherd_alive(*started) ? FoundAttempt::Shepherd::kAlive : FoundAttempt::Shepherd::kDead;
+  // It may have ended between the two looks.
+  if (found.shepherd == FoundAttempt::Shepherd::kDead)
+    if (auto again = step::read_status(dir); again.ok()) found.status = std::move(*again);
+  return found;
+}
+
+Result<std::vector<FoundAttempt>> Spool::scan(const JournalContents& journal, const std::string& boot_id) const {
+  std::vector<FoundAttempt> out;
+  for (const auto& [key, record] : journal.attempts) {
+    FoundAttempt found;
+    if (record.ended || record.boot_id != boot_id) {
+      // A status of an earlier boot still counts; nothing of it runs.
+      if (!record.ended)
+        if (auto status = step::read_status(attempt_dir(key)); status.ok()) found.status = std::move(*status);
+    } else {
+      found = look(key);
+    }
+    found.record = record;
+    out.push_back(std::move(found));
+  }
+  auto names = env_->list_dir(dir_ + "/attempts");
+  if (!names.ok()) return names.error();
+  for (const auto& name : *names) {
+    auto key = parse_key(name);
+    if (!key || journal.attempts.contains(*key)) continue;
+    // Without a claim nothing was spawned, unless the journal was lost.
+    const std::string dir = attempt_dir(*key);
+    auto launch = step::read_launch(dir);
+    FoundAttempt found = look(*key);
+    if (launch.ok() && (found.status || found.shepherd != FoundAttempt::Shepherd::kNone)) {
+      log::warning("an attempt without a claim was found", {{"dir", dir}});
+      found.record.boot_id = launch->boot_id;
+      found.record.mark = launch->mark;
+      out.push_back(std::move(found));
+      continue;
+    }
+    discard(*key);
+  }
+  return out;
+}
+
+Status Spool::prepare(wire::AttemptKey key, const step::StepLaunch& launch) const {
+  const std::string dir = attempt_dir(key);
+  if (mkdir(dir.c_str(), 0711) != 0) {
+    if (errno != EEXIST) return errno_error("cannot make", dir, errno);
+    discard(key);  // of a launch that was never claimed
+    if (mkdir(dir.c_str(), 0711) != 0) return errno_error("cannot make", dir, errno);
+  }
+  chmod(dir.c_str(), 0711);  // whatever the umask is
+  auto fd = open_fd(dir + "/launch", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+  if (!fd.ok()) return fd.error();
+  return write_all(fd->get(), step::encode_launch(launch));
+}
+
+void Spool::discard(wire::AttemptKey key) const {
+  if (auto gone = env_->remove_tree(attempt_dir(key)); !gone.ok()) log::warning("cannot remove a directory", {{"why", gone.error().text()}});
+}
+
+std::string Spool::read_config() const {
+  auto text = env_->read_file(dir_ + "/config", kMaxConfigBytes);
+  return text.ok() ? std::move(*text) : std::string();
+}
+
+Status Spool::write_config(const std::string& text) const { return env_->write_file_atomic(dir_ + "/config", text); }
+
+}  // namespace bai::agent
