@@ -167,13 +167,17 @@ struct Client::Impl {
   }
 
   // Sends everything; while the connection is being made the first send() says so, which saves asking.
-  Status send_all(std::string_view bytes, std::optional<Clock::time_point> until) {
+  // At least once in `patience` something must go out.
+  Status send_all(std::string_view bytes, milliseconds patience, std::optional<Clock::time_point> end) {
+    auto until = Clock::now() + patience;
     while (!bytes.empty()) {
       const auto n = ::send(fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
       if (n >= 0) {
         bytes.remove_prefix(static_cast<std::size_t>(n));
+        if (!bytes.empty()) until = Clock::now() + kPatience;  // it takes its time, but it takes
       } else if (errno == EAGAIN || errno == ENOTCONN) {
-        if (!wait(POLLOUT, until)) return Error{"timeout", "it does not accept data in time"};
+        if (!wait(POLLOUT, end ? std::min(until, *end) : until))
+          return Error{"timeout", "it does not accept data in time"};
       } else if (errno != EINTR) {
         return Error{"lost", std::strerror(errno)};
       }
@@ -190,7 +194,7 @@ struct Client::Impl {
       if (got == ZmtpDecoder::Got::message) return message;
       if (got == ZmtpDecoder::Got::error) return decoder.error();
       if (const std::string out = decoder.take_output(); !out.empty()) {
-        if (auto sent = send_all(out, until); !sent) return sent.error();
+        if (auto sent = send_all(out, kPatience, until); !sent) return sent.error();
       }
       if (!wait(POLLIN, until)) return Error{"timeout", "no answer in time"};
       const auto n = recv(fd.get(), buf.data(), buf.size(), 0);
@@ -216,8 +220,7 @@ struct Client::Impl {
     bytes += zmtp_ready("DEALER");
     zmtp_append(bytes, session->hello());
     if (auto opened = open_socket(address); !opened) return Error{"lost", opened.error().message};
-    if (auto done = send_all(bytes, std::min(deadline, Clock::now() + kConnectTime)); !done)
-      return done.error();
+    if (auto done = send_all(bytes, kConnectTime, deadline); !done) return done.error();
     sent = true;
     auto message = receive(std::min(deadline, Clock::now() + patience));
     if (!message) return message.error();
@@ -307,7 +310,7 @@ Status Client::send(std::string_view plaintext) {
   if (!impl_->session || !impl_->session->established()) return Error{"lost", "there is no connection"};
   std::string out;
   zmtp_append_part(out, impl_->session->seal(plaintext), false);
-  return impl_->send_all(out, {});
+  return impl_->send_all(out, kPatience, {});
 }
 
 int Client::fd() const { return impl_->fd.get(); }

@@ -52,7 +52,9 @@ class Daemon {
     EXPECT_TRUE(l) << l.error().text();
     if (l) listener = std::move(*l);
   }
-  ~Daemon() { listener.reset(); }
+  ~Daemon() {
+    if (listener) listener->stop();  // callbacks use `listener`
+  }
 
   std::string endpoint() const { return "127.0.0.1:" + std::to_string(listener->port()); }
 
