@@ -76,11 +76,17 @@ void Scheduler::Impl::release(std::uint64_t id) {
   dirty = true;
   if (!held.array) return;
   --arrays[held.array].running;
-  park_or_unpark(held.array);
+  unpark(held.array);
 }
 
-// After an array's count went down or its head changed.
-void Scheduler::Impl::park_or_unpark(JobId array) {
+bool Scheduler::Impl::array_is_full(const Job& job) const {
+  if (!job.array || job.array->max_running == 0) return false;
+  auto it = arrays.find(job.array_id);
+  return it != arrays.end() && it->second.running >= job.array->max_running;
+}
+
+// After an array's count went down.
+void Scheduler::Impl::unpark(JobId array) {
   auto it = arrays.find(array);
   if (it == arrays.end()) return;
   if (it->second.running == 0 && it->second.head == 0) {
@@ -89,9 +95,7 @@ void Scheduler::Impl::park_or_unpark(JobId array) {
   }
   auto head = jobs.find(it->second.head);
   if (head == jobs.end() || head->second.kind != Kind::kParked) return;
-  const auto& shared = head->second.job->array;
-  if (shared && shared->max_running && it->second.running >= shared->max_running) return;
-  enqueue(head->second, last_now);
+  if (!array_is_full(*head->second.job)) enqueue(head->second, last_now);
 }
 
 void Scheduler::Impl::drop_decided(JobId id) {
@@ -272,8 +276,7 @@ void Scheduler::Impl::enqueue(Entry& entry, Time now) {
     return;
   }
   if (job.array) {
-    auto it = arrays.find(job.array_id);
-    if (job.array->max_running && it != arrays.end() && it->second.running >= job.array->max_running) {
+    if (array_is_full(job)) {
       entry.kind = Kind::kParked;
       return;
     }

@@ -179,7 +179,8 @@ struct Scheduler::Impl {
   void remove_job(JobId id);
   void unlink(Entry& entry);        // out of queues and holds, not out of `jobs`
   void enqueue(Entry& entry, Time now);
-  void park_or_unpark(JobId array);
+  bool array_is_full(const Job& job) const;  // runs as many tasks as it may
+  void unpark(JobId array);
   std::uint64_t acquire(Held held);
   void release(std::uint64_t hold);
   void drop_decided(JobId id);
@@ -201,6 +202,7 @@ struct Scheduler::Impl {
   void begin_pass();
   bool try_start(JobClass& c, Entry& entry, Time now, Decisions& out);
   void start(JobClass& c, Entry& entry, const Option& option, const std::vector<Pick>& picks, Time now, Decisions& out);
+  void park(JobClass& c, Entry& entry);
   void block(JobClass& c, Entry& entry, Time now, Decisions& out);
   NodeRoom room_for(std::uint32_t node, const Wish& wish, Time end) const;
   bool licenses_free(const JobClass& c) const;

@@ -85,12 +85,15 @@ Decisions Scheduler::Impl::decide(Time now, const Budget& budget) {
     refresh(*c);
     auto& entry = jobs.at(c->queue.begin()->id);
     ++out.jobs_tried;
-    if (!try_start(*c, entry, now, out)) {
+    if (array_is_full(*entry.job)) {  // its tasks' records came after the head's
+      park(*c, entry);
+    } else if (!try_start(*c, entry, now, out)) {
       block(*c, entry, now, out);
-    } else if (!c->queue.empty()) {
-      heap.push_back({c->tier, *c->queue.begin(), ranked.job_class});
-      std::push_heap(heap.begin(), heap.end());
+      continue;
     }
+    if (c->queue.empty()) continue;
+    heap.push_back({c->tier, *c->queue.begin(), ranked.job_class});
+    std::push_heap(heap.begin(), heap.end());
   }
   // A pass that was cut short, or changes that came while one was, need another call.
   out.complete = !in_pass && !dirty;
@@ -151,13 +154,18 @@ void Scheduler::Impl::start(JobClass& c, Entry& entry, const Option& option, con
   take_from_reservations(held);
   decided[job.id].push_back(acquire(std::move(held)));
   out.starts.push_back(std::move(start));
-  const bool full = job.array && job.array->max_running && arrays[job.array_id].running >= job.array->max_running;
-  if (!more || full) {
-    c.queue.erase({job.priority, job.id, job.submitted});
-    entry.kind = more ? Kind::kParked : Kind::kInFlight;
-    if (more) unreported.push_back(job.id);
-  }
   if (c.head == job.id) c.head = 0;
+  if (more && array_is_full(job)) return park(c, entry);
+  if (more) return;
+  c.queue.erase({job.priority, job.id, job.submitted});
+  entry.kind = Kind::kInFlight;
+}
+
+void Scheduler::Impl::park(JobClass& c, Entry& entry) {
+  const auto& job = *entry.job;
+  c.queue.erase({job.priority, job.id, job.submitted});
+  entry.kind = Kind::kParked;
+  unreported.push_back(job.id);
 }
 
 // A job that runs past a reservation's time lives on what the reservation leaves over.
