@@ -20,7 +20,7 @@ namespace bai::store {
 namespace {
 
 constexpr int kLockClass = 0x626169;  // "bai", beside the schema's oid
-constexpr auto kLockPatience = std::chrono::seconds(5);
+constexpr auto kLockPatience = std::chrono::seconds(2);
 
 std::string_view view(const Uuid& id) {
   return {reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size()};

@@ -19,8 +19,13 @@ struct Promise {
   Lsn lsn = 0;
 };
 
+// Only for the lock file: the database is in memory.
+const std::string& lock_dir() {
+  static const TempDir dir;
+  return dir.path();
+}
+
 struct World {
-  TempDir dir;
   LossyDisk disk{"bai-lossy"};
   std::unique_ptr<Store> store;
   Promise promise;
@@ -28,7 +33,7 @@ struct World {
 
   OpenOptions options() const {
     OpenOptions options;
-    options.path = dir.path() + "/state.db";
+    options.path = lock_dir() + "/state.db";
     options.vfs = "bai-lossy";
     options.ballast_bytes = 0;
     return options;
