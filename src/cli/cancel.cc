@@ -1,0 +1,122 @@
+#include "cli/cancel.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "base/text.h"
+#include "cli/actions.h"
+#include "cli/job_list.h"
+#include "cli/output.h"
+#include "cli/values.h"
+
+namespace bai::cli {
+namespace {
+
+constexpr auto kReq = ArgKind::required;
+
+// -i: asks for each job that the filter finds; only what was agreed to is left in it. False: nothing is.
+Result<bool> ask_for_each(Session& session, wire::JobFilter& filter) {
+  wire::QueueRequest request;
+  request.filter = filter;
+  auto list = fetch_jobs(session, std::move(request));
+  if (!list.ok()) return list.error();
+  std::vector<wire::JobRef> chosen;
+  for (const JobView& job : list->jobs) {
+    if (is_finished(job.row->state)) continue;
+    std::string question = "Cancel job_id=";
+    put_job_id(question, job);
+    question += " name=" + std::string(job.text(job.row->name)) + " partition=" + std::string(job.text(job.row->partition)) + " [y/n]? ";
+    Output(2).put(question);
+    char answer[64] = "";
+    if (!std::fgets(answer, sizeof answer, stdin)) break;
+    if (answer[0] == 'y' || answer[0] == 'Y') chosen.push_back({job.row->id, kNoTask});
+  }
+  filter = wire::JobFilter{};
+  filter.jobs = std::move(chosen);
+  return !filter.jobs.empty();
+}
+
+bool is_empty(const wire::JobFilter& f) {
+  return f.jobs.empty() && f.users.empty() && f.partitions.empty() && f.names.empty() && f.accounts.empty() && f.nodes.empty() &&
+         f.states.empty() && !f.mine;
+}
+
+}  // namespace
+
+// clang-format off
+OptionTable cancel_table(const Dialect& dialect) {
+  OptionTable table;
+  table.program = dialect.program;
+  table.synopsis = "[OPTION...] [JOB[_TASK]...]";
+  table.description = "End jobs, or send them a signal.";
+  table.permute = true;
+  table.options = {
+      {.name = "account", .letter = 'A', .arg = kReq, .value_name = "LIST", .help = "Jobs of these accounts"},
+      {.name = "batch", .letter = 'b', .help = "Signal the batch script only"},
+      {.name = "full", .letter = 'f', .help = "Signal the batch script and all steps"},
+      {.name = "interactive", .letter = 'i', .help = "Ask before each"},
+      {.name = "me", .help = "All of your own"},
+      {.name = "name", .letter = 'n', .arg = kReq, .value_name = "LIST", .help = "Jobs of these names", .aliases = {"jobname"}},
+      {.name = "nodelist", .letter = 'w', .arg = kReq, .value_name = "NODES", .help = "Jobs on these nodes"},
+      {.name = "partition", .letter = 'p', .arg = kReq, .value_name = "LIST", .help = "Jobs in these partitions"},
+      {.name = "quiet", .letter = 'Q', .help = "No words for jobs that ended already"},
+      {.name = "signal", .letter = 's', .arg = kReq, .value_name = "SIGNAL", .help = "Send this signal instead of ending the job"},
+      {.name = "states", .letter = 't', .arg = kReq, .value_name = "LIST", .help = "Jobs in these states", .aliases = {"state"}},
+      {.name = "user", .letter = 'u', .arg = kReq, .value_name = "LIST", .help = "Jobs of these users"},
+      {.name = "verbose", .letter = 'v', .help = "Say what is done"},
+  };
+  table.options.push_back(request_id_option());
+  add_common_options(table, 0, 'V');
+  return table;
+}
+// clang-format on
+
+int run_cancel(const Dialect& dialect, int argc, const char* const* argv) {
+  Reporter reporter(dialect);
+  const OptionTable table = cancel_table(dialect);
+  auto given = parse_options(table, argc, argv);
+  if (!given.ok()) return reporter.mistyped(given.error());
+  const Parsed parsed = std::move(*given);
+  int status = 0;
+  if (handle_common(table, parsed, reporter, status)) return status;
+  auto filter = make_filter(parsed);
+  if (!filter.ok()) return reporter.mistyped(filter.error());
+  for (const auto& word : parsed.rest) {
+    auto refs = parse_job_refs(word);
+    if (!refs.ok()) return reporter.mistyped(refs.error());
+    filter->jobs.insert(filter->jobs.end(), refs->begin(), refs->end());
+  }
+  if (is_empty(*filter)) return reporter.mistyped({"no_job", "No job identification provided", "", "name jobs, or say --me"});
+  auto id = request_id(parsed);
+  if (!id.ok()) return reporter.mistyped(id.error());
+
+  wire::ActionRequest request;
+  request.action = wire::JobAction::kCancel;
+  request.batch_only = parsed.has("batch");
+  request.full = parsed.has("full");
+  if (const Given* signal = parsed.find("signal")) {
+    auto number = parse_signal(signal->value);
+    if (!number.ok()) return reporter.mistyped({number.error().code, number.error().message, signal->place, number.error().remedy});
+    request.signal = *number;
+  }
+  auto session = Session::open(parsed, reporter);
+  if (!session.ok()) return reporter.refused(session.error());
+  if (parsed.has("interactive")) {
+    auto any = ask_for_each(*session, *filter);
+    if (!any.ok()) return reporter.refused(any.error(), "slurm_load_jobs error");
+    if (!*any) return 0;
+  }
+  request.filter = std::move(*filter);
+  auto reply = session->get<wire::ActionReply>(std::move(request), *id);
+  if (!reply.ok()) return reporter.refused(reply.error(), "Kill job error");
+  if (parsed.has("verbose"))
+    for (const auto& result : reply->results)
+      if (!result.error) reporter.note("Terminating job " + ref_text(result.ref));
+  if (parsed.has("quiet"))
+    std::erase_if(reply->results, [](const wire::JobResult& r) { return r.error && r.error->error.code == "already_finished"; });
+  return show_results(*reply, reporter, [](const std::string& job, const std::string& why) { return "Kill job error on job id " + job + ": " + why; });
+}
+
+}  // namespace bai::cli

@@ -1,0 +1,13 @@
+// bai-cancel. One thread.
+#pragma once
+
+#include "base/options.h"
+#include "cli/dialect.h"
+
+namespace bai::cli {
+
+// The whole command; its exit status.
+int run_cancel(const Dialect& dialect, int argc, const char* const* argv);
+OptionTable cancel_table(const Dialect& dialect);
+
+}  // namespace bai::cli

@@ -1,0 +1,109 @@
+// One job as `scontrol show job` prints it (slurm_sprint_job_info of 22.05).
+#include "base/units.h"
+#include "cli/show.h"
+#include "cli/values.h"
+#include "model/filename.h"
+
+namespace bai::cli {
+namespace {
+
+std::string tres(const JobView& job) {
+  const auto& row = *job.row;
+  std::string out = "cpu=" + std::to_string(row.cpus);
+  std::uint64_t mem = row.mem_mib;
+  if (mem == 0) mem = row.mem_per_cpu_mib ? row.mem_per_cpu_mib * row.cpus : row.mem_per_node_mib * row.nodes;
+  if (mem != 0) out += ",mem=" + format_memory(mem);
+  return out + ",node=" + std::to_string(row.nodes) + ",billing=" + std::to_string(row.cpus);
+}
+
+std::string user(std::string_view name, std::uint32_t id) {
+  const std::string number = std::to_string(id);
+  return (name.empty() ? number : std::string(name)) + "(" + number + ")";
+}
+
+std::string path(const JobView& job, wire::TextId id) {
+  FilenameContext context;
+  context.job = job.row->id;
+  context.array_job = job.row->array_id;
+  context.array_task = job.row->array_task;
+  context.job_name = job.text(job.row->name);
+  context.user = job.text(job.row->user);
+  context.node = job.text(job.row->batch_host);
+  return expand_path(job.text(id), job.text(job.row->workdir), context);
+}
+
+void identity(RecordWriter& w, const JobView& job) {
+  const auto& row = *job.row;
+  w.key("JobId", row.id);
+  if (row.array_id) {
+    w.key("ArrayJobId", row.array_id);
+    if (job.is_head())
+      w.key("ArrayTaskId", std::string(job.text(row.array_tasks)) + (row.array_max_running ? "%" + std::to_string(row.array_max_running) : ""));
+    else
+      w.key("ArrayTaskId", row.array_task);
+    if (row.array_max_running) w.key("ArrayTaskThrottle", row.array_max_running);
+  }
+  w.key("JobName", job.text(row.name)).line();
+  w.key("UserId", user(job.text(row.user), row.uid)).key("GroupId", user(job.text(row.group), row.gid)).key("MCS_label", "N/A").line();
+  w.key("Priority", shown_priority(job)).key("Nice", std::to_string(row.nice)).null_key("Account", job.text(row.account));
+  w.null_key("QOS", job.text(row.qos)).line();
+  std::string reason(reason_text(job));
+  for (char& c : reason)
+    if (c == ' ') c = '_';
+  w.key("JobState", name(row.state)).key("Reason", reason).null_key("Dependency", job.text(row.dependency)).line();
+  w.key("Requeue", row.requeue == Requeue::kNo ? "0" : "1").key("Restarts", row.restarts).key("BatchFlag", "1").key("Reboot", "0");
+  w.key("ExitCode", row.exit.text()).line();
+}
+
+void times(RecordWriter& w, const JobView& job) {
+  const auto& row = *job.row;
+  w.key("RunTime", format_duration_full(run_time(job))).key("TimeLimit", format_duration_full(row.time_limit)).key("TimeMin", "N/A").line();
+  w.time("SubmitTime", row.submitted).time("EligibleTime", row.eligible).line();
+  w.time("AccrueTime", row.eligible).line();
+  w.time("StartTime", row.state == JobState::kPending ? row.expected_start : row.started).time("EndTime", end_time(job));
+  w.time("Deadline", row.deadline, "N/A").line();
+  w.key("SuspendTime", "None").key("SecsPreSuspend", "0").time("LastSchedEval", row.started.is_set() ? row.started : row.eligible);
+  w.key("Scheduler", "Main").line();
+}
+
+void placement(RecordWriter& w, const JobView& job) {
+  const auto& row = *job.row;
+  w.key("Partition", job.text(row.partition)).key("AllocNode:Sid", "N/A:0").line();
+  w.null_key("ReqNodeList", job.text(row.nodes_wanted)).null_key("ExcNodeList", job.text(row.nodes_excluded)).line();
+  w.key("NodeList", job.text(row.node_list)).line();
+  if (row.batch_host) w.key("BatchHost", job.text(row.batch_host)).line();
+  std::string nodes = std::to_string(row.nodes);
+  if (row.state == JobState::kPending && row.max_nodes > row.min_nodes) nodes += "-" + std::to_string(row.max_nodes);
+  w.key("NumNodes", nodes).key("NumCPUs", row.cpus).key("NumTasks", row.tasks).key("CPUs/Task", row.cpus_per_task);
+  w.key("ReqB:S:C:T", "0:0:*:*").line();
+  w.key("TRES", tres(job)).line();
+  w.key("Socks/Node", "*").key("NtasksPerN:B:S:C", std::to_string(row.tasks_per_node) + ":0:*:*").key("CoreSpec", "*").line();
+  const std::uint64_t mem = row.mem_per_cpu_mib ? row.mem_per_cpu_mib : row.mem_per_node_mib;
+  w.key("MinCPUsNode", std::max(1u, row.tasks_per_node) * row.cpus_per_task);
+  w.key(row.mem_per_cpu_mib ? "MinMemoryCPU" : "MinMemoryNode", format_memory(mem)).key("MinTmpDiskNode", "0").line();
+  w.null_key("Features", job.text(row.constraint)).key("DelayBoot", "00:00:00").line();
+  w.key("OverSubscribe", row.exclusive ? "NO" : "OK").key("Contiguous", "0").null_key("Licenses", job.text(row.licenses));
+  w.key("Network", "(null)").line();
+}
+
+}  // namespace
+
+void show_job(std::string& out, const JobView& job, bool one_line) {
+  const auto& row = *job.row;
+  RecordWriter w(out, one_line);
+  identity(w, job);
+  times(w, job);
+  placement(w, job);
+  w.null_key("Command", job.text(row.command)).line();
+  w.key("WorkDir", job.text(row.workdir)).line();
+  if (row.admin_comment) w.key("AdminComment", job.text(row.admin_comment)).line();
+  if (row.comment) w.key("Comment", job.text(row.comment)).line();
+  w.key("StdErr", path(job, row.std_err ? row.std_err : row.std_out)).line();
+  w.key("StdIn", path(job, row.std_in)).line();
+  w.key("StdOut", path(job, row.std_out)).line();
+  w.key("Power", "");
+  if (row.mail_events) w.line().key("MailUser", row.mail_user ? job.text(row.mail_user) : job.text(row.user)).key("MailType", format_mail_events(row.mail_events));
+  w.end();
+}
+
+}  // namespace bai::cli
