@@ -1,0 +1,523 @@
+#include "agent/machine.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+
+namespace bai::agent {
+namespace {
+
+using wire::AttemptEnd;
+using wire::AttemptKey;
+using wire::AttemptPhase;
+
+constexpr AttemptKey kJob7{7, 1};
+
+Uuid cluster_id(std::uint8_t n) {
+  Uuid id;
+  id.bytes.fill(n);
+  return id;
+}
+
+Lineage lineage(std::uint64_t epoch = 3, std::uint8_t cluster = 1) {
+  Lineage l;
+  l.cluster = cluster_id(cluster);
+  l.epoch = epoch;
+  l.lsn = 100;
+  l.last_job_id = 7;
+  return l;
+}
+
+wire::LaunchOrder launch(AttemptKey key) {
+  wire::LaunchOrder order;
+  order.key = key;
+  Job job;
+  job.id = key.job;
+  job.attempt = key.attempt;
+  order.job = std::make_shared<const Job>(std::move(job));
+  return order;
+}
+
+wire::AgentOrders orders(std::vector<wire::LaunchOrder> launches, Lineage by = lineage()) {
+  wire::AgentOrders o;
+  o.lineage = by;
+  o.launches = std::move(launches);
+  return o;
+}
+
+wire::AgentOrders ending(AttemptKey key, std::uint64_t generation, bool now = false) {
+  wire::AgentOrders o;
+  o.lineage = lineage();
+  wire::SignalOrder s;
+  s.key = key;
+  s.generation = generation;
+  s.now = now;
+  o.signals.push_back(s);
+  return o;
+}
+
+wire::AgentOrders signalling(AttemptKey key, std::uint64_t generation, std::uint16_t signum) {
+  auto o = ending(key, generation);
+  o.signals[0].signal = signum;
+  return o;
+}
+
+wire::AgentOrders forgetting(AttemptKey key) {
+  wire::AgentOrders o;
+  o.lineage = lineage();
+  o.forget.push_back(key);
+  return o;
+}
+
+// An agent without a disk: what is durable is `disk`, what would run is `running`.
+class Node {
+ public:
+  explicit Node(bool connected = true) {
+    boot();
+    if (connected) connect();
+  }
+
+  // A new agent on what the last one left.
+  void boot(std::string boot_id = "boot-1") {
+    boot_ = std::move(boot_id);
+    JournalContents journal = decode_journal(disk);
+    EXPECT_FALSE(journal.damaged);
+    MachineStart start;
+    start.facts.node = "n1";
+    start.boot_id = boot_;
+    start.seen = journal.lineage;
+    for (const auto& [key, record] : journal.attempts) {
+      FoundAttempt found;
+      found.record = record;
+      if (record.boot_id == boot_ && shepherds.contains(key)) found.shepherd = shepherds[key];
+      if (statuses.contains(key)) found.status = statuses[key];
+      start.found.push_back(std::move(found));
+    }
+    Output out;
+    machine.emplace(std::move(start), Input{now, mono_ms, Tick{}}, out);
+    carry_out(out);
+  }
+
+  void connect(Lineage by = lineage()) {
+    give(SessionUp{});
+    wire::AgentWelcome welcome;
+    welcome.lineage = by;
+    welcome.heartbeat_s = 10;
+    give(OrderIn{welcome});
+  }
+
+  // Everything in one turn; what has to wait for the disk is dropped when `lose_disk`.
+  void give(InputBody body) {
+    Output out;
+    machine->handle(Input{now, mono_ms, std::move(body)}, out);
+    while (!out.prepare.empty()) {
+      auto order = out.prepare.front();
+      out.prepare.erase(out.prepare.begin());
+      prepared++;
+      Prepared answer{order.key, "mark", refusal, later};
+      machine->handle(Input{now, mono_ms, answer}, out);
+    }
+    machine->flush(mono_ms, out);
+    carry_out(out);
+  }
+
+  void tick(std::int64_t ms = 1000) {
+    mono_ms += ms;
+    now.us += ms * 1000;
+    give(Tick{});
+  }
+
+  void carry_out(Output& out) {
+    last = out;
+    if (die_before_journal) return;
+    disk += out.journal;
+    if (out.sync) syncs++;
+    if (die_after_journal) return;
+    for (auto& [key, mark] : out.spawn) {
+      spawned.push_back(key);
+      shepherds[key] = FoundAttempt::Shepherd::kAlive;
+    }
+    for (auto& r : out.urgent) requests.push_back(r);
+    for (auto& r : out.requests) requests.push_back(r);
+    for (auto& key : out.bury) buried.push_back(key);
+    for (auto& key : out.discard) {
+      discarded.push_back(key);
+      statuses.erase(key);
+      shepherds.erase(key);
+    }
+    for (auto& body : out.sends) {
+      if (auto* news = std::get_if<wire::AgentAttempts>(&body))
+        for (auto& report : news->attempts) told.push_back(report);
+      if (auto* hello = std::get_if<wire::AgentRegister>(&body)) registered = *hello;
+    }
+    reconnects += out.reconnect;
+  }
+
+  void step_ends(AttemptKey key, step::StepStatus status) {
+    statuses[key] = status;
+    give(StepEnded{key, status});
+  }
+
+  std::optional<Machine> machine;
+  std::string disk;
+  std::map<AttemptKey, FoundAttempt::Shepherd> shepherds;
+  std::map<AttemptKey, step::StepStatus> statuses;
+  std::optional<Error> refusal;
+  bool later = false, die_before_journal = false, die_after_journal = false;
+  int prepared = 0, syncs = 0, reconnects = 0;
+  std::vector<AttemptKey> spawned, discarded, buried;
+  std::vector<ToStep> requests;
+  std::vector<wire::AttemptReport> told;
+  wire::AgentRegister registered;
+  Output last;
+  Time now = Time::from_seconds(1'000'000);
+  std::int64_t mono_ms = 5'000;
+
+ private:
+  std::string boot_;
+};
+
+step::StepStatus exited(std::uint32_t code) {
+  step::StepStatus s;
+  s.exit_code = code;
+  s.start_us = 1;
+  s.end_us = 2;
+  return s;
+}
+
+TEST(AgentMachine, LaunchesOnceHoweverOftenItIsTold) {
+  Node node;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  node.give(OrderIn{orders({launch(kJob7), launch(kJob7)})});
+  EXPECT_EQ(node.spawned, std::vector{kJob7});
+  node.step_ends(kJob7, exited(0));
+  node.give(OrderIn{orders({launch(kJob7)})});
+  EXPECT_EQ(node.spawned.size(), 1u);
+  EXPECT_EQ(node.prepared, 1);
+}
+
+TEST(AgentMachine, ManyLaunchesShareOneSync) {
+  Node node;
+  const int before = node.syncs;
+  std::vector<wire::LaunchOrder> many;
+  for (JobId id = 1; id <= 100; ++id) many.push_back(launch({id, 1}));
+  node.give(OrderIn{orders(many)});
+  EXPECT_EQ(node.spawned.size(), 100u);
+  EXPECT_EQ(node.syncs, before + 1);
+}
+
+TEST(AgentMachine, TellsRunningAndEndUntilItMayForget) {
+  Node node;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  EXPECT_TRUE(node.told.empty());  // a claim alone waits for the next tick
+  node.give(StepRunning{kJob7, Time{5}});
+  ASSERT_EQ(node.told.size(), 1u);
+  EXPECT_EQ(node.told[0].phase, AttemptPhase::kRunning);
+  node.step_ends(kJob7, exited(3));
+  ASSERT_EQ(node.told.size(), 2u);
+  EXPECT_EQ(node.told[1].phase, AttemptPhase::kEnded);
+  EXPECT_EQ(node.told[1].exit, (ExitStatus{3, 0}));
+  node.tick(1000);
+  EXPECT_EQ(node.told.size(), 2u);
+  node.tick(3000);
+  EXPECT_EQ(node.told.size(), 3u);
+  node.give(OrderIn{forgetting(kJob7)});
+  EXPECT_EQ(node.discarded, std::vector{kJob7});
+  EXPECT_EQ(node.machine->attempt_count(), 0u);
+  node.tick(3000);
+  node.tick(3000);
+  EXPECT_EQ(node.told.size(), 3u);
+  node.boot();
+  EXPECT_EQ(node.machine->attempt_count(), 0u);
+}
+
+TEST(AgentMachine, AClaimIsToldAtTheNextTick) {
+  Node node;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  node.tick();
+  ASSERT_EQ(node.told.size(), 1u);
+  EXPECT_EQ(node.told[0].phase, AttemptPhase::kClaimed);
+}
+
+TEST(AgentMachine, NeverForgetsWhatHasNotEnded) {
+  Node node;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  node.give(OrderIn{forgetting(kJob7)});
+  EXPECT_EQ(node.machine->attempt_count(), 1u);
+  EXPECT_TRUE(node.discarded.empty());
+}
+
+TEST(AgentMachine, ACancelOvertakesItsLaunch) {
+  Node node;
+  node.give(OrderIn{ending(kJob7, 1)});
+  ASSERT_EQ(node.told.size(), 1u);
+  EXPECT_EQ(node.told[0].end, AttemptEnd::kNeverStarted);
+  node.give(OrderIn{orders({launch(kJob7)})});
+  EXPECT_EQ(node.prepared, 0);
+  node.boot();  // the tombstone lasts
+  node.connect();
+  node.give(OrderIn{orders({launch(kJob7)})});
+  EXPECT_TRUE(node.spawned.empty());
+  EXPECT_EQ(node.told.back().end, AttemptEnd::kNeverStarted);
+  node.give(OrderIn{forgetting(kJob7)});
+  EXPECT_EQ(node.machine->attempt_count(), 0u);
+}
+
+TEST(AgentMachine, ACancelInTheSameMessageStopsTheLaunch) {
+  Node node;
+  auto both = orders({launch(kJob7)});
+  both.signals = ending(kJob7, 1).signals;
+  node.give(OrderIn{both});
+  EXPECT_TRUE(node.spawned.empty());
+  EXPECT_EQ(node.told.back().end, AttemptEnd::kNeverStarted);
+}
+
+TEST(AgentMachine, SignalsForTheUnknownAreNotTombstones) {
+  Node node;
+  node.give(OrderIn{signalling(kJob7, 1, SIGUSR1)});
+  EXPECT_EQ(node.machine->attempt_count(), 0u);
+  EXPECT_TRUE(node.requests.empty());
+}
+
+TEST(AgentMachine, ActsOncePerGeneration) {
+  Node node;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  node.give(OrderIn{signalling(kJob7, 5, SIGUSR1)});
+  node.give(OrderIn{signalling(kJob7, 5, SIGUSR1)});
+  node.give(OrderIn{signalling(kJob7, 4, SIGUSR1)});
+  ASSERT_EQ(node.requests.size(), 1u);
+  node.boot();  // remembered with the attempt
+  node.connect();
+  node.give(OrderIn{signalling(kJob7, 5, SIGUSR1)});
+  EXPECT_EQ(node.requests.size(), 1u);
+  node.give(OrderIn{signalling(kJob7, 6, SIGUSR2)});
+  ASSERT_EQ(node.requests.size(), 2u);
+  EXPECT_EQ(std::get<step::SignalRequest>(node.requests[1].request).signum, static_cast<std::uint32_t>(SIGUSR2));
+
+  // An end is a state: a new agent passes it on again, whatever signals came before.
+  node.give(OrderIn{ending(kJob7, 3)});
+  node.give(OrderIn{ending(kJob7, 3)});
+  ASSERT_EQ(node.requests.size(), 3u);
+  EXPECT_TRUE(std::holds_alternative<step::TerminateRequest>(node.requests[2].request));
+  node.give(OrderIn{ending(kJob7, 7, true)});
+  ASSERT_EQ(node.requests.size(), 4u);
+  EXPECT_TRUE(std::holds_alternative<step::KillRequest>(node.requests[3].request));
+}
+
+TEST(AgentMachine, ANewTimeLimitGoesToTheShepherd) {
+  Node node;
+  auto order = launch(kJob7);
+  order.time_limit = 60;
+  node.give(OrderIn{orders({order})});
+  node.give(OrderIn{orders({order})});
+  EXPECT_TRUE(node.requests.empty());
+  order.time_limit = 120;
+  node.give(OrderIn{orders({order})});
+  ASSERT_EQ(node.requests.size(), 1u);
+  EXPECT_EQ(std::get<step::SetTimeLimitRequest>(node.requests[0].request).time_limit_s, 120u);
+}
+
+TEST(AgentMachine, ARefusedLaunchIsAnEndWithAReason) {
+  Node node;
+  node.refusal = Error{"unknown_user", "node n1 does not know uid 1234"};
+  node.give(OrderIn{orders({launch(kJob7)})});
+  EXPECT_TRUE(node.spawned.empty());
+  ASSERT_EQ(node.told.size(), 1u);
+  EXPECT_EQ(node.told[0].end, AttemptEnd::kLaunchFailed);
+  EXPECT_NE(node.told[0].message.find("uid 1234"), std::string::npos);
+  node.boot();
+  EXPECT_EQ(node.machine->report(kJob7)->end, AttemptEnd::kLaunchFailed);
+}
+
+TEST(AgentMachine, WhatCannotBeDoneNowIsNotClaimed) {
+  Node node;
+  node.later = true;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  EXPECT_EQ(node.machine->attempt_count(), 0u);
+  node.later = false;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  EXPECT_EQ(node.spawned.size(), 1u);
+}
+
+// ---- restarts
+
+TEST(AgentMachine, DyingBeforeTheClaimLeavesNothing) {
+  Node node;
+  node.die_before_journal = true;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  node.die_before_journal = false;
+  node.boot();
+  EXPECT_EQ(node.machine->attempt_count(), 0u);
+  node.connect();
+  node.give(OrderIn{orders({launch(kJob7)})});
+  EXPECT_EQ(node.spawned.size(), 1u);
+}
+
+TEST(AgentMachine, DyingBetweenClaimAndForkNeverForksThatAttempt) {
+  Node node;
+  node.die_after_journal = true;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  node.die_after_journal = false;
+  node.boot();
+  node.connect();
+  ASSERT_EQ(node.registered.attempts.size(), 1u);
+  EXPECT_EQ(node.registered.attempts[0].end, AttemptEnd::kNeverStarted);
+  node.give(OrderIn{orders({launch(kJob7)})});
+  EXPECT_TRUE(node.spawned.empty());
+}
+
+TEST(AgentMachine, ALiveShepherdIsTakenOn) {
+  Node node;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  node.boot();
+  node.connect();
+  ASSERT_EQ(node.registered.attempts.size(), 1u);
+  EXPECT_EQ(node.registered.attempts[0].phase, AttemptPhase::kClaimed);
+  node.give(StepRunning{kJob7, Time{9}});
+  EXPECT_EQ(node.told.back().phase, AttemptPhase::kRunning);
+  node.give(OrderIn{orders({launch(kJob7)})});
+  EXPECT_EQ(node.spawned.size(), 1u);
+}
+
+TEST(AgentMachine, AnEndInTheMeantimeIsReported) {
+  Node node;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  node.statuses[kJob7] = exited(4);
+  node.boot("boot-2");  // also over a restart of the machine: the status is on its disk
+  node.connect();
+  ASSERT_EQ(node.registered.attempts.size(), 1u);
+  EXPECT_EQ(node.registered.attempts[0].end, AttemptEnd::kExited);
+  EXPECT_EQ(node.registered.attempts[0].exit.code, 4);
+}
+
+TEST(AgentMachine, ADeadShepherdsRemainsAreEndedFirst) {
+  Node node;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  node.shepherds[kJob7] = FoundAttempt::Shepherd::kDead;
+  node.boot();
+  EXPECT_EQ(node.buried, std::vector{kJob7});
+  node.connect();
+  EXPECT_EQ(node.registered.attempts.at(0).phase, AttemptPhase::kClaimed);
+  node.give(StepLost{kJob7, true, "bai-stepd was lost"});
+  EXPECT_EQ(node.told.back().end, AttemptEnd::kShepherdLost);
+  node.boot();
+  EXPECT_EQ(node.machine->report(kJob7)->end, AttemptEnd::kShepherdLost);
+}
+
+TEST(AgentMachine, AShepherdThatNeverBeganIsNoStart) {
+  Node node;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  node.give(StepLost{kJob7, false, "killed at once"});
+  EXPECT_EQ(node.told.back().end, AttemptEnd::kNeverStarted);
+}
+
+TEST(AgentMachine, ClaimsOfAnEarlierBootAreOver) {
+  Node node;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  node.boot("boot-2");
+  node.connect();
+  EXPECT_EQ(node.registered.attempts.at(0).end, AttemptEnd::kNodeRebooted);
+}
+
+// ---- lineage
+
+TEST(AgentMachine, RemembersTheClusterBeforeItActs) {
+  Node node;
+  EXPECT_EQ(decode_journal(node.disk).lineage.epoch, 3u);
+  node.connect(lineage(4));
+  EXPECT_EQ(decode_journal(node.disk).lineage.epoch, 4u);
+  node.boot();
+  node.connect(lineage(4));
+  EXPECT_EQ(node.registered.seen.epoch, 4u);
+  EXPECT_EQ(node.registered.seen.cluster, cluster_id(1));
+}
+
+TEST(AgentMachine, ClaimsCarryTheHighestIdSeen) {
+  Node node;
+  node.give(OrderIn{orders({launch({90, 1})})});
+  node.boot();
+  EXPECT_EQ(node.machine->seen().last_job_id, 90u);
+}
+
+TEST(AgentMachine, RefusesAnOlderController) {
+  Node node(false);
+  node.connect(lineage(5));
+  node.give(OrderIn{orders({launch(kJob7)}, lineage(4))});
+  EXPECT_EQ(node.prepared, 0);
+  node.give(OrderIn{orders({launch(kJob7)}, lineage(5))});  // that session is over
+  EXPECT_EQ(node.prepared, 0);
+  for (int i = 0; i < 6; ++i) node.tick();
+  EXPECT_EQ(node.reconnects, 1);
+  node.give(SessionDown{});
+  node.connect(lineage(5));
+  node.give(OrderIn{orders({launch(kJob7)}, lineage(5))});
+  EXPECT_EQ(node.spawned.size(), 1u);
+}
+
+TEST(AgentMachine, RefusesAnotherCluster) {
+  Node node;
+  node.boot();
+  node.connect(lineage(9, 2));
+  EXPECT_FALSE(node.machine->welcomed());
+  node.give(OrderIn{ending(kJob7, 1)});
+  EXPECT_EQ(node.machine->attempt_count(), 0u);
+  EXPECT_EQ(node.machine->seen().cluster, cluster_id(1));
+}
+
+// ---- the session
+
+TEST(AgentMachine, NewsOutlivesALostSession) {
+  Node node;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  node.give(SessionDown{});
+  node.step_ends(kJob7, exited(0));
+  EXPECT_TRUE(node.told.empty());
+  node.connect();
+  ASSERT_EQ(node.registered.attempts.size(), 1u);
+  EXPECT_EQ(node.registered.attempts[0].phase, AttemptPhase::kEnded);
+}
+
+TEST(AgentMachine, WhatWasNotSentIsSaidAgain) {
+  Node node;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  node.give(StepRunning{kJob7, Time{5}});
+  node.told.clear();
+  node.give(SendFailed{});
+  ASSERT_EQ(node.told.size(), 1u);
+  EXPECT_EQ(node.told[0].phase, AttemptPhase::kRunning);
+}
+
+TEST(AgentMachine, BeatsWithinTheTimeItWasTold) {
+  Node node;
+  int beats = 0;
+  for (int i = 0; i < 40; ++i) {
+    node.tick();
+    beats += node.last.heartbeat;
+  }
+  EXPECT_GE(beats, 4);
+  EXPECT_LE(beats, 5);
+}
+
+TEST(AgentMachine, ConfigurationsAreTakenAndReported) {
+  Node node;
+  wire::AgentConfig config;
+  config.config_hash = 42;
+  config.config_text = "ClusterName=x\n";
+  node.give(OrderIn{config});
+  EXPECT_EQ(node.last.config_text, "ClusterName=x\n");
+  EXPECT_EQ(node.machine->config_hash(), 42u);
+  EXPECT_TRUE(node.last.heartbeat);
+}
+
+TEST(AgentMachine, SnapshotIsTheJournal) {
+  Node node;
+  node.give(OrderIn{orders({launch(kJob7), launch({8, 2})})});
+  node.give(OrderIn{signalling(kJob7, 5, SIGUSR1)});
+  node.give(OrderIn{ending({9, 1}, 6)});
+  const auto a = decode_journal(node.disk), b = decode_journal(node.machine->snapshot());
+  EXPECT_EQ(a.attempts, b.attempts);
+  EXPECT_EQ(b.attempts.size(), 3u);
+  EXPECT_EQ(a.lineage.epoch, b.lineage.epoch);
+}
+
+}  // namespace
+}  // namespace bai::agent
