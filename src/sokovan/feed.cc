@@ -139,10 +139,16 @@ void Scheduler::Impl::unlink(Entry& entry) {
     return;
   }
   --pending;
-  if (entry.kind == Kind::kQueued)
-    classes[entry.job_class]->queue.erase({job.priority, job.id, job.submitted});
-  else if (entry.kind == Kind::kBegin)
+  if (entry.kind == Kind::kQueued) {
+    auto& c = *classes[entry.job_class];
+    c.queue.erase({job.priority, job.id, job.submitted});
+    if (c.head == job.id) {  // what was reserved for it is anyone's now
+      c.head = 0;
+      dirty = true;
+    }
+  } else if (entry.kind == Kind::kBegin) {
     begins.erase({job.spec->extras().begin, job.id});
+  }
   if (job.array) {
     auto it = arrays.find(job.array_id);
     if (it != arrays.end() && it->second.head == job.id) it->second.head = 0;

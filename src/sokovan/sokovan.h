@@ -97,7 +97,9 @@ class Scheduler {
 
   void apply(const Change& change);
   // Does not apply its own decisions: starts come back through apply() as active jobs. A start that was decided and not yet confirmed
-  // keeps its resources until the job's next JobSet (so that two passes cannot give the same node twice).
+  // keeps its resources until the job's next JobSet (so that two passes cannot give the same node twice). A JobSet of an array's head
+  // ends that for all of its tasks: feed what came of one Decisions, heads and tasks, before the next call.
+  // A start that was refused is told by feeding the job as it is.
   Decisions decide(Time now, const Budget& budget);
   // Where and when `job` (not known to the scheduler) would start if it were submitted now. Error when never.
   Result<Start> would_start(const Job& job, Time now, Time* expected) const;
