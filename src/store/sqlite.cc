@@ -502,13 +502,15 @@ Status SqliteStore::checkpoint() {
     checkpointer_ = std::move(*db);
     if (auto set = checkpointer_.exec("PRAGMA synchronous=FULL"); !set) return set;
   }
+  const auto outcome = [](const Error& error) {
+    return error.code == "locked" ? Status() : error;
+  };  // the next will do
   auto moved = checkpointer_.checkpoint(SQLITE_CHECKPOINT_PASSIVE);
-  if (!moved) return moved.error();
+  if (!moved) return outcome(moved.error());
   if (moved->wal_frames <= kWalLimitFrames) return {};
   // Commits never pause long enough for the WAL to begin anew by itself: hold them for the few frames that are left.
   moved = checkpointer_.checkpoint(SQLITE_CHECKPOINT_RESTART);
-  if (!moved && moved.error().code != "locked") return moved.error();
-  return {};
+  return moved ? Status() : outcome(moved.error());
 }
 
 }  // namespace
