@@ -81,7 +81,8 @@ void Reporter::print(const Error& error, std::string_view what) const {
   if (json_) return write_stderr(error_json(error));
   std::string text;
   if (dialect_.slurm) {
-    for (auto line : split(what.empty() ? error.text() : std::string(what) + ": " + slurm_message(error), '\n'))
+    const std::string sentence = what.empty() ? error.text() : std::string(what) + ": " + slurm_message(error);
+    for (auto line : split(sentence, '\n'))
       text += dialect_.program + ": error: " + std::string(line) + "\n";
   } else {
     text = dialect_.program + ": " + error.text() + "\n";
