@@ -22,12 +22,13 @@ OptionTable table() {
   t.program = "bai-cluster";
   t.synopsis = "up|env|status|down|run [OPTION...] [-- COMMAND [ARGUMENT...]]";
   t.description =
-      "Starts a complete private cluster on this machine: its own MUNGE, controller and nodes, all under one directory. Needs no root.\n"
-      "  up      make it, or start whatever of it does not run\n"
-      "  env     print what a shell needs to use it: eval \"$(bai-cluster env)\"\n"
-      "  status  show its processes\n"
-      "  down    cancel its jobs, end it, remove its files\n"
-      "  run     make one, run COMMAND in it, take it down, exit with COMMAND's status";
+      "Starts a complete private cluster on this machine: its own MUNGE, controller and nodes, all under one directory. Needs no root.";
+  t.epilog =
+      "up      make it, or start whatever of it does not run\n"
+      "env     print what a shell needs to use it: eval \"$(bai-cluster env)\"\n"
+      "status  show its processes; exit status 0 if all of them run\n"
+      "down    cancel its jobs, end it, remove its files\n"
+      "run     make one, run COMMAND in it, take it down, exit with COMMAND's status\n";
   t.options = {
       {.name = "nodes", .letter = 'N', .arg = ArgKind::required, .value_name = "N", .help = "Nodes of a new cluster (3)"},
       {.name = "cpus", .letter = 'c', .arg = ArgKind::required, .value_name = "N", .help = "CPUs that each node claims to have (the machine's)"},

@@ -59,6 +59,10 @@ Result<Settings> create(const Layout& layout, const Wanted& wanted) {
   s.nodes = wanted.nodes.value_or(s.nodes);
   s.cpus = wanted.cpus.value_or(0);
   s.memory_mib = wanted.memory_mib.value_or(0);
+  // A size that is told is told whole: what was left out is the machine's.
+  if (s.cpus && !s.memory_mib)
+    s.memory_mib = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)) >> 20;
+  if (s.memory_mib && !s.cpus) s.cpus = static_cast<std::uint32_t>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
   s.store = wanted.store.value_or(Store::kSqlite);
   auto port = choose_port();
   if (!port.ok()) return port.error();

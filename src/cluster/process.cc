@@ -163,7 +163,7 @@ Status wait_until(const Layout& layout, const std::vector<const Process*>& watch
   for (const auto* process : watched) fds.push_back({process->pidfd.get(), POLLIN, 0});
   for (;;) {
     if (done()) return {};
-    if (left_ms(until) == 0) return Error{"timed_out", what + " within " + std::to_string(timeout_ms / 1000) + " s", "", "see the logs in " + layout.log_dir()};
+    if (left_ms(until) == 0) return with_log(layout, "timed_out", what + " within " + std::to_string(timeout_ms / 1000) + " s", watched.back()->name);
     if (poll(fds.data(), fds.size(), std::min(pause_ms, left_ms(until))) <= 0) continue;
     if (fds[0].revents != 0 && interrupt.take() != 0) return Error{"interrupted", "interrupted", "", ""};
     for (std::size_t i = 1; i < fds.size(); ++i)
