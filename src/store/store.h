@@ -3,7 +3,9 @@
 // Writing happens in batches: everything between two commits is one transaction that begins by comparing the lineage,
 // so a controller that was replaced can commit nothing more (Error "superseded"). A Status from commit() that is not ok
 // has an unknown outcome: reopen() and read lineage().lsn to learn it.
-// Threads: one thread calls commit/reopen/prune; a second object from open_reader() serves reads in another thread.
+// Until then every write answers "store_closed".
+// Threads: one thread calls commit/reopen/prune; checkpoint() may run beside them in another; an object from open_reader()
+// serves reads in a third.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +43,7 @@ struct LaunchPut {                  // at submission, keyed by the job's (the ar
   JobId job = 0;
   LaunchRecord launch;
 };
-struct ContentPut {                 // script or environment, once per content
+struct ContentPut {                 // script or environment: sent with each LaunchPut (prune may have dropped it), kept once
   Hash256 hash;
   std::shared_ptr<const std::string> bytes;
 };

@@ -1,0 +1,119 @@
+#include "store/sqlite_statements.h"
+
+#include <string>
+#include <utility>
+
+namespace bai::store {
+
+namespace {
+
+std::string history_insert() {
+  std::string columns, values, updates;
+  int n = 0;
+  const auto add = [&](const char* column) {
+    columns += (n != 0 ? ", " : "") + std::string(column);
+    values += (n != 0 ? ", ?" : "?") + std::to_string(n + 1);
+    updates += (n != 0 ? ", " : "") + std::string(column) + " = excluded." + column;
+    ++n;
+  };
+  for (const char* column : kHistoryNumbers) add(column);
+  for (const char* column : kHistoryTexts) add(column);
+  add("record");
+  return "INSERT INTO history (" + columns + ") VALUES (" + values +
+         ") ON CONFLICT (job_id, attempt) DO UPDATE SET " + updates;
+}
+
+}  // namespace
+
+Status SqliteStatements::prepare(Database& db) {
+  const std::string history = history_insert();
+  const std::pair<Statement*, std::string_view> wanted[] = {
+      {&compare_and_move,
+       "UPDATE meta SET lsn = ?1, last_job_id = max(last_job_id, ?2)"
+       " WHERE id = 1 AND cluster_uuid = ?3 AND epoch = ?4 AND lsn = ?5"},
+      {&touch,
+       "UPDATE meta SET probes = probes + 1 WHERE id = 1 AND cluster_uuid = ?1 AND epoch = ?2 AND lsn = "
+       "?3"},
+      {&lineage, "SELECT cluster_uuid, epoch, lsn, last_job_id FROM meta WHERE id = 1"},
+      {&put_job, "INSERT OR REPLACE INTO jobs (id, record) VALUES (?1, ?2)"},
+      {&drop_job, "DELETE FROM jobs WHERE id = ?1"},
+      {&put_launch,
+       "INSERT OR REPLACE INTO launches (job, script, environment, record) VALUES (?1, ?2, ?3, ?4)"},
+      {&drop_launch, "DELETE FROM launches WHERE job = ?1"},
+      {&put_content, "INSERT INTO contents (hash, bytes) VALUES (?1, ?2) ON CONFLICT DO NOTHING"},
+      {&put_event, "INSERT OR REPLACE INTO events (job, lsn, record) VALUES (?1, ?2, ?3)"},
+      {&put_request, "INSERT OR REPLACE INTO requests (id, uid, at, answer) VALUES (?1, ?2, ?3, ?4)"},
+      {&put_node, "INSERT OR REPLACE INTO nodes (name, record) VALUES (?1, ?2)"},
+      {&put_setting, "INSERT OR REPLACE INTO settings (key, text) VALUES (?1, ?2)"},
+      {&drop_setting, "DELETE FROM settings WHERE key = ?1"},
+      {&put_history, history},
+      {&old_requests, "SELECT rowid, at FROM requests ORDER BY rowid LIMIT ?1"},
+      {&drop_requests, "DELETE FROM requests WHERE rowid <= ?1"},
+      {&contents_step,
+       "SELECT max(hash) FROM (SELECT hash FROM contents WHERE hash > ?1 ORDER BY hash LIMIT ?2)"},
+      {&drop_contents,
+       "DELETE FROM contents WHERE hash > ?1 AND hash <= ?2"
+       " AND NOT EXISTS (SELECT 1 FROM launches WHERE script = hash)"
+       " AND NOT EXISTS (SELECT 1 FROM launches WHERE environment = hash)"},
+  };
+  for (const auto& [statement, sql] : wanted) {
+    auto prepared = db.prepare(sql);
+    if (!prepared) return prepared.error();
+    *statement = std::move(*prepared);
+  }
+  return {};
+}
+
+Status SqliteStatements::write(const Rows& rows) {
+  const auto each = [](const auto& list, auto run) -> Status {
+    for (const auto& row : list)
+      if (auto done = run(row); !done) return done;
+    return {};
+  };
+  Status done =
+      each(rows.jobs, [&](const auto& r) { return put_job.bind(1, r.key).bind_blob(2, r.record).run(); });
+  if (done) done = each(rows.jobs_gone, [&](std::int64_t id) { return drop_job.bind(1, id).run(); });
+  if (done)
+    done = each(rows.launches, [&](const auto& r) {
+      return put_launch.bind(1, r.job)
+          .bind_blob(2, r.script.view())
+          .bind_blob(3, r.environment.view())
+          .bind_blob(4, r.record)
+          .run();
+    });
+  if (done) done = each(rows.launches_gone, [&](std::int64_t job) { return drop_launch.bind(1, job).run(); });
+  if (done)
+    done = each(rows.contents, [&](const ContentPut* put) {
+      return put_content.bind_blob(1, put->hash.view()).bind_blob(2, *put->bytes).run();
+    });
+  if (done)
+    done = each(rows.events, [&](const auto& r) {
+      return put_event.bind(1, r.job).bind(2, r.lsn).bind_blob(3, r.record).run();
+    });
+  if (done)
+    done = each(rows.requests, [&](const RequestPut* put) {
+      return put_request.bind_blob(1, view(put->id))
+          .bind(2, put->uid)
+          .bind(3, put->at.us)
+          .bind_blob(4, put->answer)
+          .run();
+    });
+  if (done)
+    done = each(rows.nodes,
+                [&](const auto& r) { return put_node.bind_text(1, r.name).bind_blob(2, r.record).run(); });
+  if (done)
+    done = each(rows.settings,
+                [&](const auto& r) { return put_setting.bind_text(1, r.key).bind_blob(2, r.text).run(); });
+  if (done)
+    done = each(rows.settings_gone, [&](const auto& key) { return drop_setting.bind_text(1, key).run(); });
+  if (done)
+    done = each(rows.history, [&](const HistoryValues& row) {
+      int at = 0;
+      for (const auto n : row.numbers) put_history.bind(++at, n);
+      for (const auto& text : row.texts) put_history.bind_text(++at, text);
+      return put_history.bind_blob(++at, row.record).run();
+    });
+  return done;
+}
+
+}  // namespace bai::store
