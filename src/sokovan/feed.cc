@@ -292,8 +292,20 @@ void Scheduler::Impl::enqueue(Entry& entry, Time now) {
     }
   }
   entry.kind = Kind::kQueued;
-  classes[entry.job_class]->queue.insert({job.priority, job.id, job.submitted});
-  dirty = true;
+  const QueueKey key{job.priority, job.id, job.submitted};
+  classes[entry.job_class]->queue.insert(key);
+  touch(entry.job_class, key);
+}
+
+// A job joined the queue: what has to be tried because of it.
+void Scheduler::Impl::touch(std::uint32_t job_class, const QueueKey& key) {
+  auto& c = *classes[job_class];
+  if (dirty || (c.blocked && *c.queue.begin() != key)) return;  // an equal one before it did not fit
+  refresh(c);
+  for (const auto& reservation : reservations)
+    if (c.tier > reservation.tier || (c.tier == reservation.tier && key < reservation.key)) dirty = true;
+  if (!licenses_claimed.empty() || in_pass) dirty = true;
+  if (!dirty) touched.push_back(job_class);
 }
 
 }  // namespace bai::sokovan

@@ -94,6 +94,7 @@ struct JobClass {
   std::uint32_t tier = 0;
   std::vector<Option> options;
   // What was last said about it: its head, and all others.
+  bool blocked = false;             // its head did not fit in the last pass, and nothing came free since
   JobId head = 0;
   Reason head_reason = Reason::kNone;
   Time head_expected;
@@ -127,7 +128,8 @@ struct ArrayInfo {
 // A blocked job's claim: from `at` on it needs what `left` leaves over of these nodes.
 struct Reservation {
   std::string partition;
-  JobId job = 0;
+  std::uint32_t tier = 0;           // of the job and its key: who comes before it
+  QueueKey key{};
   Time at;                          // kFarFuture: when it is not known
   std::map<std::uint32_t, NodeRoom> left;  // by node: what others may still use beyond `at`
 };
@@ -154,6 +156,7 @@ struct Scheduler::Impl {
   std::unordered_map<JobId, std::vector<std::uint64_t>> decided;  // holds by job
   std::vector<JobId> unreported;
   bool dirty = false;               // a pass could start something
+  std::vector<std::uint32_t> touched;  // classes with a new head behind all reservations: these alone need a try
   Time last_now;
   // ---- the pass under way, kept when the budget ran out
   struct Ranked {
@@ -200,6 +203,8 @@ struct Scheduler::Impl {
   // pass.cc
   Decisions decide(Time now, const Budget& budget);
   void begin_pass();
+  void begin_small_pass();
+  void touch(std::uint32_t job_class, const QueueKey& key);
   bool try_start(JobClass& c, Entry& entry, Time now, Decisions& out);
   void start(JobClass& c, Entry& entry, const Option& option, const std::vector<Pick>& picks, Time now, Decisions& out);
   void park(JobClass& c, Entry& entry);
@@ -208,7 +213,7 @@ struct Scheduler::Impl {
   bool licenses_free(const JobClass& c) const;
   // The earliest time when running jobs' ends leave room, and where. False when they never do.
   bool find_shadow(const Option& option, Time now, Time& at, std::vector<Pick>& picks, std::map<std::uint32_t, NodeRoom>& rooms) const;
-  void reserve(const Option& option, JobId job, Time at, const std::vector<Pick>& picks,
+  void reserve(const JobClass& c, const Option& option, const Job& job, Time at, const std::vector<Pick>& picks,
                const std::map<std::uint32_t, NodeRoom>& rooms);
   void take_from_reservations(const Held& held);
   std::shared_ptr<const Allocation> allocation_of(const Option& option, const std::vector<Pick>& picks) const;

@@ -54,11 +54,27 @@ void Scheduler::Impl::begin_pass() {
   heap.clear();
   reservations.clear();
   licenses_claimed.clear();
+  touched.clear();
   for (std::uint32_t i = 0; i < classes.size(); ++i) {
     if (!classes[i] || classes[i]->queue.empty()) continue;
     refresh(*classes[i]);
     heap.push_back({classes[i]->tier, *classes[i]->queue.begin(), i});
   }
+  std::make_heap(heap.begin(), heap.end());
+}
+
+// Nothing came free since the last pass, whose reservations stand: only new heads behind them are tried.
+void Scheduler::Impl::begin_small_pass() {
+  in_pass = true;
+  heap.clear();
+  std::sort(touched.begin(), touched.end());
+  touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
+  for (auto i : touched)
+    if (classes[i] && !classes[i]->queue.empty()) {
+      refresh(*classes[i]);
+      heap.push_back({classes[i]->tier, *classes[i]->queue.begin(), i});
+    }
+  touched.clear();
   std::make_heap(heap.begin(), heap.end());
 }
 
@@ -70,7 +86,8 @@ Decisions Scheduler::Impl::decide(Time now, const Budget& budget) {
     begins.erase(begins.begin());
     enqueue(jobs.at(id), now);
   }
-  if (dirty && !in_pass) begin_pass();
+  if (!in_pass && dirty) begin_pass();
+  if (!in_pass && !touched.empty()) begin_small_pass();
   while (in_pass) {
     if (heap.empty()) {
       in_pass = false;
@@ -85,6 +102,7 @@ Decisions Scheduler::Impl::decide(Time now, const Budget& budget) {
     refresh(*c);
     auto& entry = jobs.at(c->queue.begin()->id);
     ++out.jobs_tried;
+    c->blocked = false;
     if (array_is_full(*entry.job)) {  // its tasks' records came after the head's
       park(*c, entry);
     } else if (!try_start(*c, entry, now, out)) {
@@ -224,9 +242,9 @@ bool Scheduler::Impl::find_shadow(const Option& option, Time now, Time& at, std:
   return true;
 }
 
-void Scheduler::Impl::reserve(const Option& option, JobId job, Time at, const std::vector<Pick>& picks,
+void Scheduler::Impl::reserve(const JobClass& c, const Option& option, const Job& job, Time at, const std::vector<Pick>& picks,
                               const std::map<std::uint32_t, NodeRoom>& rooms) {
-  Reservation reservation{option.partition->name.str(), job, at, rooms};
+  Reservation reservation{option.partition->name.str(), c.tier, {job.priority, job.id, job.submitted}, at, rooms};
   for (const auto& pick : picks) {
     const auto share = share_of(option.wish, pick.tasks, nodes[pick.node].empty());
     take(reservation.left.at(pick.node), share.cpus, share.mem_mib, option.wish.exclusive);
@@ -236,6 +254,7 @@ void Scheduler::Impl::reserve(const Option& option, JobId job, Time at, const st
 
 void Scheduler::Impl::block(JobClass& c, Entry& entry, Time now, Decisions& out) {
   const JobId id = entry.job->id;
+  c.blocked = true;
   if (c.options.empty()) return say_class(c, 0, Reason::kPartitionDown, "there is no such partition", out);
   if (c.bad_licenses) return say_class(c, 0, Reason::kLicenses, "the licences cannot be read", out);
   const auto possible =
@@ -277,7 +296,7 @@ void Scheduler::Impl::block(JobClass& c, Entry& entry, Time now, Decisions& out)
     if (taken) return say_class(c, 0, Reason::kPriority, {}, out);
     return say_class(c, 0, Reason::kReqNodeNotAvail, "nodes that it needs are down or drained", out);
   }
-  reserve(*best, id, best_at, best_picks, best_rooms);
+  reserve(c, *best, *entry.job, best_at, best_picks, best_rooms);
   for (const auto& [name, count] : c.licenses) licenses_claimed[name] += count;
   say_class(c, id, Reason::kPriority, {}, out);
   const bool known = best_at != kFarFuture && best_at > now;
