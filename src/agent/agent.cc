@@ -25,6 +25,9 @@ constexpr int kEvents = 256;
 constexpr std::int64_t kTickMs = 1'000;
 constexpr std::int64_t kJournalRetryMs = 1'000;
 constexpr std::int64_t kLazyMs = 5'000;  // records that need no sync are written after this long at the latest
+constexpr std::int64_t kTrashMs = 30'000;  // discarded directories are removed after this long, so many a tick
+constexpr std::size_t kTrashPerTick = 100;
+constexpr std::size_t kMaxTrash = 4'000;
 
 template <class T>
 void move_all(std::vector<T>& from, std::vector<T>& to) {
@@ -247,6 +250,8 @@ Status Agent::run() {
     if (now >= tick_ms_) {
       tick_ms_ = now + kTickMs;
       inputs_.emplace_back(Tick{});
+      const std::size_t too_many = spool_.trash_size() > kMaxTrash ? spool_.trash_size() - kMaxTrash : 0;
+      spool_.empty_trash(too_many > 0 ? now : now - kTrashMs, std::max<std::size_t>(too_many, kTrashPerTick));
     }
     turn();
   }
@@ -345,7 +350,7 @@ void Agent::carry_out(Output out) {
   for (const auto& [key, mark] : out.spawn) shepherds_->spawn(key, mark, now);
   for (auto& request : out.requests) shepherds_->request(request.key, std::move(request.request), now);
   for (const auto& body : out.sends) send(body);
-  for (const auto& key : out.discard) spool_.discard(key);
+  for (const auto& key : out.discard) spool_.discard(key, now);
   if (!out.spawn.empty()) {
     if (auto synced = spool_.sync_attempts(); !synced.ok()) log::warning("the spool cannot be synced", {{"why", synced.error().text()}});
   }

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <optional>
 
 #include "base/log.h"
@@ -17,6 +18,7 @@ namespace bai::agent {
 namespace {
 
 constexpr std::size_t kMaxConfigBytes = 16 << 20;
+constexpr const char* kTrashPrefix = "gone-";  // and the name that it had
 
 // "JOB.ATTEMPT"
 std::optional<wire::AttemptKey> parse_key(std::string_view name) {
@@ -74,7 +76,7 @@ FoundAttempt Spool::look(wire::AttemptKey key) const {
   return found;
 }
 
-Result<std::vector<FoundAttempt>> Spool::scan(const JournalContents& journal, const std::string& boot_id) const {
+Result<std::vector<FoundAttempt>> Spool::scan(const JournalContents& journal, const std::string& boot_id) {
   std::vector<FoundAttempt> out;
   for (const auto& [key, record] : journal.attempts) {
     FoundAttempt found;
@@ -91,6 +93,7 @@ Result<std::vector<FoundAttempt>> Spool::scan(const JournalContents& journal, co
   auto names = env_->list_dir(dir_ + "/attempts");
   if (!names.ok()) return names.error();
   for (const auto& name : *names) {
+    if (name.starts_with(kTrashPrefix)) trash_.emplace_back(0, dir_ + "/attempts/" + name);
     auto key = parse_key(name);
     if (!key || journal.attempts.contains(*key)) continue;
     // Without a claim nothing was spawned, unless the journal was lost.
@@ -104,26 +107,50 @@ Result<std::vector<FoundAttempt>> Spool::scan(const JournalContents& journal, co
       out.push_back(std::move(found));
       continue;
     }
-    discard(*key);
+    discard(*key, 0);
   }
   return out;
 }
 
-Status Spool::prepare(wire::AttemptKey key, const step::StepLaunch& launch) const {
+Status Spool::prepare(wire::AttemptKey key, const step::StepLaunch& launch) {
+  const std::string bytes = step::encode_launch(launch);
+  auto written = write_launch(key, bytes);
+  if (written.ok() || written.error().code != "no_space" || trash_.empty()) return written;
+  empty_trash(INT64_MAX, trash_.size());
+  return write_launch(key, bytes);
+}
+
+Status Spool::write_launch(wire::AttemptKey key, const std::string& bytes) const {
   const std::string dir = attempt_dir(key);
   if (mkdir(dir.c_str(), 0711) != 0) {
     if (errno != EEXIST) return errno_error("cannot make", dir, errno);
-    discard(key);  // of a launch that was never claimed
+    remove(dir);  // of a launch that was never claimed
     if (mkdir(dir.c_str(), 0711) != 0) return errno_error("cannot make", dir, errno);
   }
   chmod(dir.c_str(), 0711);  // whatever the umask is
   auto fd = open_fd(dir + "/launch", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
   if (!fd.ok()) return fd.error();
-  return write_all(fd->get(), step::encode_launch(launch));
+  return write_all(fd->get(), bytes);
 }
 
-void Spool::discard(wire::AttemptKey key) const {
-  if (auto gone = env_->remove_tree(attempt_dir(key)); !gone.ok()) log::warning("cannot remove a directory", {{"why", gone.error().text()}});
+void Spool::discard(wire::AttemptKey key, std::int64_t mono_ms) {
+  const std::string dir = attempt_dir(key);
+  const std::string trash = dir_ + "/attempts/" + kTrashPrefix + key_name(key);
+  if (rename(dir.c_str(), trash.c_str()) == 0)
+    trash_.emplace_back(mono_ms, trash);
+  else if (errno != ENOENT)
+    remove(dir);
+}
+
+void Spool::empty_trash(std::int64_t until_ms, std::size_t max) {
+  for (; max > 0 && !trash_.empty() && trash_.front().first <= until_ms; --max) {
+    remove(trash_.front().second);
+    trash_.pop_front();
+  }
+}
+
+void Spool::remove(const std::string& dir) const {
+  if (auto gone = env_->remove_tree(dir); !gone.ok()) log::warning("cannot remove a directory", {{"why", gone.error().text()}});
 }
 
 std::string Spool::read_config() const {
