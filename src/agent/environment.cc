@@ -42,9 +42,10 @@ Value from_user(const Context& c, std::string_view name) {
   return {};
 }
 bool is_array(const Context& c) { return job_of(c).array_id != 0 && job_of(c).array_task != kNoTask; }
-Value array_number(const Context& c, std::uint32_t ArrayHead::*member) {
-  if (!is_array(c) || !job_of(c).array) return {};
-  return std::to_string((*job_of(c).array).*member);
+Value array_number(const Context& c, std::uint32_t ArrayNumbers::*member) {
+  const auto& numbers = spec_of(c).extras().array;
+  if (!is_array(c) || numbers.count == 0) return {};
+  return std::to_string(numbers.*member);
 }
 Value cpus_per_node(const Context& c) {
   std::vector<std::uint32_t> counts;
@@ -107,10 +108,10 @@ const Variable kVariables[] = {
     {"GTIDS", Names::kSlurm, [](const Context&) { return number(0); }},
     {"ARRAY_JOB_ID", Names::kBoth, [](const Context& c) { return number_if(is_array(c), job_of(c).array_id); }},
     {"ARRAY_TASK_ID", Names::kBoth, [](const Context& c) { return number_if(is_array(c), job_of(c).array_task); }},
-    {"ARRAY_TASK_COUNT", Names::kBoth, [](const Context& c) { return array_number(c, &ArrayHead::task_count); }},
-    {"ARRAY_TASK_MIN", Names::kBoth, [](const Context& c) { return array_number(c, &ArrayHead::task_min); }},
-    {"ARRAY_TASK_MAX", Names::kBoth, [](const Context& c) { return array_number(c, &ArrayHead::task_max); }},
-    {"ARRAY_TASK_STEP", Names::kBoth, [](const Context& c) { return array_number(c, &ArrayHead::task_step); }},
+    {"ARRAY_TASK_COUNT", Names::kBoth, [](const Context& c) { return array_number(c, &ArrayNumbers::count); }},
+    {"ARRAY_TASK_MIN", Names::kBoth, [](const Context& c) { return array_number(c, &ArrayNumbers::min); }},
+    {"ARRAY_TASK_MAX", Names::kBoth, [](const Context& c) { return array_number(c, &ArrayNumbers::max); }},
+    {"ARRAY_TASK_STEP", Names::kBoth, [](const Context& c) { return array_number(c, &ArrayNumbers::step); }},
     {"RESTART_COUNT", Names::kBoth, [](const Context& c) { return number_if(job_of(c).restarts > 0, +job_of(c).restarts); }},
     {"JOB_ATTEMPT", Names::kBai, [](const Context& c) { return number(c.order.key.attempt); }},
     {"JOB_START_TIME", Names::kBoth, [](const Context& c) { return number(job_of(c).started.seconds()); }},

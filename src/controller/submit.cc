@@ -125,6 +125,16 @@ Status Machine::check_submission(const Caller& caller, const wire::Submission& s
   return check_partitions(caller, spec, wait_only);
 }
 
+namespace {
+
+ArrayNumbers numbers_of(const IdSet& tasks) {
+  const auto first = tasks.first();
+  const auto second = tasks.next(first + 1);
+  return {static_cast<std::uint32_t>(tasks.count()), first, tasks.last(), second ? *second - first : 1};
+}
+
+}  // namespace
+
 Result<JobId> Machine::admit(const Caller& caller, const wire::Submission& submission) {
   std::uint64_t tasks = submission.array_tasks ? submission.array_tasks->count() : 1;
   if (submission.array_tasks) {
@@ -139,6 +149,11 @@ Result<JobId> Machine::admit(const Caller& caller, const wire::Submission& submi
   if (auto checked = check_submission(caller, submission, spec); !checked) return checked.error();
   spec.user = caller.user;
   spec.group = caller.group;
+  if (spec.extras_or_null || submission.array_tasks) {
+    JobExtras extras = spec.extras();
+    extras.array = submission.array_tasks ? numbers_of(*submission.array_tasks) : ArrayNumbers{};
+    spec.set_extras(std::move(extras));
+  }
   if (last_job_id_ >= 0xfffffff0u) return refused("no_more_ids", "all job ids were given", "", "start a new cluster");
 
   Job job;
@@ -156,11 +171,6 @@ Result<JobId> Machine::admit(const Caller& caller, const wire::Submission& submi
     auto head = std::make_shared<ArrayHead>();
     head->waiting = *submission.array_tasks;
     head->max_running = submission.array_max_running;
-    head->task_count = static_cast<std::uint32_t>(tasks);
-    head->task_min = head->waiting.first();
-    head->task_max = head->waiting.last();
-    auto second = head->waiting.next(head->task_min + 1);
-    head->task_step = second ? *second - head->task_min : 1;
     job.array = std::move(head);
     job.array_id = job.id;
   }

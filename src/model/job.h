@@ -102,6 +102,18 @@ enum MailEvent : std::uint16_t {
 enum class OpenMode : std::uint8_t { kDefault, kTruncate, kAppend };
 enum class Requeue : std::uint8_t { kDefault, kNo, kYes };
 
+// An array as it was submitted; its tasks' environment tells them.
+struct ArrayNumbers {
+  std::uint32_t count = 0;          // 0: no array
+  std::uint32_t min = 0, max = 0, step = 1;
+
+  friend bool operator==(const ArrayNumbers&, const ArrayNumbers&) = default;
+  template <class A>
+  void serialize(A& a) {
+    a(count, min, max, step);
+  }
+};
+
 // What rare jobs ask for; absent when all of it is default.
 struct JobExtras {
   Time begin;
@@ -114,11 +126,12 @@ struct JobExtras {
   Istr admin_comment;
   Istr qos;
   Istr std_in;                      // empty: /dev/null
+  ArrayNumbers array;               // the controller's to set
 
   friend bool operator==(const JobExtras&, const JobExtras&) = default;
   template <class A>
   void serialize(A& a) {
-    a(begin, deadline, dependencies, signal, mail_events, mail_user, comment, admin_comment, qos, std_in);
+    a(begin, deadline, dependencies, signal, mail_events, mail_user, comment, admin_comment, qos, std_in, array);
   }
 };
 
@@ -208,12 +221,10 @@ struct ExitStatus {
 struct ArrayHead {
   IdSet waiting;                    // task numbers
   std::uint32_t max_running = 0;    // %limit; 0: none
-  std::uint32_t task_count = 0;     // at submission
-  std::uint32_t task_min = 0, task_max = 0, task_step = 1;
 
   template <class A>
   void serialize(A& a) {
-    a(waiting, max_running, task_count, task_min, task_max, task_step);
+    a(waiting, max_running);
   }
 };
 
