@@ -1,0 +1,156 @@
+#include "cli/acct.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <ctime>
+
+#include "base/text.h"
+#include "cli/job_list.h"
+#include "cli/report.h"
+#include "cli/session.h"
+
+namespace bai::cli {
+namespace {
+
+constexpr auto kReq = ArgKind::required;
+constexpr std::string_view kFormat = "jobid,jobname,partition,account,alloccpus,state,exitcode";
+constexpr std::string_view kBrief = "jobid,state,exitcode";
+constexpr std::string_view kLong =
+    "jobid,jobidraw,jobname,partition,maxrss,ntasks,alloccpus,elapsed,state,exitcode,reqmem,alloctres,usercpu,systemcpu,nodelist";
+
+Time wall_clock() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return Time{now.tv_sec * 1'000'000 + now.tv_nsec / 1000};
+}
+
+Time midnight(Time now) {
+  std::time_t t = now.seconds();
+  std::tm tm{};
+  localtime_r(&t, &tm);
+  tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
+  tm.tm_isdst = -1;
+  return Time::from_seconds(mktime(&tm));
+}
+
+Result<wire::AccountingRequest> make_request(const Parsed& parsed) {
+  wire::AccountingRequest out;
+  auto filter = make_filter(parsed);
+  if (!filter.ok()) return filter.error();
+  out.filter = std::move(*filter);
+  const Time now = wall_clock();
+  out.since = out.filter.jobs.empty() ? midnight(now) : Time{1};
+  for (auto [option, into] : {std::pair{"starttime", &out.since}, std::pair{"endtime", &out.until}})
+    if (const Given* given = parsed.find(option)) {
+      auto at = parse_when(given->value, now, When::kPast);
+      if (!at.ok()) return Error{at.error().code, at.error().message, given->place, at.error().remedy};
+      *into = *at;
+    }
+  if (out.until.is_set() && out.until < out.since)
+    return Error{"bad_time", "End time is before start time", "--endtime", "give a later one, or an earlier --starttime"};
+  out.all_users = parsed.has("allusers") || (geteuid() == 0 && out.filter.users.empty());
+  return out;
+}
+
+void show_help_format() {
+  Output out;
+  std::size_t column = 0;
+  for (const auto& field : acct_fields()) {
+    const bool last = ++column % 4 == 0;
+    out.put(last ? std::string(field.name) : pad_right(field.name, 19)).put(last ? "\n" : " ");
+  }
+  if (column % 4 != 0) out.put("\n");
+}
+
+}  // namespace
+
+// clang-format off
+OptionTable acct_table(const Dialect& dialect) {
+  OptionTable table;
+  table.program = dialect.program;
+  table.synopsis = "[OPTION...]";
+  table.description = "Show jobs that ran and run, with what they used. By default those of today.";
+  table.options = {
+      {.name = "account", .letter = 'A', .arg = kReq, .value_name = "LIST", .help = "Only these accounts", .aliases = {"accounts"}},
+      {.name = "allocations", .letter = 'X', .help = "Jobs only, without their steps"},
+      {.name = "allusers", .letter = 'a', .help = "Everybody's jobs"},
+      {.name = "brief", .letter = 'b', .help = "Job, state and exit code only"},
+      {.name = "delimiter", .arg = kReq, .value_name = "TEXT", .help = "Between fields with -p and -P (|)"},
+      {.name = "duplicates", .letter = 'D', .help = "Accepted; each start is told in show job --history", .hidden = true},
+      {.name = "endtime", .letter = 'E', .arg = kReq, .value_name = "TIME", .help = "Jobs that ran before this (now)"},
+      {.name = "format", .letter = 'o', .arg = kReq, .value_name = "FIELDS", .help = "Fields with widths: jobid,state%20", .env = "FORMAT"},
+      {.name = "helpformat", .letter = 'e', .help = "Name the fields"},
+      {.name = "jobs", .letter = 'j', .arg = kReq, .value_name = "LIST", .help = "Only these jobs, of any time"},
+      {.name = "long", .letter = 'l', .help = "More fields"},
+      {.name = "me", .help = "Only your own"},
+      {.name = "name", .arg = kReq, .value_name = "LIST", .help = "Only jobs of these names"},
+      {.name = "nodelist", .letter = 'N', .arg = kReq, .value_name = "NODES", .help = "Only jobs that ran on these nodes"},
+      {.name = "noheader", .letter = 'n', .help = "No title lines"},
+      {.name = "parsable", .letter = 'p', .help = "Fields end with |"},
+      {.name = "parsable2", .letter = 'P', .help = "| between fields"},
+      {.name = "partition", .letter = 'r', .arg = kReq, .value_name = "LIST", .help = "Only these partitions"},
+      {.name = "starttime", .letter = 'S', .arg = kReq, .value_name = "TIME", .help = "Jobs that ran after this (today, 0:00)"},
+      {.name = "states", .letter = 's', .arg = kReq, .value_name = "LIST", .help = "Only jobs in these states", .aliases = {"state"}},
+      {.name = "truncate", .letter = 'T', .help = "Accepted", .hidden = true},
+      {.name = "user", .letter = 'u', .arg = kReq, .value_name = "LIST", .help = "Only these users", .aliases = {"uid"}},
+      {.name = "verbose", .letter = 'v', .help = "Say more", .hidden = true},
+  };
+  add_common_options(table, 'h', 'V');
+  return table;
+}
+// clang-format on
+
+int run_acct(const Dialect& dialect, int argc, const char* const* argv) {
+  Reporter reporter(dialect);
+  const OptionTable table = acct_table(dialect);
+  const OptionParser parser(table);
+  auto command_line = parser.parse(argc, argv);
+  if (!command_line.ok()) return reporter.mistyped(command_line.error());
+  Parsed parsed = std::move(*command_line);
+  int status = 0;
+  if (handle_common(table, parsed, reporter, status)) return status;
+  auto environment = parser.from_environment({"BAI_ACCT_", "SACCT_"}, [](const char* name) { return getenv(name); });
+  if (!environment.ok()) return reporter.mistyped(environment.error());
+  parsed.add(std::move(*environment));
+  if (parsed.has("helpformat")) {
+    show_help_format();
+    return 0;
+  }
+  if (!parsed.rest.empty()) return reporter.mistyped({"bad_option", "Unknown arguments: " + parsed.rest[0], "", "jobs are given with --jobs"});
+  const Given* format = parsed.find("format");
+  auto columns = parse_acct_format(format ? std::string_view(format->value) : parsed.has("brief") ? kBrief : parsed.has("long") ? kLong : kFormat);
+  if (!columns.ok()) return reporter.mistyped({columns.error().code, columns.error().message, format ? format->place : "", columns.error().remedy});
+  auto request = make_request(parsed);
+  if (!request.ok()) return reporter.mistyped(request.error());
+  auto session = Session::open(parsed, reporter);
+  if (!session.ok()) return reporter.refused(session.error());
+  auto list = fetch_jobs(*session, std::move(*request));
+  if (!list.ok()) return reporter.refused(list.error(), "slurmdb_jobs_get error");
+  if (list->stale) reporter.note("the controller's store is failing: this is what was durable last");
+
+  Output out;
+  if (reporter.json()) {
+    JsonWriter json(out.buffer());
+    json.begin_object().time("now_at", list->now).flag("stale", list->stale).key("jobs").begin_array();
+    for (const JobView& job : list->jobs) {
+      put_job_json(json.line(), job);
+      out.done_line();
+    }
+    json.end_array().end_object();
+    out.put("\n");
+  } else {
+    const AcctStyle style = parsed.has("parsable2") ? AcctStyle::kParsable2 : parsed.has("parsable") ? AcctStyle::kParsable : AcctStyle::kColumns;
+    const std::string delimiter = parsed.value_or("delimiter", "|");
+    if (!parsed.has("noheader")) put_acct_header(out.buffer(), *columns, style, delimiter);
+    for (const JobView& job : list->jobs) {
+      put_acct_row(out.buffer(), *columns, {job, false}, style, delimiter);
+      if (!parsed.has("allocations") && job.row->started.is_set()) put_acct_row(out.buffer(), *columns, {job, true}, style, delimiter);
+      out.done_line();
+    }
+  }
+  out.flush();
+  return out.failed() ? kRefused : 0;
+}
+
+}  // namespace bai::cli

@@ -1,0 +1,208 @@
+// sacct's fields, with its widths (sacct.c of 22.05).
+#include <cstdio>
+
+#include "base/suggest.h"
+#include "base/text.h"
+#include "base/units.h"
+#include "cli/acct.h"
+
+namespace bai::cli {
+namespace {
+
+void put(std::string& out, std::uint64_t number) { out += std::to_string(number); }
+void put_time(std::string& out, Time at) { out += at.is_set() ? format_timestamp(at) : std::string("Unknown"); }
+bool started(const AcctRow& r) { return r.job.row->started.is_set(); }
+
+void put_id(std::string& out, const AcctRow& r, bool raw) {
+  if (raw)
+    put(out, r.job.row->id);
+  else
+    put_job_id(out, r.job);
+  if (r.batch) out += ".batch";
+}
+
+void put_state(std::string& out, const AcctRow& r) {
+  const auto& row = *r.job.row;
+  if (r.batch && (row.state == JobState::kTimeout || row.state == JobState::kDeadline)) {
+    out += "CANCELLED";
+    return;
+  }
+  out += name(row.state == JobState::kConfiguring ? JobState::kRunning : row.state);
+  if (!r.batch && row.state == JobState::kCancelled) out += " by " + std::to_string(row.ended_by_uid);
+}
+
+void put_exit(std::string& out, const AcctRow& r) {
+  const auto& row = *r.job.row;
+  const bool ended_from_outside = row.state == JobState::kCancelled || row.state == JobState::kTimeout;
+  out += !r.batch && ended_from_outside ? "0:0" : row.exit.text();
+}
+
+// "MM:SS.mmm" below an hour, then "[D-]HH:MM:SS".
+void put_cpu(std::string& out, std::uint64_t us) {
+  const std::uint64_t s = us / 1'000'000;
+  if (s >= 3600) {
+    out += format_duration_full(static_cast<Seconds>(s));
+    return;
+  }
+  char buf[48];
+  out.append(buf, static_cast<std::size_t>(std::snprintf(buf, sizeof buf, "%02u:%02u.%03u", static_cast<unsigned>(s / 60), static_cast<unsigned>(s % 60),
+                                                         static_cast<unsigned>(us / 1000 % 1000))));
+}
+
+void put_tres(std::string& out, const AcctRow& r) {
+  const auto& row = *r.job.row;
+  if (!r.batch) out += "billing=" + std::to_string(row.cpus) + ",";
+  out += "cpu=" + std::to_string(row.cpus);
+  if (row.mem_mib) out += ",mem=" + format_memory(row.mem_mib);
+  out += ",node=" + std::to_string(row.nodes);
+}
+
+void put_requested_memory(std::string& out, const AcctRow& r) {
+  const auto& row = *r.job.row;
+  const std::uint64_t mib = row.mem_per_cpu_mib ? row.mem_per_cpu_mib * row.cpus : row.mem_per_node_mib * std::max(1u, row.nodes);
+  out += format_memory(mib);
+}
+
+// clang-format off
+#define BAI_JOB(name, width, ...) AcctField{name, width, [](std::string& out, const AcctRow& r) { if (!r.batch) { __VA_ARGS__; } }}
+#define BAI_STEP(name, width, ...) AcctField{name, width, [](std::string& out, const AcctRow& r) { if (r.batch) { __VA_ARGS__; } }}
+#define BAI_ANY(name, width, ...) AcctField{name, width, [](std::string& out, const AcctRow& r) { __VA_ARGS__; }}
+const AcctField kFields[] = {
+    BAI_ANY("Account", 10, out += r.job.text(r.job.row->account)),
+    BAI_JOB("AdminComment", 19, out += r.job.text(r.job.row->admin_comment)),
+    BAI_ANY("AllocCPUS", 10, put(out, started(r) ? r.job.row->cpus : 0)),
+    BAI_ANY("AllocNodes", 10, put(out, started(r) ? r.job.row->nodes : 0)),
+    BAI_ANY("AllocTRES", 10, if (started(r)) put_tres(out, r)),
+    BAI_JOB("Comment", 14, out += r.job.text(r.job.row->comment)),
+    BAI_JOB("Constraints", 19, out += r.job.text(r.job.row->constraint)),
+    BAI_ANY("CPUTime", 10, out += format_duration_full(run_time(r.job) * r.job.row->cpus)),
+    BAI_ANY("CPUTimeRAW", 10, put(out, static_cast<std::uint64_t>(run_time(r.job) * r.job.row->cpus))),
+    BAI_JOB("DerivedExitCode", 15, out += "0:0"),
+    BAI_ANY("Elapsed", 10, out += format_duration_full(run_time(r.job))),
+    BAI_ANY("ElapsedRaw", 10, put(out, static_cast<std::uint64_t>(run_time(r.job)))),
+    BAI_ANY("Eligible", 19, put_time(out, r.job.row->eligible)),
+    BAI_ANY("End", 19, put_time(out, r.job.row->ended)),
+    BAI_ANY("ExitCode", 8, put_exit(out, r)),
+    BAI_JOB("GID", 6, put(out, r.job.row->gid)),
+    BAI_JOB("Group", 9, out += r.job.text(r.job.row->group)),
+    BAI_ANY("JobID", -12, put_id(out, r, false)),
+    BAI_ANY("JobIDRaw", -12, put_id(out, r, true)),
+    BAI_ANY("JobName", 10, out += r.batch ? std::string_view("batch") : r.job.text(r.job.row->name)),
+    BAI_STEP("Layout", 9, out += "Unknown"),
+    BAI_STEP("MaxRSS", 10, if (r.job.row->ended.is_set()) out += std::to_string(r.job.row->usage.max_rss_kib) + "K"),
+    BAI_ANY("NCPUS", 10, put(out, r.job.row->cpus)),
+    BAI_ANY("NNodes", 8, put(out, r.job.row->nodes)),
+    BAI_ANY("NodeList", 15, out += started(r) ? r.job.text(r.batch ? r.job.row->batch_host : r.job.row->node_list) : std::string_view("None assigned")),
+    BAI_STEP("NTasks", 8, out += '1'),
+    BAI_JOB("Partition", 10, out += r.job.text(r.job.row->partition)),
+    BAI_JOB("Priority", 10, put(out, shown_priority(r.job))),
+    BAI_JOB("QOS", 10, out += r.job.text(r.job.row->qos)),
+    BAI_JOB("Reason", 22, out += reason_text(r.job)),
+    BAI_ANY("ReqCPUS", 8, put(out, r.job.row->tasks * r.job.row->cpus_per_task)),
+    BAI_JOB("ReqMem", 10, put_requested_memory(out, r)),
+    BAI_ANY("ReqNodes", 8, put(out, r.job.row->min_nodes)),
+    BAI_JOB("ReqTRES", 10, put_tres(out, r)),
+    BAI_JOB("Reserved", 10, out += format_duration_full(std::max<Seconds>(0, (started(r) ? r.job.row->started : r.job.now).seconds() - r.job.row->eligible.seconds()))),
+    BAI_JOB("Restarts", 8, put(out, r.job.row->restarts)),
+    BAI_ANY("Start", 19, put_time(out, r.job.row->started)),
+    BAI_ANY("State", 10, put_state(out, r)),
+    BAI_ANY("Submit", 19, put_time(out, r.batch ? r.job.row->started : r.job.row->submitted)),
+    BAI_ANY("Suspended", 10, out += "00:00:00"; (void)r),
+    BAI_ANY("SystemCPU", 10, put_cpu(out, r.job.row->usage.system_us)),
+    BAI_JOB("Timelimit", 10, out += format_duration_full(r.job.row->time_limit)),
+    BAI_JOB("TimelimitRaw", 12, if (r.job.row->time_limit != kUnlimited) put(out, static_cast<std::uint64_t>(r.job.row->time_limit / 60)); else out += "UNLIMITED"),
+    BAI_ANY("TotalCPU", 10, put_cpu(out, r.job.row->usage.user_us + r.job.row->usage.system_us)),
+    BAI_JOB("UID", 6, put(out, r.job.row->uid)),
+    BAI_JOB("User", 9, out += r.job.text(r.job.row->user)),
+    BAI_ANY("UserCPU", 10, put_cpu(out, r.job.row->usage.user_us)),
+    BAI_JOB("WorkDir", 20, out += r.job.text(r.job.row->workdir)),
+};
+#undef BAI_JOB
+#undef BAI_STEP
+#undef BAI_ANY
+// clang-format on
+
+// As print_fields.c does: right unless the width is negative; what is too long ends in '+'.
+void fit(std::string& out, std::size_t begin, int width) {
+  const auto wanted = static_cast<std::size_t>(width < 0 ? -width : width);
+  const std::string_view cell = std::string_view(out).substr(begin);
+  std::size_t shown = display_width(cell);
+  if (shown > wanted) {
+    out.resize(begin + truncate(cell, wanted - 1).size());
+    out += '+';
+    shown = display_width(std::string_view(out).substr(begin));
+  }
+  if (shown >= wanted) return;
+  if (width < 0)
+    out.append(wanted - shown, ' ');
+  else
+    out.insert(begin, wanted - shown, ' ');
+}
+
+}  // namespace
+
+std::span<const AcctField> acct_fields() { return kFields; }
+
+Result<std::vector<AcctColumn>> parse_acct_format(std::string_view format) {
+  std::vector<AcctColumn> out;
+  for (auto part : split_list(format)) {
+    const auto percent = part.find('%');
+    const std::string_view name = part.substr(0, percent);
+    AcctColumn column;
+    for (const auto& field : kFields)
+      if (iequals(field.name, name)) column.field = &field;
+    if (!column.field && !name.empty())  // sacct takes any beginning of a name
+      for (const auto& field : kFields)
+        if (!column.field && istarts_with(field.name, name)) column.field = &field;
+    if (!column.field) {
+      std::vector<std::string_view> names;
+      for (const auto& field : kFields) names.push_back(field.name);
+      return Error{"bad_format", "Invalid field requested: " + quote(name), "", did_you_mean(name, names)};
+    }
+    column.width = column.field->width;
+    if (percent != std::string_view::npos) {
+      auto width = parse_int(part.substr(percent + 1), -4096, 4096);
+      if (!width.ok() || *width == 0) return Error{"bad_format", quote(part) + ": a width is a number behind %", "", "write NAME%20"};
+      column.width = static_cast<int>(*width);
+    }
+    out.push_back(column);
+  }
+  if (out.empty()) return Error{"bad_format", "no field is named", "", "see --helpformat"};
+  return out;
+}
+
+void put_acct_header(std::string& out, const std::vector<AcctColumn>& columns, AcctStyle style, std::string_view delimiter) {
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    const std::size_t begin = out.size();
+    out += columns[i].field->name;
+    if (style == AcctStyle::kColumns) {
+      fit(out, begin, columns[i].width);
+      out += ' ';
+    } else if (style == AcctStyle::kParsable || i + 1 < columns.size()) {
+      out += delimiter;
+    }
+  }
+  out += '\n';
+  if (style != AcctStyle::kColumns) return;
+  for (const auto& column : columns) {
+    out.append(static_cast<std::size_t>(column.width < 0 ? -column.width : column.width), '-');
+    out += ' ';
+  }
+  out += '\n';
+}
+
+void put_acct_row(std::string& out, const std::vector<AcctColumn>& columns, const AcctRow& row, AcctStyle style, std::string_view delimiter) {
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    const std::size_t begin = out.size();
+    columns[i].field->put(out, row);
+    if (style == AcctStyle::kColumns) {
+      fit(out, begin, columns[i].width);
+      out += ' ';
+    } else if (style == AcctStyle::kParsable || i + 1 < columns.size()) {
+      out += delimiter;
+    }
+  }
+  out += '\n';
+}
+
+}  // namespace bai::cli
