@@ -279,7 +279,7 @@ std::shared_ptr<LossyDisk::File> LossyDisk::create(const std::string& name) {
 
 void LossyDisk::power_cut(std::uint64_t seed) {
   std::mt19937_64 random(seed);
-  const auto kept = [&] { return seed != 0 && random() % 2 == 0; };
+  const auto kept = [&] { return seed == kKeepAll || (seed != 0 && random() % 2 == 0); };
   for (auto it = files_.begin(); it != files_.end();) {
     File& file = *it->second;
     for (const auto& op : file.log) {

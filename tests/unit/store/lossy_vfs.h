@@ -30,7 +30,8 @@ class LossyDisk {
   std::uint64_t calls() const { return calls_; }
 
   // The power goes and comes back: faults are over, nothing is open. seed 0: everything unsynced is lost; otherwise each
-  // unsynced sector is there or not. Every database must be closed before (die first, so that closing writes nothing).
+  // unsynced sector is there or not; kKeepAll: all of them are. Every database must be closed before (die first, so that closing writes nothing).
+  static constexpr std::uint64_t kKeepAll = ~std::uint64_t{0};
   void power_cut(std::uint64_t seed);
 
   // The rest is for the VFS's functions.
