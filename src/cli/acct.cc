@@ -129,6 +129,8 @@ int run_acct(const Dialect& dialect, int argc, const char* const* argv) {
   if (!list.ok()) return reporter.refused(list.error(), "slurmdb_jobs_get error");
   if (list->stale) reporter.note("the controller's store is failing: this is what was durable last");
 
+  (void)sort_jobs(list->jobs, "i");
+
   Output out;
   if (reporter.json()) {
     JsonWriter json(out.buffer());

@@ -82,8 +82,9 @@ void Reporter::print(const Error& error, std::string_view what) const {
   std::string text;
   if (dialect_.slurm) {
     const std::string sentence = what.empty() ? error.text() : std::string(what) + ": " + slurm_message(error);
-    for (auto line : split(sentence, '\n'))
-      text += dialect_.program + ": error: " + std::string(line) + "\n";
+    // slurm_perror() names no program.
+    const std::string before = what.starts_with("slurm") ? "" : dialect_.program + ": error: ";
+    for (auto line : split(sentence, '\n')) text += before + std::string(line) + "\n";
   } else {
     text = dialect_.program + ": " + error.text() + "\n";
   }

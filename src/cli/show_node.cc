@@ -1,6 +1,7 @@
 // One node and one partition as scontrol prints them (slurm_sprint_node_table, slurm_sprint_partition_info of 22.05).
 #include <cstdio>
 
+#include "base/hostlist.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/show.h"
@@ -83,7 +84,9 @@ void show_partition(std::string& out, const Partition& partition, bool one_line)
   w.key("Hidden", yes(partition.hidden)).line();
   w.key("MaxNodes", limit(partition.max_nodes)).key("MaxTime", format_duration_full(partition.max_time));
   w.key("MinNodes", partition.min_nodes).key("LLN", "NO").key("MaxCPUsPerNode", "UNLIMITED").line();
-  w.key("Nodes", partition.nodes_text.empty() ? "(null)" : partition.nodes_text.view()).line();
+  std::vector<std::string> names;
+  for (const auto& name : partition.nodes) names.push_back(name.str());
+  w.null_key("Nodes", compress_hostlist_sorted(std::move(names))).line();
   w.key("PriorityJobFactor", partition.priority_job_factor).key("PriorityTier", partition.priority_tier);
   w.key("RootOnly", yes(partition.root_only)).key("ReqResv", "NO");
   w.key("OverSubscribe", partition.oversubscribe_exclusive ? "EXCLUSIVE" : "NO").line();
