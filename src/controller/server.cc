@@ -509,8 +509,13 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
 
   wire::ListenerOptions listen;
   listen.bind = options.bind;
-  if (listen.bind.empty())
-    listen.bind = (config.ctld_hosts.empty() ? std::string("*") : config.ctld_hosts[0].address) + ":" + std::to_string(config.ctld_port);
+  if (listen.bind.empty()) {
+    // A name would not do: libzmq listens on numbers only, and Debian's /etc/hosts has the host's own name at 127.0.1.1.
+    const std::string address = config.ctld_hosts.empty() ? "" : config.ctld_hosts[0].address;
+    const bool v4 = !address.empty() && address.find_first_not_of("0123456789.") == address.npos;
+    const bool v6 = address.find(':') != address.npos;
+    listen.bind = (v4 ? address : v6 ? "[" + address + "]" : "*") + ":" + std::to_string(config.ctld_port);
+  }
   listen.self.munge_socket = config.munge_socket;
   listen.self.cluster_uuid = s.opened.cluster.hex();
   wire::ListenerCallbacks callbacks;
