@@ -81,7 +81,13 @@ void Reporter::print(const Error& error, std::string_view what) const {
   if (json_) return write_stderr(error_json(error));
   std::string text;
   if (dialect_.slurm) {
-    const std::string sentence = what.empty() ? error.text() : std::string(what) + ": " + slurm_message(error);
+    // Remedies are ours; Slurm's words stand alone. getopt's own sentence for an option that it does not know.
+    const bool unknown = error.code == "bad_option" && error.message == "unknown option";
+    if (unknown)
+      return write_stderr(dialect_.program + ": unrecognized option '" + error.place + "'\nTry \"" + dialect_.program +
+                          " --help\" for more information\n");
+    const std::string sentence = what.empty() ? Error{error.code, error.message, error.place, ""}.text()
+                                              : std::string(what) + ": " + slurm_message(error);
     // slurm_perror() names no program.
     const std::string before = what.starts_with("slurm") ? "" : dialect_.program + ": error: ";
     for (auto line : split(sentence, '\n')) text += before + std::string(line) + "\n";

@@ -1,0 +1,119 @@
+#include "cli/submit_options.h"
+
+#include <gtest/gtest.h>
+
+#include "cli/values.h"
+
+namespace bai::cli {
+namespace {
+
+class SubmitOptions : public ::testing::Test {
+ protected:
+  Result<wire::Submission> submit(std::vector<std::string> words, const char* name = "bai-submit") {
+    dialect_ = Dialect::of(name);
+    table_ = submit_table(dialect_);
+    auto parsed = OptionParser(table_).parse(words);
+    if (!parsed.ok()) return parsed.error();
+    return make_submission(*parsed, {&dialect_, "/home/ada", 1000, 100, Time::from_seconds(1'800'000'000)});
+  }
+  Dialect dialect_;
+  OptionTable table_;
+};
+
+TEST_F(SubmitOptions, defaults) {
+  auto job = submit({});
+  ASSERT_TRUE(job.ok());
+  EXPECT_EQ(job->spec.request.tasks, 1u);
+  EXPECT_EQ(job->spec.request.min_nodes, 1u);
+  EXPECT_EQ(job->spec.workdir, "/home/ada");
+  EXPECT_EQ(job->spec.std_out, "bai-%j.out");
+  EXPECT_EQ(job->spec.time_limit, 0);
+  EXPECT_EQ(job->spec.uid, 1000u);
+  EXPECT_EQ(job->spec.extras_or_null, nullptr);
+  EXPECT_EQ(submit({"--array=1-3"})->spec.std_out, "bai-%A_%a.out");
+  EXPECT_EQ(submit({}, "sbatch")->spec.std_out, "slurm-%j.out");
+}
+
+TEST_F(SubmitOptions, resources) {
+  auto job = submit({"-N2-4", "-c", "3", "--mem=2G", "-w", "n[1-2]", "-x", "n9", "-C", "a&b", "-L", "matlab:2", "--exclusive"});
+  ASSERT_TRUE(job.ok()) << job.error().text();
+  const auto& r = job->spec.request;
+  EXPECT_EQ(r.min_nodes, 2u);
+  EXPECT_EQ(r.max_nodes, 4u);
+  EXPECT_EQ(r.tasks, 2u);
+  EXPECT_EQ(r.cpus_per_task, 3u);
+  EXPECT_EQ(r.mem_per_node_mib, 2048u);
+  EXPECT_TRUE(r.exclusive);
+  EXPECT_EQ(submit({"-N2", "--ntasks-per-node=4"})->spec.request.tasks, 8u);
+  EXPECT_EQ(submit({"-n4"})->spec.request.max_nodes, 0u);
+}
+
+TEST_F(SubmitOptions, times_and_arrays) {
+  auto job = submit({"-t", "1-2:30", "-a", "0-15:4%2", "--begin=now+1hour", "--signal=B:USR1@120", "--nice", "--open-mode=append"});
+  ASSERT_TRUE(job.ok()) << job.error().text();
+  EXPECT_EQ(job->spec.time_limit, 86400 + 2 * 3600 + 30 * 60);
+  EXPECT_EQ(job->array_tasks->count(), 4u);
+  EXPECT_EQ(job->array_max_running, 2u);
+  EXPECT_EQ(job->spec.extras().begin.seconds(), 1'800'003'600);
+  EXPECT_EQ(job->spec.extras().signal.number, 10);
+  EXPECT_TRUE(job->spec.extras().signal.batch_only);
+  EXPECT_EQ(job->spec.extras().signal.before_end_s, 120u);
+  EXPECT_EQ(job->spec.nice, 100);
+  EXPECT_EQ(job->spec.open_mode, OpenMode::kAppend);
+  EXPECT_EQ(submit({"-t0"})->spec.time_limit, kUnlimited);
+}
+
+TEST_F(SubmitOptions, the_last_of_two_counts) {
+  EXPECT_EQ(submit({"--requeue", "--no-requeue"})->spec.requeue, Requeue::kNo);
+  EXPECT_EQ(submit({"-J", "a", "-J", "b"})->spec.name, "b");
+  EXPECT_TRUE(submit({"--priority=0"})->hold);
+}
+
+TEST_F(SubmitOptions, malformed_values_name_the_option) {
+  for (auto [words, place] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+           {{"-t", "soon"}, "-t"},         {{"--mem=1x"}, "--mem"},      {{"-N0"}, "-N"},          {{"-n", "-1"}, "-n"},
+           {{"-a", "5-1"}, "-a"},          {{"-w", "n["}, "-w"},         {{"--begin=x"}, "--begin"}, {{"-d", "afterok"}, "-d"},
+           {{"--signal=NOPE"}, "--signal"}, {{"--mail-type=x"}, "--mail-type"}, {{"--mem=1G", "--mem-per-cpu=1G"}, "--mem-per-cpu"},
+           {{"--exclusive=no"}, "--exclusive"}, {{"--deadline=2001-01-01"}, "--deadline"}, {{"-J", "a\nb"}, "-J"}}) {
+    auto job = submit(words);
+    ASSERT_FALSE(job.ok()) << place;
+    EXPECT_EQ(job.error().place, place);
+  }
+}
+
+TEST(Values, dependencies) {
+  auto all = parse_dependencies("afterok:7:8_3,after:9+10,singleton");
+  ASSERT_TRUE(all.ok());
+  ASSERT_EQ(all->list.size(), 4u);
+  EXPECT_FALSE(all->any);
+  EXPECT_EQ(all->list[1].task, 3u);
+  EXPECT_EQ(all->list[2].delay_min, 10u);
+  EXPECT_EQ(wire::format_dependencies(*all), "afterok:7(unfulfilled),afterok:8_3(unfulfilled),after:9+10(unfulfilled),singleton(unfulfilled)");
+  EXPECT_TRUE(parse_dependencies("afterany:1?afterok:2")->any);
+  EXPECT_TRUE(parse_dependencies("")->list.empty());
+  for (const char* bad : {"afterok:7,afterany:8?afterok:9", "afterok:x", "afterok:7+3", "singleton:3", "afterok:0", "aftrok:7", "7"})
+    EXPECT_EQ(parse_dependencies(bad).error().code, "bad_dependency") << bad;
+}
+
+TEST(Values, job_refs) {
+  auto refs = parse_job_refs("7,8_3,9_[1-3,5]");
+  ASSERT_TRUE(refs.ok());
+  ASSERT_EQ(refs->size(), 6u);
+  EXPECT_EQ((*refs)[0], (wire::JobRef{7, kNoTask}));
+  EXPECT_EQ((*refs)[5], (wire::JobRef{9, 5}));
+  for (const char* bad : {"", "x", "7_", "0", "-3", "7_x", "99999999999"}) EXPECT_EQ(parse_job_refs(bad).error().code, "bad_job_id") << bad;
+}
+
+TEST(Values, states_signals_mail) {
+  EXPECT_EQ(parse_job_states("pd,RUNNING")->size(), 2u);
+  EXPECT_EQ(parse_job_states("all")->size(), static_cast<std::size_t>(kJobStates));
+  EXPECT_EQ(parse_job_states("runing").error().remedy, "did you mean 'RUNNING'?");
+  EXPECT_EQ(*parse_signal("SIGusr1"), 10);
+  EXPECT_EQ(*parse_signal("9"), 9);
+  EXPECT_FALSE(parse_signal("0").ok());
+  EXPECT_EQ(format_mail_events(*parse_mail_events("END,fail")), "END,FAIL");
+  EXPECT_EQ(*parse_mail_events("BEGIN,NONE"), 0);
+}
+
+}  // namespace
+}  // namespace bai::cli
