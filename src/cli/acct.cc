@@ -17,7 +17,8 @@ constexpr auto kReq = ArgKind::required;
 constexpr std::string_view kFormat = "jobid,jobname,partition,account,alloccpus,state,exitcode";
 constexpr std::string_view kBrief = "jobid,state,exitcode";
 constexpr std::string_view kLong =
-    "jobid,jobidraw,jobname,partition,maxrss,ntasks,alloccpus,elapsed,state,exitcode,reqmem,alloctres,usercpu,systemcpu,nodelist";
+    "jobid,jobidraw,jobname,partition,maxrss,ntasks,alloccpus,elapsed,state,exitcode,reqmem,alloctres,"
+    "usercpu,systemcpu,nodelist";
 
 Time wall_clock() {
   timespec now{};
@@ -48,7 +49,8 @@ Result<wire::AccountingRequest> make_request(const Parsed& parsed) {
       *into = *at;
     }
   if (out.until.is_set() && out.until < out.since)
-    return Error{"bad_time", "End time is before start time", "--endtime", "give a later one, or an earlier --starttime"};
+    return Error{"bad_time", "End time is before start time", "--endtime",
+                 "give a later one, or an earlier --starttime"};
   out.all_users = parsed.has("allusers") || (geteuid() == 0 && out.filter.users.empty());
   return out;
 }
@@ -110,17 +112,25 @@ int run_acct(const Dialect& dialect, int argc, const char* const* argv) {
   Parsed parsed = std::move(*command_line);
   int status = 0;
   if (handle_common(table, parsed, reporter, status)) return status;
-  auto environment = parser.from_environment({"BAI_ACCT_", "SACCT_"}, [](const char* name) { return getenv(name); });
+  auto environment =
+      parser.from_environment({"BAI_ACCT_", "SACCT_"}, [](const char* name) { return getenv(name); });
   if (!environment.ok()) return reporter.mistyped(environment.error());
   parsed.add(std::move(*environment));
   if (parsed.has("helpformat")) {
     show_help_format();
     return 0;
   }
-  if (!parsed.rest.empty()) return reporter.mistyped({"bad_option", "Unknown arguments: " + parsed.rest[0], "", "jobs are given with --jobs"});
+  if (!parsed.rest.empty())
+    return reporter.mistyped(
+        {"bad_option", "Unknown arguments: " + parsed.rest[0], "", "jobs are given with --jobs"});
   const Given* format = parsed.find("format");
-  auto columns = parse_acct_format(format ? std::string_view(format->value) : parsed.has("brief") ? kBrief : parsed.has("long") ? kLong : kFormat);
-  if (!columns.ok()) return reporter.mistyped({columns.error().code, columns.error().message, format ? format->place : "", columns.error().remedy});
+  auto columns = parse_acct_format(format                ? std::string_view(format->value)
+                                   : parsed.has("brief") ? kBrief
+                                   : parsed.has("long")  ? kLong
+                                                         : kFormat);
+  if (!columns.ok())
+    return reporter.mistyped(
+        {columns.error().code, columns.error().message, format ? format->place : "", columns.error().remedy});
   auto request = make_request(parsed);
   if (!request.ok()) return reporter.mistyped(request.error());
   auto session = Session::open(parsed, reporter);
@@ -142,12 +152,15 @@ int run_acct(const Dialect& dialect, int argc, const char* const* argv) {
     json.end_array().end_object();
     out.put("\n");
   } else {
-    const AcctStyle style = parsed.has("parsable2") ? AcctStyle::kParsable2 : parsed.has("parsable") ? AcctStyle::kParsable : AcctStyle::kColumns;
+    const AcctStyle style = parsed.has("parsable2")  ? AcctStyle::kParsable2
+                            : parsed.has("parsable") ? AcctStyle::kParsable
+                                                     : AcctStyle::kColumns;
     const std::string delimiter = parsed.value_or("delimiter", "|");
     if (!parsed.has("noheader")) put_acct_header(out.buffer(), *columns, style, delimiter);
     for (const JobView& job : list->jobs) {
       put_acct_row(out.buffer(), *columns, {job, false}, style, delimiter);
-      if (!parsed.has("allocations") && job.row->started.is_set()) put_acct_row(out.buffer(), *columns, {job, true}, style, delimiter);
+      if (!parsed.has("allocations") && job.row->started.is_set())
+        put_acct_row(out.buffer(), *columns, {job, true}, style, delimiter);
       out.done_line();
     }
   }

@@ -36,7 +36,9 @@ struct AcctColumn {
 Result<std::vector<AcctColumn>> parse_acct_format(std::string_view format);
 
 enum class AcctStyle { kColumns, kParsable, kParsable2 };
-void put_acct_header(std::string& out, const std::vector<AcctColumn>& columns, AcctStyle style, std::string_view delimiter);
-void put_acct_row(std::string& out, const std::vector<AcctColumn>& columns, const AcctRow& row, AcctStyle style, std::string_view delimiter);
+void put_acct_header(std::string& out, const std::vector<AcctColumn>& columns, AcctStyle style,
+                     std::string_view delimiter);
+void put_acct_row(std::string& out, const std::vector<AcctColumn>& columns, const AcctRow& row,
+                  AcctStyle style, std::string_view delimiter);
 
 }  // namespace bai::cli

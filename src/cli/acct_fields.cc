@@ -10,7 +10,9 @@ namespace bai::cli {
 namespace {
 
 void put(std::string& out, std::uint64_t number) { out += std::to_string(number); }
-void put_time(std::string& out, Time at) { out += at.is_set() ? format_timestamp(at) : std::string("Unknown"); }
+void put_time(std::string& out, Time at) {
+  out += at.is_set() ? format_timestamp(at) : std::string("Unknown");
+}
 bool started(const AcctRow& r) { return r.job.row->started.is_set(); }
 
 void put_id(std::string& out, const AcctRow& r, bool raw) {
@@ -45,8 +47,9 @@ void put_cpu(std::string& out, std::uint64_t us) {
     return;
   }
   char buf[48];
-  out.append(buf, static_cast<std::size_t>(std::snprintf(buf, sizeof buf, "%02u:%02u.%03u", static_cast<unsigned>(s / 60), static_cast<unsigned>(s % 60),
-                                                         static_cast<unsigned>(us / 1000 % 1000))));
+  out.append(buf, static_cast<std::size_t>(
+                      std::snprintf(buf, sizeof buf, "%02u:%02u.%03u", static_cast<unsigned>(s / 60),
+                                    static_cast<unsigned>(s % 60), static_cast<unsigned>(us / 1000 % 1000))));
 }
 
 void put_tres(std::string& out, const AcctRow& r) {
@@ -59,7 +62,8 @@ void put_tres(std::string& out, const AcctRow& r) {
 
 void put_requested_memory(std::string& out, const AcctRow& r) {
   const auto& row = *r.job.row;
-  const std::uint64_t mib = row.mem_per_cpu_mib ? row.mem_per_cpu_mib * row.cpus : row.mem_per_node_mib * std::max(1u, row.nodes);
+  const std::uint64_t mib =
+      row.mem_per_cpu_mib ? row.mem_per_cpu_mib * row.cpus : row.mem_per_node_mib * std::max(1u, row.nodes);
   out += format_memory(mib);
 }
 
@@ -162,7 +166,8 @@ Result<std::vector<AcctColumn>> parse_acct_format(std::string_view format) {
     column.width = column.field->width;
     if (percent != std::string_view::npos) {
       auto width = parse_int(part.substr(percent + 1), -4096, 4096);
-      if (!width.ok() || *width == 0) return Error{"bad_format", quote(part) + ": a width is a number behind %", "", "write NAME%20"};
+      if (!width.ok() || *width == 0)
+        return Error{"bad_format", quote(part) + ": a width is a number behind %", "", "write NAME%20"};
       column.width = static_cast<int>(*width);
     }
     out.push_back(column);
@@ -171,7 +176,8 @@ Result<std::vector<AcctColumn>> parse_acct_format(std::string_view format) {
   return out;
 }
 
-void put_acct_header(std::string& out, const std::vector<AcctColumn>& columns, AcctStyle style, std::string_view delimiter) {
+void put_acct_header(std::string& out, const std::vector<AcctColumn>& columns, AcctStyle style,
+                     std::string_view delimiter) {
   for (std::size_t i = 0; i < columns.size(); ++i) {
     const std::size_t begin = out.size();
     out += columns[i].field->name;
@@ -191,7 +197,8 @@ void put_acct_header(std::string& out, const std::vector<AcctColumn>& columns, A
   out += '\n';
 }
 
-void put_acct_row(std::string& out, const std::vector<AcctColumn>& columns, const AcctRow& row, AcctStyle style, std::string_view delimiter) {
+void put_acct_row(std::string& out, const std::vector<AcctColumn>& columns, const AcctRow& row,
+                  AcctStyle style, std::string_view delimiter) {
   for (std::size_t i = 0; i < columns.size(); ++i) {
     const std::size_t begin = out.size();
     columns[i].field->put(out, row);

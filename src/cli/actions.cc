@@ -11,7 +11,10 @@ std::string ref_text(const wire::JobRef& ref) {
 }
 
 Option request_id_option() {
-  return {.name = "request-id", .arg = ArgKind::required, .value_name = "ID", .help = "Settle a request whose outcome is unknown"};
+  return {.name = "request-id",
+          .arg = ArgKind::required,
+          .value_name = "ID",
+          .help = "Settle a request whose outcome is unknown"};
 }
 
 Result<std::optional<RequestId>> request_id(const Parsed& parsed) {

@@ -32,8 +32,10 @@ class Lines {
       const auto end = buffer_.find('\n', scanned_);
       if (end != std::string::npos) return take(line, end, end + 1);
       scanned_ = buffer_.size();
-      if (ended_) return begin_ < buffer_.size() ? take(line, buffer_.size(), buffer_.size()) : Result<bool>(false);
-      if (buffer_.size() - begin_ > kMaxLine) return Error{"bad_line", "a line is longer than 32 MiB", "", "split it"};
+      if (ended_)
+        return begin_ < buffer_.size() ? take(line, buffer_.size(), buffer_.size()) : Result<bool>(false);
+      if (buffer_.size() - begin_ > kMaxLine)
+        return Error{"bad_line", "a line is longer than 32 MiB", "", "split it"};
       if (Status status = read_more(); !status.ok()) return status.error();
     }
   }
@@ -87,8 +89,8 @@ struct Sent {
 
 class Bulk {
  public:
-  Bulk(const Parsed& given, std::vector<Given> from_environment, const OptionTable& table, const OptionParser& parser,
-       const Submitter& submitter, Session& session, const Reporter& reporter)
+  Bulk(const Parsed& given, std::vector<Given> from_environment, const OptionTable& table,
+       const OptionParser& parser, const Submitter& submitter, Session& session, const Reporter& reporter)
       : table_(table), parser_(parser), submitter_(submitter), session_(session), reporter_(reporter) {
     weak_ = std::move(from_environment);
     for (auto& one : weak_) one.source = Source::directive;
@@ -176,9 +178,11 @@ class Bulk {
 
   Result<const Script*> script_file(const std::string& path) {
     if (const auto it = files_.find(path); it != files_.end()) return &it->second;
-    auto script = read_script_file(path, submitter_.context.cwd, submitter_.search_path, session_.config().max_script_size);
+    auto script = read_script_file(path, submitter_.context.cwd, submitter_.search_path,
+                                   session_.config().max_script_size);
     if (!script.ok()) return script.error();
-    if (Status checked = check_script(*script, session_.config().max_script_size); !checked.ok()) return checked.error();
+    if (Status checked = check_script(*script, session_.config().max_script_size); !checked.ok())
+      return checked.error();
     if (files_.size() >= 256) files_.clear();
     return &files_.emplace(path, std::move(*script)).first->second;
   }
@@ -186,7 +190,8 @@ class Bulk {
   Status add_line(std::string_view line) {
     const Json json = Json::parse(line, nullptr, false);
     if (json.is_discarded()) return Error{"bad_json", "this is not JSON", "", "write one JSON object a line"};
-    if (!json.is_object()) return Error{"bad_json", "this is not a JSON object", "", "write {\"script\": ..., ...}"};
+    if (!json.is_object())
+      return Error{"bad_json", "this is not a JSON object", "", "write {\"script\": ..., ...}"};
     Parsed parsed;
     std::vector<Given> given;
     std::vector<std::string> args;
@@ -198,16 +203,19 @@ class Bulk {
       } else if (it.key() == "args") {
         if (!it->is_array()) return Error{"bad_value", "is an array of texts", "args", ""};
         for (const Json& arg : *it) {
-          if (!arg.is_string() && !arg.is_number()) return Error{"bad_value", "is an array of texts", "args", ""};
+          if (!arg.is_string() && !arg.is_number())
+            return Error{"bad_value", "is an array of texts", "args", ""};
           args.push_back(arg.is_string() ? arg.get<std::string>() : arg.dump());
         }
       } else if (Status status = add_option(it.key(), *it, given); !status.ok()) {
         return status;
       }
     }
-    const auto wrap = std::find_if(given.begin(), given.end(), [](const Given& g) { return std::string_view(g.option->name) == "wrap"; });
+    const auto wrap = std::find_if(given.begin(), given.end(),
+                                   [](const Given& g) { return std::string_view(g.option->name) == "wrap"; });
     if ((text != nullptr) + (file != nullptr) + (wrap != given.end()) != 1)
-      return Error{"no_script", "a line has one of script, file and wrap", "", "add \"script\": \"#!/bin/sh\\n...\""};
+      return Error{"no_script", "a line has one of script, file and wrap", "",
+                   "add \"script\": \"#!/bin/sh\\n...\""};
     Script own;
     const Script* script = &own;
     if (file) {
@@ -222,7 +230,8 @@ class Bulk {
       } else {
         own = wrap_script(*submitter_.context.dialect, wrap->value);
       }
-      if (Status checked = check_script(own, session_.config().max_script_size); !checked.ok()) return checked;
+      if (Status checked = check_script(own, session_.config().max_script_size); !checked.ok())
+        return checked;
     }
     auto directives = read_directives(*script, parser_);
     if (!directives.ok()) return directives.error();
@@ -236,7 +245,9 @@ class Bulk {
   // The id of the batch that begins at this line: the same in a repeat with --request-id.
   RequestId batch_id() const {
     Hasher hasher;
-    hasher.update(std::string_view(reinterpret_cast<const char*>(base_id_.bytes.data()), base_id_.bytes.size())).update_u64(first_line_);
+    hasher
+        .update(std::string_view(reinterpret_cast<const char*>(base_id_.bytes.data()), base_id_.bytes.size()))
+        .update_u64(first_line_);
     const Hash256 hash = hasher.finish();
     RequestId out;
     std::copy_n(hash.bytes.begin(), out.bytes.size(), out.bytes.begin());
@@ -296,9 +307,11 @@ class Bulk {
       if (!error) {
         if (!sent.reply->ok()) {
           error = sent.reply->error();
-          if (error->code == "outcome_unknown") error->remedy = "to settle it, submit the same lines with --request-id=" + base_id_.hex();
+          if (error->code == "outcome_unknown")
+            error->remedy = "to settle it, submit the same lines with --request-id=" + base_id_.hex();
         } else if (const auto& results = (*sent.reply)->results; index >= results.size()) {
-          error = Error{"outcome_unknown", "the controller named fewer jobs than were submitted", "", "look at bai-queue"};
+          error = Error{"outcome_unknown", "the controller named fewer jobs than were submitted", "",
+                        "look at bai-queue"};
         } else if (results[index].error) {
           error = results[index].error->error;
         } else {
@@ -358,15 +371,17 @@ class Bulk {
 
 }  // namespace
 
-int run_bulk(const std::string& path, const Parsed& given, std::vector<Given> from_environment, const OptionTable& table,
-             const OptionParser& parser, const Submitter& submitter, Session& session, const Reporter& reporter) {
+int run_bulk(const std::string& path, const Parsed& given, std::vector<Given> from_environment,
+             const OptionTable& table, const OptionParser& parser, const Submitter& submitter,
+             Session& session, const Reporter& reporter) {
   Fd file;
   if (path != "-") {
     auto opened = open_fd(path, 0);
     if (!opened.ok()) return reporter.mistyped(opened.error());
     file = std::move(*opened);
   }
-  return Bulk(given, std::move(from_environment), table, parser, submitter, session, reporter).run(file ? file.get() : 0);
+  return Bulk(given, std::move(from_environment), table, parser, submitter, session, reporter)
+      .run(file ? file.get() : 0);
 }
 
 }  // namespace bai::cli

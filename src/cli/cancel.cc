@@ -27,7 +27,8 @@ Result<bool> ask_for_each(Session& session, wire::JobFilter& filter) {
     if (is_finished(job.row->state)) continue;
     std::string question = "Cancel job_id=";
     put_job_id(question, job);
-    question += " name=" + std::string(job.text(job.row->name)) + " partition=" + std::string(job.text(job.row->partition)) + " [y/n]? ";
+    question += " name=" + std::string(job.text(job.row->name)) +
+                " partition=" + std::string(job.text(job.row->partition)) + " [y/n]? ";
     Output(2).put(question);
     char answer[64] = "";
     if (!std::fgets(answer, sizeof answer, stdin)) break;
@@ -39,8 +40,8 @@ Result<bool> ask_for_each(Session& session, wire::JobFilter& filter) {
 }
 
 bool is_empty(const wire::JobFilter& f) {
-  return f.jobs.empty() && f.users.empty() && f.partitions.empty() && f.names.empty() && f.accounts.empty() && f.nodes.empty() &&
-         f.states.empty() && !f.mine;
+  return f.jobs.empty() && f.users.empty() && f.partitions.empty() && f.names.empty() && f.accounts.empty() &&
+         f.nodes.empty() && f.states.empty() && !f.mine;
 }
 
 }  // namespace
@@ -88,7 +89,8 @@ int run_cancel(const Dialect& dialect, int argc, const char* const* argv) {
     if (!refs.ok()) return reporter.mistyped(refs.error());
     filter->jobs.insert(filter->jobs.end(), refs->begin(), refs->end());
   }
-  if (is_empty(*filter)) return reporter.mistyped({"no_job", "No job identification provided", "", "name jobs, or say --me"});
+  if (is_empty(*filter))
+    return reporter.mistyped({"no_job", "No job identification provided", "", "name jobs, or say --me"});
   auto id = request_id(parsed);
   if (!id.ok()) return reporter.mistyped(id.error());
 
@@ -98,7 +100,9 @@ int run_cancel(const Dialect& dialect, int argc, const char* const* argv) {
   request.full = parsed.has("full");
   if (const Given* signal = parsed.find("signal")) {
     auto number = parse_signal(signal->value);
-    if (!number.ok()) return reporter.mistyped({number.error().code, number.error().message, signal->place, number.error().remedy});
+    if (!number.ok())
+      return reporter.mistyped(
+          {number.error().code, number.error().message, signal->place, number.error().remedy});
     request.signal = *number;
   }
   auto session = Session::open(parsed, reporter);
@@ -115,8 +119,12 @@ int run_cancel(const Dialect& dialect, int argc, const char* const* argv) {
     for (const auto& result : reply->results)
       if (!result.error) reporter.note("Terminating job " + ref_text(result.ref));
   if (parsed.has("quiet"))
-    std::erase_if(reply->results, [](const wire::JobResult& r) { return r.error && r.error->error.code == "already_finished"; });
-  return show_results(*reply, reporter, [](const std::string& job, const std::string& why) { return "Kill job error on job id " + job + ": " + why; });
+    std::erase_if(reply->results, [](const wire::JobResult& r) {
+      return r.error && r.error->error.code == "already_finished";
+    });
+  return show_results(*reply, reporter, [](const std::string& job, const std::string& why) {
+    return "Kill job error on job id " + job + ": " + why;
+  });
 }
 
 }  // namespace bai::cli

@@ -28,11 +28,14 @@ int drain(ControlCall& c) { return control_nodes(c, "DRAIN"); }
 int resume(ControlCall& c) { return control_nodes(c, "RESUME"); }
 int reconfigure(ControlCall& c) { return control_plain(c, wire::ReconfigureRequest{}); }
 int shutdown(ControlCall& c) {
-  const bool only = !c.words.empty() && (c.words[0] == "ctld" || c.words[0] == "slurmctld" || c.words[0] == "controller");
+  const bool only =
+      !c.words.empty() && (c.words[0] == "ctld" || c.words[0] == "slurmctld" || c.words[0] == "controller");
   return control_plain(c, wire::ShutdownRequest{!only});
 }
 int set_debug(ControlCall& c) {
-  if (c.words.size() != 1) return c.reporter.mistyped({"bad_option", "setdebug takes a level", "", "error, warn, info, debug or trace"});
+  if (c.words.size() != 1)
+    return c.reporter.mistyped(
+        {"bad_option", "setdebug takes a level", "", "error, warn, info, debug or trace"});
   return control_plain(c, wire::LogLevelRequest{c.words[0]});
 }
 int print_version(ControlCall& c) {
@@ -134,7 +137,8 @@ int control_jobs(ControlCall& call, wire::JobAction action, bool user_hold) {
 }
 
 int control_nodes(ControlCall& call, std::string_view state) {
-  if (call.words.empty()) return call.reporter.mistyped({"bad_option", "no node is named", "", "name nodes, as in n[1-4]"});
+  if (call.words.empty())
+    return call.reporter.mistyped({"bad_option", "no node is named", "", "name nodes, as in n[1-4]"});
   auto names = expand_hostlist(call.words[0]);
   if (!names.ok()) return call.reporter.mistyped(names.error());
   auto id = request_id(call.parsed);
@@ -144,16 +148,20 @@ int control_nodes(ControlCall& call, std::string_view state) {
   request.names = std::move(*names);
   request.values.emplace_back("state", state);
   std::string reason = call.parsed.value_or("reason", "");
-  if (reason.empty() && call.words.size() > 1) reason = join(std::vector<std::string>(call.words.begin() + 1, call.words.end()), " ");
+  if (reason.empty() && call.words.size() > 1)
+    reason = join(std::vector<std::string>(call.words.begin() + 1, call.words.end()), " ");
   if (state == "DRAIN" && reason.empty())
-    return call.reporter.mistyped({"no_reason", "draining needs a reason", "", "add it, as in drain n1 bad disk"});
+    return call.reporter.mistyped(
+        {"no_reason", "draining needs a reason", "", "add it, as in drain n1 bad disk"});
   if (!reason.empty()) request.values.emplace_back("reason", reason);
   int status = 0;
   Session* session = call.session(status);
   if (!session) return status;
   auto reply = session->get<wire::ActionReply>(std::move(request), *id);
   if (!reply.ok()) return call.reporter.refused(reply.error(), "slurm_update error");
-  return show_results(*reply, call.reporter, [](const std::string& node, const std::string& why) { return "node " + node + ": " + why; });
+  return show_results(*reply, call.reporter, [](const std::string& node, const std::string& why) {
+    return "node " + node + ": " + why;
+  });
 }
 
 int control_plain(ControlCall& call, wire::RequestBody request) {
@@ -186,17 +194,26 @@ int control_ping(ControlCall& call) {
   Output out;
   if (!pong.ok()) {
     if (call.reporter.json()) return call.reporter.refused(pong.error());
-    const std::string host = session->config().ctld_hosts.empty() ? session->endpoint() : session->config().ctld_hosts[0].name;
+    const std::string host =
+        session->config().ctld_hosts.empty() ? session->endpoint() : session->config().ctld_hosts[0].name;
     if (dialect.slurm || pong.error().code == "unreachable") out.put(daemon + " at " + host + " is DOWN\n");
     return dialect.slurm ? kRefused : call.reporter.refused(pong.error());
   }
   if (call.reporter.json()) {
     JsonWriter json(out.buffer());
-    json.begin_object().field("cluster", pong->cluster).field("host", pong->host).field("version", pong->version);
-    json.field("cluster_uuid", pong->lineage.cluster.hex()).field("epoch", static_cast<std::int64_t>(pong->lineage.epoch));
-    json.field("lsn", static_cast<std::int64_t>(pong->lineage.lsn)).time("now_at", pong->now).time("started_at", pong->started);
+    json.begin_object()
+        .field("cluster", pong->cluster)
+        .field("host", pong->host)
+        .field("version", pong->version);
+    json.field("cluster_uuid", pong->lineage.cluster.hex())
+        .field("epoch", static_cast<std::int64_t>(pong->lineage.epoch));
+    json.field("lsn", static_cast<std::int64_t>(pong->lineage.lsn))
+        .time("now_at", pong->now)
+        .time("started_at", pong->started);
     json.flag("admitting", pong->admitting).field("trouble", pong->trouble);
-    json.field("nodes", std::int64_t{pong->nodes}).field("nodes_ready", std::int64_t{pong->nodes_ready}).end_object();
+    json.field("nodes", std::int64_t{pong->nodes})
+        .field("nodes_ready", std::int64_t{pong->nodes_ready})
+        .end_object();
     out.put("\n");
     return 0;
   }
@@ -214,7 +231,9 @@ int run_control(const Dialect& dialect, int argc, const char* const* argv) {
   int status = 0;
   if (handle_common(table, parsed, reporter, status)) return status;
   reporter.set_quiet(parsed.has("quiet"));
-  if (parsed.rest.empty()) return reporter.mistyped({"bad_option", "a command is missing", "", "see " + dialect.program + " --help"});
+  if (parsed.rest.empty())
+    return reporter.mistyped(
+        {"bad_option", "a command is missing", "", "see " + dialect.program + " --help"});
   const Subcommand* sub = find_subcommand(parsed.rest[0]);
   if (!sub) {
     std::vector<std::string_view> names;
@@ -223,19 +242,21 @@ int run_control(const Dialect& dialect, int argc, const char* const* argv) {
       reporter.error_line("invalid keyword: " + parsed.rest[0]);
       return dialect.usage_status;
     }
-    return reporter.mistyped({"bad_command", quote(parsed.rest[0]) + " is not a command", "", did_you_mean(parsed.rest[0], names)});
+    return reporter.mistyped({"bad_command", quote(parsed.rest[0]) + " is not a command", "",
+                              did_you_mean(parsed.rest[0], names)});
   }
   std::optional<Session> session;
-  ControlCall call{parsed, {parsed.rest.begin() + 1, parsed.rest.end()}, reporter, [&](int& failed) -> Session* {
-                     if (session) return &*session;
-                     auto opened = Session::open(parsed, reporter);
-                     if (!opened.ok()) {
-                       failed = reporter.refused(opened.error());
-                       return nullptr;
-                     }
-                     session.emplace(std::move(*opened));
-                     return &*session;
-                   }};
+  ControlCall call{
+      parsed, {parsed.rest.begin() + 1, parsed.rest.end()}, reporter, [&](int& failed) -> Session* {
+        if (session) return &*session;
+        auto opened = Session::open(parsed, reporter);
+        if (!opened.ok()) {
+          failed = reporter.refused(opened.error());
+          return nullptr;
+        }
+        session.emplace(std::move(*opened));
+        return &*session;
+      }};
   return sub->run(call);
 }
 

@@ -18,8 +18,8 @@ OptionTable control_table(const Dialect& dialect);
 
 // What a subcommand is given.
 struct ControlCall {
-  const Parsed& parsed;                  // options
-  std::vector<std::string> words;        // behind the subcommand's name
+  const Parsed& parsed;            // options
+  std::vector<std::string> words;  // behind the subcommand's name
   Reporter& reporter;
   // Opens the session when it is needed first; an error was printed when it fails, and `status` set.
   std::function<Session*(int& status)> session;

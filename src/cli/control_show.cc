@@ -15,7 +15,8 @@ namespace bai::cli {
 namespace {
 
 std::vector<std::string> behind(const ControlCall& call) {
-  return call.words.size() > 1 ? std::vector<std::string>(call.words.begin() + 1, call.words.end()) : std::vector<std::string>();
+  return call.words.size() > 1 ? std::vector<std::string>(call.words.begin() + 1, call.words.end())
+                               : std::vector<std::string>();
 }
 
 // "7", "JobId=7" -> "7"
@@ -40,13 +41,23 @@ int show_history(ControlCall& call, Session& session, const std::vector<wire::Jo
     if (!reply.ok()) return call.reporter.refused(reply.error(), "slurm_load_jobs error");
     for (const auto& event : reply->events) {
       if (call.reporter.json()) {
-        json.line().begin_object().field("job_id", std::int64_t{event.job}).field("attempt", std::int64_t{event.attempt});
-        json.field("lsn", static_cast<std::int64_t>(event.lsn)).time("at", event.at).field("from", name(event.from));
-        json.field("to", name(event.to)).field("cause", event.cause.view()).field("actor_uid", std::int64_t{event.actor_uid}).end_object();
+        json.line()
+            .begin_object()
+            .field("job_id", std::int64_t{event.job})
+            .field("attempt", std::int64_t{event.attempt});
+        json.field("lsn", static_cast<std::int64_t>(event.lsn))
+            .time("at", event.at)
+            .field("from", name(event.from));
+        json.field("to", name(event.to))
+            .field("cause", event.cause.view())
+            .field("actor_uid", std::int64_t{event.actor_uid})
+            .end_object();
         continue;
       }
       std::string text = format_timestamp(event.at) + " job " + std::to_string(event.job);
-      text += event.from == event.to ? " " + std::string(name(event.to)) : " " + std::string(name(event.from)) + " -> " + std::string(name(event.to));
+      text += event.from == event.to
+                  ? " " + std::string(name(event.to))
+                  : " " + std::string(name(event.from)) + " -> " + std::string(name(event.to));
       if (event.attempt) text += " (start " + std::to_string(event.attempt) + ")";
       if (!event.cause.empty()) text += ": " + event.cause.str();
       out.put(text + "\n");
@@ -71,15 +82,18 @@ int show_jobs(ControlCall& call) {
   Session* session = call.session(status);
   if (!session) return status;
   if (call.parsed.has("history")) {
-    if (refs.empty()) return call.reporter.mistyped({"no_job", "--history needs a job", "--history", "name one"});
+    if (refs.empty())
+      return call.reporter.mistyped({"no_job", "--history needs a job", "--history", "name one"});
     return show_history(call, *session, refs);
   }
   auto list = fetch_named(*session, refs);
   if (!list.ok()) return call.reporter.refused(list.error(), "slurm_load_jobs error");
   if (list->jobs.empty()) {
     if (!refs.empty())
-      return call.reporter.refused({"no_such_job", "there is no job " + std::to_string(refs[0].job) + " in the queue", "", "bai-acct knows jobs that ended"},
-                                   "slurm_load_jobs error");
+      return call.reporter.refused(
+          {"no_such_job", "there is no job " + std::to_string(refs[0].job) + " in the queue", "",
+           "bai-acct knows jobs that ended"},
+          "slurm_load_jobs error");
     if (!call.reporter.json()) {
       Output().put("No jobs in the system\n");
       return 0;
@@ -137,7 +151,8 @@ int show_nodes(ControlCall& call) {
     if (call.reporter.dialect().slurm)
       out.put("Node " + name + " not found\n");
     else
-      status = call.reporter.refused({"no_such_node", "there is no node " + quote(name), "", "see bai-info -N"});
+      status =
+          call.reporter.refused({"no_such_node", "there is no node " + quote(name), "", "see bai-info -N"});
   }
   if (call.reporter.json()) {
     json.end_array().end_object();
@@ -176,7 +191,8 @@ int show_partitions(ControlCall& call) {
     Output().put("Partition " + wanted + " not found\n");
     return kRefused;
   }
-  return call.reporter.refused({"no_such_partition", "there is no partition " + quote(wanted), "", "see bai-info"});
+  return call.reporter.refused(
+      {"no_such_partition", "there is no partition " + quote(wanted), "", "see bai-info"});
 }
 
 void put_pairs(std::string& out, const std::vector<std::pair<std::string, std::string>>& values) {
@@ -193,7 +209,8 @@ int show_config(ControlCall& call) {
   if (call.reporter.json()) {
     JsonWriter json(out.buffer());
     json.begin_object().time("now_at", config->now);
-    for (auto [name, values] : {std::pair{"values", &config->values}, std::pair{"overrides", &config->overrides}}) {
+    for (auto [name, values] :
+         {std::pair{"values", &config->values}, std::pair{"overrides", &config->overrides}}) {
       json.key(name).begin_object();
       for (const auto& [key, value] : *values) json.field(key, value);
       json.end_object();
@@ -210,7 +227,8 @@ int show_config(ControlCall& call) {
   }
   if (call.reporter.dialect().slurm) {
     auto pong = session->get<wire::PongReply>(wire::PingRequest{});
-    out.put("\nSlurmctld(primary) at " + (pong.ok() ? pong->host : session->config().ctld_hosts[0].name) + " is " + (pong.ok() ? "UP" : "DOWN") + "\n");
+    out.put("\nSlurmctld(primary) at " + (pong.ok() ? pong->host : session->config().ctld_hosts[0].name) +
+            " is " + (pong.ok() ? "UP" : "DOWN") + "\n");
   }
   return 0;
 }
@@ -221,7 +239,9 @@ int show_hostnames(ControlCall& call) {
   if (text.empty())
     for (const char* name : {"BAI_JOB_NODELIST", "SLURM_JOB_NODELIST"})
       if (const char* value = getenv(name); text.empty() && value) text = value;
-  if (text.empty()) return call.reporter.mistyped({"bad_hostlist", "a host list is missing", "", "write show hostnames n[1-4]"});
+  if (text.empty())
+    return call.reporter.mistyped(
+        {"bad_hostlist", "a host list is missing", "", "write show hostnames n[1-4]"});
   auto names = expand_hostlist(text);
   if (!names.ok()) return call.reporter.mistyped(names.error());
   Output out;
@@ -231,7 +251,9 @@ int show_hostnames(ControlCall& call) {
 
 int show_hostlist(ControlCall& call, bool sorted) {
   const auto words = behind(call);
-  if (words.empty()) return call.reporter.mistyped({"bad_hostlist", "host names are missing", "", "write show hostlist n1,n2"});
+  if (words.empty())
+    return call.reporter.mistyped(
+        {"bad_hostlist", "host names are missing", "", "write show hostlist n1,n2"});
   auto names = expand_hostlist(words[0]);
   if (!names.ok()) return call.reporter.mistyped(names.error());
   Output().put(sorted ? compress_hostlist_sorted(std::move(*names)) : compress_hostlist(*names)).put("\n");
@@ -254,13 +276,17 @@ int control_show(ControlCall& call) {
       {"hostlistsorted", [](ControlCall& c) { return show_hostlist(c, true); }},
       {"hostlist", [](ControlCall& c) { return show_hostlist(c, false); }},
   };
-  if (call.words.empty()) return call.reporter.mistyped({"bad_command", "what is to be shown?", "", "job, node, partition, config, hostnames or hostlist"});
+  if (call.words.empty())
+    return call.reporter.mistyped(
+        {"bad_command", "what is to be shown?", "", "job, node, partition, config, hostnames or hostlist"});
   std::string_view word = std::string_view(call.words[0]);
   const auto equals = word.find('=');  // "show job=7"
   const std::string_view name = word.substr(0, equals);
   const Entity* found = nullptr;
   for (const auto& entity : kEntities)
-    if (!name.empty() && (istarts_with(entity.name, name) || (name.size() == 3 && iequals(name, "job")) ) && !found && istarts_with(entity.name, name)) found = &entity;
+    if (!name.empty() && (istarts_with(entity.name, name) || (name.size() == 3 && iequals(name, "job"))) &&
+        !found && istarts_with(entity.name, name))
+      found = &entity;
   for (const auto& entity : kEntities)
     if (iequals(entity.name, name)) found = &entity;
   if (iequals(name, "jobid")) found = &kEntities[0];
@@ -273,14 +299,17 @@ int control_show(ControlCall& call) {
     }
     std::vector<std::string_view> names;
     for (const auto& entity : kEntities) names.push_back(entity.name);
-    return call.reporter.mistyped({"bad_command", "cannot show " + quote(call.words[0]), "", did_you_mean(call.words[0], names)});
+    return call.reporter.mistyped(
+        {"bad_command", "cannot show " + quote(call.words[0]), "", did_you_mean(call.words[0], names)});
   }
-  if (equals != std::string_view::npos) call.words.insert(call.words.begin() + 1, std::string(word.substr(equals + 1)));
+  if (equals != std::string_view::npos)
+    call.words.insert(call.words.begin() + 1, std::string(word.substr(equals + 1)));
   return found->run(call);
 }
 
 int control_check_config(ControlCall& call) {
-  const std::string path = call.words.empty() ? find_config(call.parsed.value_or("conf", ""), kConfFile) : call.words[0];
+  const std::string path =
+      call.words.empty() ? find_config(call.parsed.value_or("conf", ""), kConfFile) : call.words[0];
   std::vector<std::string> warnings;
   auto config = load_config(path, &warnings);
   for (const auto& warning : warnings) call.reporter.note(warning);
@@ -288,14 +317,20 @@ int control_check_config(ControlCall& call) {
   Output out;
   if (call.reporter.json()) {
     JsonWriter json(out.buffer());
-    json.begin_object().field("file", path).flag("good", true).field("nodes", static_cast<std::int64_t>(config->nodes.size()));
-    json.field("partitions", static_cast<std::int64_t>(config->partitions.size())).key("warnings").begin_array();
+    json.begin_object()
+        .field("file", path)
+        .flag("good", true)
+        .field("nodes", static_cast<std::int64_t>(config->nodes.size()));
+    json.field("partitions", static_cast<std::int64_t>(config->partitions.size()))
+        .key("warnings")
+        .begin_array();
     for (const auto& warning : warnings) json.string(warning);
     json.end_array().end_object();
     out.put("\n");
     return 0;
   }
-  out.put(path + ": good (" + std::to_string(config->nodes.size()) + " nodes, " + std::to_string(config->partitions.size()) + " partitions)\n");
+  out.put(path + ": good (" + std::to_string(config->nodes.size()) + " nodes, " +
+          std::to_string(config->partitions.size()) + " partitions)\n");
   return 0;
 }
 

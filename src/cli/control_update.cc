@@ -15,11 +15,13 @@ int control_update(ControlCall& call) {
     if (equals == std::string::npos || equals == 0) {
       // "update job 7 ..." and the like are scontrol's, too: the entity's name is skipped, a number is the job.
       if (!known && (iequals(word, "job") || iequals(word, "node") || iequals(word, "partition"))) continue;
-      return call.reporter.mistyped({"bad_option", quote(word) + " is not KEY=VALUE", "", "write update JobId=7 TimeLimit=10"});
+      return call.reporter.mistyped(
+          {"bad_option", quote(word) + " is not KEY=VALUE", "", "write update JobId=7 TimeLimit=10"});
     }
     std::string key = lower(std::string_view(word).substr(0, equals));
     if (key.ends_with('+') || key.ends_with('-'))
-      return call.reporter.mistyped({"bad_option", "+= and -= are not supported: " + quote(word), "", "give the whole value"});
+      return call.reporter.mistyped(
+          {"bad_option", "+= and -= are not supported: " + quote(word), "", "give the whole value"});
     std::string value = word.substr(equals + 1);
     if (!known && (key == "jobid" || key == "job")) {
       auto refs = job_words({value});
@@ -28,7 +30,8 @@ int control_update(ControlCall& call) {
       request.jobs = std::move(*refs);
       known = true;
       what = "job";
-    } else if (!known && (key == "nodename" || key == "partitionname" || key == "partition" || key == "node")) {
+    } else if (!known &&
+               (key == "nodename" || key == "partitionname" || key == "partition" || key == "node")) {
       const bool node = key.starts_with("node");
       auto names = expand_hostlist(value);
       if (!names.ok()) return call.reporter.mistyped(names.error());
@@ -40,8 +43,11 @@ int control_update(ControlCall& call) {
       request.values.emplace_back(std::move(key), std::move(value));
     }
   }
-  if (!known) return call.reporter.mistyped({"bad_option", "No valid entity in update command", "", "begin with JobId=, NodeName= or PartitionName="});
-  if (request.values.empty()) return call.reporter.mistyped({"bad_option", "No changes specified", "", "add KEY=VALUE"});
+  if (!known)
+    return call.reporter.mistyped({"bad_option", "No valid entity in update command", "",
+                                   "begin with JobId=, NodeName= or PartitionName="});
+  if (request.values.empty())
+    return call.reporter.mistyped({"bad_option", "No changes specified", "", "add KEY=VALUE"});
   auto id = request_id(call.parsed);
   if (!id.ok()) return call.reporter.mistyped(id.error());
   int status = 0;
@@ -51,7 +57,8 @@ int control_update(ControlCall& call) {
   if (!reply.ok()) return call.reporter.refused(reply.error(), "slurm_update error");
   const bool slurm = call.reporter.dialect().slurm;
   return show_results(*reply, call.reporter, [&](const std::string& name, const std::string& why) {
-    return slurm ? (what == "job" ? why + " for job " + name : "slurm_update error: " + why) : std::string(what) + " " + name + ": " + why;
+    return slurm ? (what == "job" ? why + " for job " + name : "slurm_update error: " + why)
+                 : std::string(what) + " " + name + ": " + why;
   });
 }
 

@@ -44,7 +44,11 @@ void put_json(std::string& out, const wire::DiagReply& diag) {
   JsonWriter json(out);
   json.begin_object().time("now_at", diag.now).time("since_at", diag.since).key("metrics").begin_array();
   for (const auto& metric : diag.metrics) {
-    json.line().begin_object().field("group", metric.group).field("name", metric.name).field("unit", metric.unit);
+    json.line()
+        .begin_object()
+        .field("group", metric.group)
+        .field("name", metric.name)
+        .field("unit", metric.unit);
     json.key("value").number(metric.value).end_object();
   }
   json.end_array().end_object();
@@ -59,7 +63,11 @@ OptionTable diag_table(const Dialect& dialect) {
   table.synopsis = "[OPTION...]";
   table.description = "Show what the controller is doing: rates, latencies, commits, passes, queues, memory.";
   table.options = {
-      {.name = "iterate", .letter = 'i', .arg = ArgKind::required, .value_name = "SECONDS", .help = "Show again and again"},
+      {.name = "iterate",
+       .letter = 'i',
+       .arg = ArgKind::required,
+       .value_name = "SECONDS",
+       .help = "Show again and again"},
       {.name = "reset", .letter = 'r', .help = "Begin counting anew (operators)"},
   };
   add_common_options(table, 'h', 'V');
@@ -74,11 +82,14 @@ int run_diag(const Dialect& dialect, int argc, const char* const* argv) {
   const Parsed parsed = std::move(*given);
   int status = 0;
   if (handle_common(table, parsed, reporter, status)) return status;
-  if (!parsed.rest.empty()) return reporter.mistyped({"bad_option", "unexpected word " + quote(parsed.rest[0]), "", "see --help"});
+  if (!parsed.rest.empty())
+    return reporter.mistyped({"bad_option", "unexpected word " + quote(parsed.rest[0]), "", "see --help"});
   unsigned pause = 0;
   if (const Given* iterate = parsed.find("iterate")) {
     auto seconds = parse_int(iterate->value, 1, 86400);
-    if (!seconds.ok()) return reporter.mistyped({seconds.error().code, seconds.error().message, iterate->place, seconds.error().remedy});
+    if (!seconds.ok())
+      return reporter.mistyped(
+          {seconds.error().code, seconds.error().message, iterate->place, seconds.error().remedy});
     pause = static_cast<unsigned>(*seconds);
   }
   auto session = Session::open(parsed, reporter);

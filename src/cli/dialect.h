@@ -9,12 +9,12 @@ namespace bai::cli {
 
 struct Dialect {
   bool slurm = false;
-  std::string program;                // "bai-submit", "sbatch": before every message
-  std::string_view output;            // where a job's output goes by default
+  std::string program;      // "bai-submit", "sbatch": before every message
+  std::string_view output;  // where a job's output goes by default
   std::string_view array_output;
-  std::string_view brand;             // "bai", "Slurm": in sentences
-  std::string_view version;           // "slurm 22.05.8", or bai's own
-  int usage_status = 2;               // exit status for what was typed wrong (Slurm: 1)
+  std::string_view brand;    // "bai", "Slurm": in sentences
+  std::string_view version;  // "slurm 22.05.8", or bai's own
+  int usage_status = 2;      // exit status for what was typed wrong (Slurm: 1)
 
   // From argv[0]. Slurm's names are sbatch, squeue, sinfo, scancel, scontrol, sacct; everything else is bai.
   static Dialect of(const char* argv0);

@@ -29,7 +29,8 @@ Result<std::vector<Assignment>> parse_export(std::string_view text) {
       one.has_value = true;
       one.value = word.substr(equals + 1);
     }
-    if (one.name.empty() || has_control(one.name)) return Error{"bad_export", quote(word) + " has no variable's name", "", "write NAME or NAME=VALUE"};
+    if (one.name.empty() || has_control(one.name))
+      return Error{"bad_export", quote(word) + " has no variable's name", "", "write NAME or NAME=VALUE"};
     out.push_back(std::move(one));
     word.clear();
     return {};
@@ -64,7 +65,8 @@ bool replaced(std::string_view name, const std::vector<std::string>& added) {
 
 }  // namespace
 
-Result<std::string> make_environment(std::string_view export_spec, const char* const* environ, const std::vector<std::string>& added) {
+Result<std::string> make_environment(std::string_view export_spec, const char* const* environ,
+                                     const std::vector<std::string>& added) {
   bool all = export_spec.empty(), none = false, nil = false;
   std::vector<Assignment> named;
   if (!all) {
@@ -118,7 +120,8 @@ Result<std::string> make_environment(std::string_view export_spec, const char* c
 namespace {
 
 void both(std::vector<std::string>& out, std::string_view name, std::string_view value) {
-  for (std::string_view prefix : {"SLURM_", "BAI_"}) out.push_back(std::string(prefix) + std::string(name) + "=" + std::string(value));
+  for (std::string_view prefix : {"SLURM_", "BAI_"})
+    out.push_back(std::string(prefix) + std::string(name) + "=" + std::string(value));
 }
 
 }  // namespace
@@ -133,7 +136,8 @@ std::vector<std::string> option_variables(const Parsed& parsed) {
   if (const Given* given = parsed.find("ntasks-per-node")) both(out, "NTASKS_PER_NODE", given->value);
   for (auto [option, name] : {std::pair{"mem", "MEM_PER_NODE"}, std::pair{"mem-per-cpu", "MEM_PER_CPU"}})
     if (const Given* given = parsed.find(option))
-      if (auto mib = parse_memory_mib(given->value, ZeroMemory::kAllowed); mib.ok()) both(out, name, std::to_string(*mib));
+      if (auto mib = parse_memory_mib(given->value, ZeroMemory::kAllowed); mib.ok())
+        both(out, name, std::to_string(*mib));
   return out;
 }
 

@@ -14,7 +14,8 @@ namespace bai::cli {
 // By sbatch --export's rules: ALL, NONE, NIL, or names and NAME=VALUE with or without ALL; NAME alone is the caller's value.
 // Without ALL only SLURM_* and BAI_* of the caller's are kept, and with NONE also who the user is (HOME, USER, LOGNAME,
 // SHELL) and a plain PATH. `added` ("K=V") replaces what is there. Errors: bad_export.
-Result<std::string> make_environment(std::string_view export_spec, const char* const* environ, const std::vector<std::string>& added);
+Result<std::string> make_environment(std::string_view export_spec, const char* const* environ,
+                                     const std::vector<std::string>& added);
 
 // What the options say that the job's own programs should know: CPUS_PER_TASK, NTASKS, ... each as SLURM_ and BAI_, when given.
 std::vector<std::string> option_variables(const Parsed& parsed);

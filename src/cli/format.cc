@@ -6,7 +6,8 @@ namespace {
 constexpr std::uint32_t kMaxWidth = 4096;
 
 Error bad_format(std::string_view format, std::string why) {
-  return Error{"bad_format", quote(format) + ": " + std::move(why), "", "write %[.][WIDTH]LETTER, as in \"%.18i %j\""};
+  return Error{"bad_format", quote(format) + ": " + std::move(why), "",
+               "write %[.][WIDTH]LETTER, as in \"%.18i %j\""};
 }
 
 bool is_ascii(std::string_view s) {
@@ -65,11 +66,13 @@ Result<std::vector<FormatToken>> split_short_format(std::string_view format) {
     FormatToken token;
     ++i;  // the percent sign
     if (!read_width(format, i, token)) return bad_format(format, "a width is too large");
-    if (i >= format.size() || !(is_alpha(format[i]) || format[i] == '#')) return bad_format(format, "a letter is missing after %");
+    if (i >= format.size() || !(is_alpha(format[i]) || format[i] == '#'))
+      return bad_format(format, "a letter is missing after %");
     // sinfo's "%#P" is "%P" with a star at the default partition.
     if (format[i] == '#') {
       ++i;
-      if (!read_width(format, i, token) || i >= format.size() || !is_alpha(format[i])) return bad_format(format, "a letter is missing after %");
+      if (!read_width(format, i, token) || i >= format.size() || !is_alpha(format[i]))
+        return bad_format(format, "a letter is missing after %");
     }
     token.name = format.substr(i, 1);
     ++i;

@@ -16,8 +16,8 @@ namespace bai::cli {
 // One thing that can be shown of a Row. `put` appends the text.
 template <class Row>
 struct Field {
-  char letter;             // of -o; 0: -O only
-  std::string_view name;   // of -O, lower case; empty: -o only
+  char letter;            // of -o; 0: -O only
+  std::string_view name;  // of -O, lower case; empty: -o only
   std::string_view title;
   void (*put)(std::string& out, const Row& row);
 };
@@ -27,7 +27,7 @@ struct Column {
   const Field<Row>* field = nullptr;  // nullptr: only `after` (the text before the first field)
   std::uint32_t width = 0;            // 0: as wide as it is
   bool right = false;
-  bool grow = false;                  // longer text is not cut (sinfo's widths are least widths there)
+  bool grow = false;  // longer text is not cut (sinfo's widths are least widths there)
   std::string after;
 };
 
@@ -55,7 +55,9 @@ Result<std::vector<Column<Row>>> short_columns(std::string_view format, std::spa
     if (!token.name.empty()) {
       for (const auto& field : fields)
         if (field.letter != 0 && field.letter == token.name[0]) column.field = &field;
-      if (!column.field) return Error{"bad_format", "%" + std::string(token.name) + " is not a field", "", "see the manual page, --format"};
+      if (!column.field)
+        return Error{"bad_format", "%" + std::string(token.name) + " is not a field", "",
+                     "see the manual page, --format"};
     }
     out.push_back(std::move(column));
   }
@@ -63,7 +65,8 @@ Result<std::vector<Column<Row>>> short_columns(std::string_view format, std::spa
 }
 
 template <class Row>
-Result<std::vector<Column<Row>>> long_columns(std::string_view format, std::span<const Field<Row>> fields, std::uint32_t default_width = 20) {
+Result<std::vector<Column<Row>>> long_columns(std::string_view format, std::span<const Field<Row>> fields,
+                                              std::uint32_t default_width = 20) {
   auto tokens = split_long_format(format, default_width);
   if (!tokens.ok()) return tokens.error();
   std::vector<Column<Row>> out;

@@ -39,20 +39,23 @@ bool in_states(const Node& node, const std::vector<std::string>& states) {
     if (state == "all" || state == word || state == compact) return true;
     if (state == "drain" && node.drain) return true;
     if ((state == "no_respond" || state == "not_responding") && !node.responding) return true;
-    if ((state == "down" || state == "idle" || state == "mixed" || state == "mix" || state == "alloc" || state == "allocated") && !node.drain &&
-        full.starts_with(state))
+    if ((state == "down" || state == "idle" || state == "mixed" || state == "mix" || state == "alloc" ||
+         state == "allocated") &&
+        !node.drain && full.starts_with(state))
       return true;
   }
   return false;
 }
 
 Status check_states(const std::vector<std::string>& states) {
-  static constexpr std::string_view kKnown[] = {"all",   "alloc",   "allocated", "comp",  "completing", "down",    "drain", "drained",
-                                                "drng",  "draining", "fail",      "futr",  "future",     "idle",    "mix",   "mixed",
-                                                "maint", "no_respond", "not_responding", "resv", "unk", "unknown", "alloc+"};
+  static constexpr std::string_view kKnown[] = {
+      "all",   "alloc",      "allocated",      "comp", "completing", "down",    "drain", "drained",
+      "drng",  "draining",   "fail",           "futr", "future",     "idle",    "mix",   "mixed",
+      "maint", "no_respond", "not_responding", "resv", "unk",        "unknown", "alloc+"};
   for (const auto& state : states)
     if (std::find(std::begin(kKnown), std::end(kKnown), state) == std::end(kKnown))
-      return Error{"bad_state", quote(state) + " is not a node state", "--states", did_you_mean(state, std::vector<std::string_view>(std::begin(kKnown), std::end(kKnown)))};
+      return Error{"bad_state", quote(state) + " is not a node state", "--states",
+                   did_you_mean(state, std::vector<std::string_view>(std::begin(kKnown), std::end(kKnown)))};
   return {};
 }
 
@@ -64,12 +67,14 @@ struct Selection {
 
 void keep_selected(wire::ClusterReply& cluster, const Selection& want) {
   std::erase_if(cluster.nodes, [&](const Node& node) {
-    return !in_states(node, want.states) || (!want.nodes.empty() && !want.nodes.contains(node.name.view())) || (want.reasons && node.reason.empty()) ||
-           (want.responding && !node.responding) || (want.dead && node.responding);
+    return !in_states(node, want.states) || (!want.nodes.empty() && !want.nodes.contains(node.name.view())) ||
+           (want.reasons && node.reason.empty()) || (want.responding && !node.responding) ||
+           (want.dead && node.responding);
   });
   std::erase_if(cluster.partitions, [&](const Partition& partition) {
     if (want.partitions.empty()) return partition.hidden && !want.all;
-    return std::find(want.partitions.begin(), want.partitions.end(), partition.name.view()) == want.partitions.end();
+    return std::find(want.partitions.begin(), want.partitions.end(), partition.name.view()) ==
+           want.partitions.end();
   });
 }
 
@@ -77,7 +82,9 @@ void keep_selected(wire::ClusterReply& cluster, const Selection& want) {
 void widen(std::vector<Column<InfoRow>>& columns, const std::vector<InfoRow>& rows, std::string_view format) {
   if (format.find('#') == std::string_view::npos) return;
   for (auto& column : columns) {
-    if (!column.field || column.width != 0 || format.find(std::string("#") + column.field->letter) == std::string_view::npos) continue;
+    if (!column.field || column.width != 0 ||
+        format.find(std::string("#") + column.field->letter) == std::string_view::npos)
+      continue;
     std::size_t width = column.field->title.size();
     std::string cell;
     for (const auto& row : rows) {
@@ -91,7 +98,11 @@ void widen(std::vector<Column<InfoRow>>& columns, const std::vector<InfoRow>& ro
 
 void put_json(std::string& out, const wire::ClusterReply& cluster) {
   JsonWriter json(out);
-  json.begin_object().time("now_at", cluster.now).flag("stale", cluster.stale).key("partitions").begin_array();
+  json.begin_object()
+      .time("now_at", cluster.now)
+      .flag("stale", cluster.stale)
+      .key("partitions")
+      .begin_array();
   for (const auto& partition : cluster.partitions) put_partition_json(json.line(), partition);
   json.end_array().key("nodes").begin_array();
   for (const auto& node : cluster.nodes) put_node_json(json.line(), node, cluster.partitions);
@@ -99,7 +110,8 @@ void put_json(std::string& out, const wire::ClusterReply& cluster) {
   out += '\n';
 }
 
-void put_table(std::string& out, const Parsed& parsed, const wire::ClusterReply& cluster, std::vector<Column<InfoRow>> columns, std::string_view format) {
+void put_table(std::string& out, const Parsed& parsed, const wire::ClusterReply& cluster,
+               std::vector<Column<InfoRow>> columns, std::string_view format) {
   auto rows = make_info_rows(cluster.nodes, cluster.partitions, columns, parsed.has("Node"));
   if (parsed.has("list-reasons")) {
     std::erase_if(rows, [](const InfoRow& row) { return row.nodes.empty(); });
@@ -162,16 +174,21 @@ int run_info(const Dialect& dialect, int argc, const char* const* argv) {
   Parsed parsed = std::move(*command_line);
   int status = 0;
   if (handle_common(table, parsed, reporter, status)) return status;
-  auto environment = parser.from_environment({"BAI_INFO_", "SINFO_"}, [](const char* name) { return getenv(name); });
+  auto environment =
+      parser.from_environment({"BAI_INFO_", "SINFO_"}, [](const char* name) { return getenv(name); });
   if (!environment.ok()) return reporter.mistyped(environment.error());
   parsed.add(std::move(*environment));
-  if (!parsed.rest.empty()) return reporter.mistyped({"bad_option", "Unrecognized option: " + parsed.rest[0], "", "see --help"});
+  if (!parsed.rest.empty())
+    return reporter.mistyped({"bad_option", "Unrecognized option: " + parsed.rest[0], "", "see --help"});
 
   const Given* format = parsed.find_last({"format", "Format"});
   const std::string text(format ? std::string_view(format->value) : default_format(parsed));
   const bool by_name = format && format->option->name == std::string_view("Format");
-  auto columns = by_name ? long_columns<InfoRow>(text, info_fields()) : short_columns<InfoRow>(text, info_fields());
-  if (!columns.ok()) return reporter.mistyped({columns.error().code, columns.error().message, format ? format->place : "", columns.error().remedy});
+  auto columns =
+      by_name ? long_columns<InfoRow>(text, info_fields()) : short_columns<InfoRow>(text, info_fields());
+  if (!columns.ok())
+    return reporter.mistyped(
+        {columns.error().code, columns.error().message, format ? format->place : "", columns.error().remedy});
   Selection want;
   if (const Given* given = parsed.find("states"))
     for (auto word : split_list(given->value)) want.states.push_back(lower(word));
@@ -180,7 +197,9 @@ int run_info(const Dialect& dialect, int argc, const char* const* argv) {
     for (auto word : split_list(given->value)) want.partitions.emplace_back(word);
   if (const Given* given = parsed.find("nodes")) {
     auto names = expand_hostlist(given->value);
-    if (!names.ok()) return reporter.mistyped({names.error().code, names.error().message, given->place, names.error().remedy});
+    if (!names.ok())
+      return reporter.mistyped(
+          {names.error().code, names.error().message, given->place, names.error().remedy});
     want.nodes.insert(names->begin(), names->end());
   }
   want.reasons = parsed.has("list-reasons");
@@ -190,7 +209,9 @@ int run_info(const Dialect& dialect, int argc, const char* const* argv) {
   unsigned pause = 0;
   if (const Given* given = parsed.find("iterate")) {
     auto seconds = parse_int(given->value, 1, 86400);
-    if (!seconds.ok()) return reporter.mistyped({seconds.error().code, seconds.error().message, given->place, seconds.error().remedy});
+    if (!seconds.ok())
+      return reporter.mistyped(
+          {seconds.error().code, seconds.error().message, given->place, seconds.error().remedy});
     pause = static_cast<unsigned>(*seconds);
   }
   auto session = Session::open(parsed, reporter);
@@ -204,7 +225,8 @@ int run_info(const Dialect& dialect, int argc, const char* const* argv) {
     if (reporter.json())
       put_json(out.buffer(), *cluster);
     else
-      put_table(out.buffer(), parsed, *cluster, *columns, by_name ? std::string_view() : std::string_view(text));
+      put_table(out.buffer(), parsed, *cluster, *columns,
+                by_name ? std::string_view() : std::string_view(text));
     out.flush();
     if (out.failed()) return kRefused;
     if (pause == 0) return 0;

@@ -16,8 +16,8 @@ OptionTable info_table(const Dialect& dialect);
 
 // One line of sinfo: a partition, and some of its nodes that are shown alike. Points into a reply.
 struct InfoRow {
-  const Partition* partition = nullptr;   // nullptr: a node in none
-  std::vector<const Node*> nodes;         // empty: an empty partition
+  const Partition* partition = nullptr;  // nullptr: a node in none
+  std::vector<const Node*> nodes;        // empty: an empty partition
 };
 
 std::span<const Field<InfoRow>> info_fields();

@@ -16,7 +16,9 @@ struct Counts {
 };
 
 bool usable(const Node& node) { return node.condition == NodeCondition::kUp && node.responding; }
-bool busy(const Node& node) { return node.cpus_used != 0 || node.exclusive_use || node.jobs > node.completing; }
+bool busy(const Node& node) {
+  return node.cpus_used != 0 || node.exclusive_use || node.jobs > node.completing;
+}
 
 Counts count_nodes(const InfoRow& row) {
   Counts out;
@@ -35,7 +37,8 @@ Counts count_nodes(const InfoRow& row) {
 Counts count_cpus(const InfoRow& row) {
   Counts out;
   for (const Node* node : row.nodes) {
-    const std::uint32_t cpus = node->declared.cpus, used = std::min(cpus, node->exclusive_use ? cpus : node->cpus_used);
+    const std::uint32_t cpus = node->declared.cpus,
+                        used = std::min(cpus, node->exclusive_use ? cpus : node->cpus_used);
     out.total += cpus;
     out.allocated += used;
     (usable(*node) && !node->drain ? out.idle : out.other) += cpus - used;
@@ -45,7 +48,8 @@ Counts count_cpus(const InfoRow& row) {
 
 void put(std::string& out, std::uint64_t number) { out += std::to_string(number); }
 void put_counts(std::string& out, const Counts& counts) {
-  out += std::to_string(counts.allocated) + "/" + std::to_string(counts.idle) + "/" + std::to_string(counts.other) + "/" + std::to_string(counts.total);
+  out += std::to_string(counts.allocated) + "/" + std::to_string(counts.idle) + "/" +
+         std::to_string(counts.other) + "/" + std::to_string(counts.total);
 }
 
 // The least of the nodes' values, with + when others have more.
@@ -66,11 +70,13 @@ void put_least(std::string& out, const InfoRow& row, F value) {
 
 void put_range(std::string& out, std::uint64_t least, std::uint64_t most, double scale) {
   char buf[64];
-  const int n = scale == 1 ? (least == most ? std::snprintf(buf, sizeof buf, "%llu", static_cast<unsigned long long>(least))
-                                            : std::snprintf(buf, sizeof buf, "%llu-%llu", static_cast<unsigned long long>(least),
-                                                            static_cast<unsigned long long>(most)))
-                           : (least == most ? std::snprintf(buf, sizeof buf, "%.2f", least / scale)
-                                            : std::snprintf(buf, sizeof buf, "%.2f-%.2f", least / scale, most / scale));
+  const int n =
+      scale == 1 ? (least == most
+                        ? std::snprintf(buf, sizeof buf, "%llu", static_cast<unsigned long long>(least))
+                        : std::snprintf(buf, sizeof buf, "%llu-%llu", static_cast<unsigned long long>(least),
+                                        static_cast<unsigned long long>(most)))
+                 : (least == most ? std::snprintf(buf, sizeof buf, "%.2f", least / scale)
+                                  : std::snprintf(buf, sizeof buf, "%.2f-%.2f", least / scale, most / scale));
   out.append(buf, static_cast<std::size_t>(n));
 }
 
@@ -99,7 +105,9 @@ void put_nodes(std::string& out, const InfoRow& row) {
   out += compress_hostlist_sorted(std::move(names));
 }
 
-void put_limit(std::string& out, Seconds limit) { out += limit == kUnlimited ? std::string("infinite") : format_duration(limit); }
+void put_limit(std::string& out, Seconds limit) {
+  out += limit == kUnlimited ? std::string("infinite") : format_duration(limit);
+}
 
 const Node* first(const InfoRow& row) { return row.nodes.empty() ? nullptr : row.nodes[0]; }
 
@@ -118,10 +126,18 @@ void put_available(std::string& out, const InfoRow& row) {
     return;
   }
   switch (row.partition->state) {
-    case PartitionState::kUp: out += "up"; break;
-    case PartitionState::kDown: out += "down"; break;
-    case PartitionState::kDrain: out += "drain"; break;
-    case PartitionState::kInactive: out += "inact"; break;
+    case PartitionState::kUp:
+      out += "up";
+      break;
+    case PartitionState::kDown:
+      out += "down";
+      break;
+    case PartitionState::kDrain:
+      out += "drain";
+      break;
+    case PartitionState::kInactive:
+      out += "inact";
+      break;
   }
 }
 
@@ -217,12 +233,19 @@ const Field<InfoRow> kFields[] = {
 // clang-format on
 
 // Fields whose nodes share a line only when they are equal; the others are summed or told as ranges.
-bool divides(char letter) { return letter != 0 && std::string_view("tTEHuUfbvon").find(letter) != std::string_view::npos; }
+bool divides(char letter) {
+  return letter != 0 && std::string_view("tTEHuUfbvon").find(letter) != std::string_view::npos;
+}
 
 // Slurm's number of the state, flags above: what -S t sorts by.
 std::uint32_t state_number(const Node& node) {
   const std::string word = node_state_long(node);
-  std::uint32_t out = word.starts_with("UNKNOWN") ? 0 : word.starts_with("DOWN") ? 1 : word.starts_with("IDLE") ? 2 : word.starts_with("ALLOC") ? 3 : word.starts_with("MIXED") ? 5 : 6;
+  std::uint32_t out = word.starts_with("UNKNOWN") ? 0
+                      : word.starts_with("DOWN")  ? 1
+                      : word.starts_with("IDLE")  ? 2
+                      : word.starts_with("ALLOC") ? 3
+                      : word.starts_with("MIXED") ? 5
+                                                  : 6;
   if (node.drain) out += 0x200;
   if (!node.responding) out += 0x400;
   if (node.completing) out += 0x800;
@@ -260,12 +283,16 @@ std::vector<InfoRow> make_info_rows(const std::vector<Node>& nodes, const std::v
     }
     if (out.size() == begin && !by_node) out.push_back({&partition, {}});
     if (!by_node)
-      std::stable_sort(out.begin() + static_cast<std::ptrdiff_t>(begin), out.end(), [](const InfoRow& a, const InfoRow& b) {
-        return !a.nodes.empty() && !b.nodes.empty() && state_number(*a.nodes[0]) > state_number(*b.nodes[0]);
-      });
+      std::stable_sort(out.begin() + static_cast<std::ptrdiff_t>(begin), out.end(),
+                       [](const InfoRow& a, const InfoRow& b) {
+                         return !a.nodes.empty() && !b.nodes.empty() &&
+                                state_number(*a.nodes[0]) > state_number(*b.nodes[0]);
+                       });
   }
   if (by_node)
-    std::stable_sort(out.begin(), out.end(), [](const InfoRow& a, const InfoRow& b) { return host_less(a.nodes[0]->name.view(), b.nodes[0]->name.view()); });
+    std::stable_sort(out.begin(), out.end(), [](const InfoRow& a, const InfoRow& b) {
+      return host_less(a.nodes[0]->name.view(), b.nodes[0]->name.view());
+    });
   return out;
 }
 

@@ -19,7 +19,9 @@ void put(std::string& out, std::uint64_t number) {
   char buf[24];
   out.append(buf, std::to_chars(buf, buf + sizeof buf, number).ptr);
 }
-void put_or_null(std::string& out, std::string_view text) { out += text.empty() ? std::string_view("(null)") : text; }
+void put_or_null(std::string& out, std::string_view text) {
+  out += text.empty() ? std::string_view("(null)") : text;
+}
 void put_time(std::string& out, Time at) {
   if (at.is_set())
     out += format_timestamp(at);
@@ -27,7 +29,9 @@ void put_time(std::string& out, Time at) {
     out += "N/A";
 }
 
-Time start_time(const JobView& job) { return job.row->state == JobState::kPending ? job.row->expected_start : job.row->started; }
+Time start_time(const JobView& job) {
+  return job.row->state == JobState::kPending ? job.row->expected_start : job.row->started;
+}
 
 Seconds time_left(const JobView& job) {
   return job.row->time_limit == kUnlimited ? kUnlimited : job.row->time_limit - run_time(job);
@@ -68,7 +72,8 @@ void put_nodes_or_reason(std::string& out, const JobView& job) {
       out += reason_text(job);
       out += ')';
       return;
-    default: out += job.text(job.row->node_list);
+    default:
+      out += job.text(job.row->node_list);
   }
 }
 
@@ -210,11 +215,15 @@ std::string_view reason_text(const JobView& job) {
   return name(job.row->reason);
 }
 
-std::uint32_t shown_priority(const JobView& job) { return job.row->hold == Hold::kNone ? job.row->priority : 0; }
+std::uint32_t shown_priority(const JobView& job) {
+  return job.row->hold == Hold::kNone ? job.row->priority : 0;
+}
 
 void put_job_json(JsonWriter& json, const JobView& job) {
   const JobRow& row = *job.row;
-  auto number = [&](std::string_view key, std::uint64_t value) { json.field(key, static_cast<std::int64_t>(value)); };
+  auto number = [&](std::string_view key, std::uint64_t value) {
+    json.field(key, static_cast<std::int64_t>(value));
+  };
   auto text = [&](std::string_view key, wire::TextId id) {
     if (id) json.field(key, job.text(id));
   };
@@ -239,7 +248,9 @@ void put_job_json(JsonWriter& json, const JobView& job) {
   number("gid", row.gid);
   text("account", row.account);
   text("qos", row.qos);
-  json.field("partition", job.text(row.partition)).field("state", name(row.state)).field("reason", name(row.reason));
+  json.field("partition", job.text(row.partition))
+      .field("state", name(row.state))
+      .field("reason", name(row.reason));
   text("detail", row.detail);
   json.field("hold", row.hold == Hold::kNone ? "none" : row.hold == Hold::kUser ? "user" : "admin");
   number("priority", shown_priority(job));

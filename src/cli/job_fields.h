@@ -14,8 +14,8 @@ namespace bai::cli {
 struct JobView {
   const wire::JobTable* table = nullptr;
   const wire::JobRow* row = nullptr;
-  Time now;                           // the controller's
-  std::uint32_t task = kNoTask;       // with -r: one of the tasks that a head stands for
+  Time now;                      // the controller's
+  std::uint32_t task = kNoTask;  // with -r: one of the tasks that a head stands for
 
   std::string_view text(wire::TextId id) const { return table->text(id); }
   bool is_head() const { return row->array_waiting != 0 && task == kNoTask; }

@@ -24,10 +24,13 @@ Result<JobList> fetch_jobs(Session& session, wire::RequestBody request) {
     const bool more = reply->more;
     out.add(std::move(*reply));
     if (!more) return out;
-    const auto until = wire::Client::Clock::now() + std::chrono::seconds(std::max<Seconds>(1, session.config().message_timeout));
+    const auto until = wire::Client::Clock::now() +
+                       std::chrono::seconds(std::max<Seconds>(1, session.config().message_timeout));
     auto next = session.next(until);
     if (!next.ok()) return next.error();
-    if (!*next) return Error{"timeout", "the controller stopped in the middle of its answer", session.endpoint(), "try again"};
+    if (!*next)
+      return Error{"timeout", "the controller stopped in the middle of its answer", session.endpoint(),
+                   "try again"};
     reply = Session::as<wire::JobsReply>(std::move(**next));
   }
 }
@@ -69,7 +72,8 @@ void expand_arrays(std::vector<JobView>& jobs) {
   std::vector<JobView> out;
   out.reserve(jobs.size());
   for (const JobView& job : jobs) {
-    auto tasks = job.is_head() ? IdSet::parse(job.text(job.row->array_tasks), kNoTask - 1) : Result<IdSet>(IdSet());
+    auto tasks =
+        job.is_head() ? IdSet::parse(job.text(job.row->array_tasks), kNoTask - 1) : Result<IdSet>(IdSet());
     if (!job.is_head() || !tasks.ok() || tasks->empty()) {
       out.push_back(job);
       continue;
@@ -99,12 +103,17 @@ int by_text(const JobView& a, const JobView& b, wire::TextId wire::JobRow::*id) 
 // States in the order of Slurm's numbers.
 int state_rank(JobState state) {
   switch (state) {
-    case JobState::kPending: return 0;
+    case JobState::kPending:
+      return 0;
     case JobState::kRunning:
-    case JobState::kConfiguring: return 1;
-    case JobState::kSuspended: return 2;
-    case JobState::kCompleting: return 3;
-    default: return 3 + static_cast<int>(state);
+    case JobState::kConfiguring:
+      return 1;
+    case JobState::kSuspended:
+      return 2;
+    case JobState::kCompleting:
+      return 3;
+    default:
+      return 3 + static_cast<int>(state);
   }
 }
 
@@ -114,50 +123,88 @@ Compare comparison(char letter) {
 #define BAI_NUMBER(member) BAI_BY(order(a.row->member, b.row->member))
 #define BAI_TEXT(member) BAI_BY(by_text(a, b, &Row::member))
   switch (letter) {
-    case 'a': BAI_TEXT(account);
-    case 'A': BAI_NUMBER(id);
-    case 'B': BAI_TEXT(batch_host);
-    case 'c': BAI_NUMBER(cpus_per_task);
-    case 'C': BAI_NUMBER(cpus);
-    case 'D': BAI_NUMBER(nodes);
-    case 'e': BAI_BY(order(end_time(a), end_time(b)));
-    case 'E': BAI_TEXT(dependency);
-    case 'f': BAI_TEXT(constraint);
+    case 'a':
+      BAI_TEXT(account);
+    case 'A':
+      BAI_NUMBER(id);
+    case 'B':
+      BAI_TEXT(batch_host);
+    case 'c':
+      BAI_NUMBER(cpus_per_task);
+    case 'C':
+      BAI_NUMBER(cpus);
+    case 'D':
+      BAI_NUMBER(nodes);
+    case 'e':
+      BAI_BY(order(end_time(a), end_time(b)));
+    case 'E':
+      BAI_TEXT(dependency);
+    case 'f':
+      BAI_TEXT(constraint);
     case 'F':
     case 'i':
       BAI_BY(a.row->array_id || b.row->array_id
-                 ? (order(a.row->array_id ? a.row->array_id : a.row->id, b.row->array_id ? b.row->array_id : b.row->id) != 0
-                        ? order(a.row->array_id ? a.row->array_id : a.row->id, b.row->array_id ? b.row->array_id : b.row->id)
-                        : order(a.task != kNoTask ? a.task : a.row->array_task, b.task != kNoTask ? b.task : b.row->array_task))
+                 ? (order(a.row->array_id ? a.row->array_id : a.row->id,
+                          b.row->array_id ? b.row->array_id : b.row->id) != 0
+                        ? order(a.row->array_id ? a.row->array_id : a.row->id,
+                                b.row->array_id ? b.row->array_id : b.row->id)
+                        : order(a.task != kNoTask ? a.task : a.row->array_task,
+                                b.task != kNoTask ? b.task : b.row->array_task))
                  : order(a.row->id, b.row->id));
-    case 'g': BAI_TEXT(group);
-    case 'G': BAI_NUMBER(gid);
-    case 'j': BAI_TEXT(name);
-    case 'K': BAI_NUMBER(array_task);
-    case 'l': BAI_BY(order(static_cast<std::uint64_t>(a.row->time_limit), static_cast<std::uint64_t>(b.row->time_limit)));
+    case 'g':
+      BAI_TEXT(group);
+    case 'G':
+      BAI_NUMBER(gid);
+    case 'j':
+      BAI_TEXT(name);
+    case 'K':
+      BAI_NUMBER(array_task);
+    case 'l':
+      BAI_BY(order(static_cast<std::uint64_t>(a.row->time_limit),
+                   static_cast<std::uint64_t>(b.row->time_limit)));
     case 'L':
-      BAI_BY(order(static_cast<std::uint64_t>(a.row->time_limit == kUnlimited ? kUnlimited : a.row->time_limit - run_time(a)),
-                   static_cast<std::uint64_t>(b.row->time_limit == kUnlimited ? kUnlimited : b.row->time_limit - run_time(b))));
-    case 'm': BAI_BY(order(std::max(a.row->mem_per_node_mib, a.row->mem_per_cpu_mib), std::max(b.row->mem_per_node_mib, b.row->mem_per_cpu_mib)));
-    case 'M': BAI_BY(order(run_time(a), run_time(b)));
+      BAI_BY(order(static_cast<std::uint64_t>(
+                       a.row->time_limit == kUnlimited ? kUnlimited : a.row->time_limit - run_time(a)),
+                   static_cast<std::uint64_t>(
+                       b.row->time_limit == kUnlimited ? kUnlimited : b.row->time_limit - run_time(b))));
+    case 'm':
+      BAI_BY(order(std::max(a.row->mem_per_node_mib, a.row->mem_per_cpu_mib),
+                   std::max(b.row->mem_per_node_mib, b.row->mem_per_cpu_mib)));
+    case 'M':
+      BAI_BY(order(run_time(a), run_time(b)));
     case 'N':
-    case 'R': BAI_TEXT(node_list);
-    case 'o': BAI_TEXT(command);
+    case 'R':
+      BAI_TEXT(node_list);
+    case 'o':
+      BAI_TEXT(command);
     case 'p':
-    case 'Q': BAI_BY(order(shown_priority(a), shown_priority(b)));
-    case 'P': BAI_TEXT(partition);
-    case 'q': BAI_TEXT(qos);
-    case 'r': BAI_BY(name(a.row->reason).compare(name(b.row->reason)));
+    case 'Q':
+      BAI_BY(order(shown_priority(a), shown_priority(b)));
+    case 'P':
+      BAI_TEXT(partition);
+    case 'q':
+      BAI_TEXT(qos);
+    case 'r':
+      BAI_BY(name(a.row->reason).compare(name(b.row->reason)));
     case 'S':
-      BAI_BY(order(a.row->started.is_set() ? a.row->started : a.row->expected_start, b.row->started.is_set() ? b.row->started : b.row->expected_start));
-    case 't': BAI_BY(order(state_rank(a.row->state), state_rank(b.row->state)));
-    case 'T': BAI_BY(order(state_rank(a.row->state), state_rank(b.row->state)));
-    case 'u': BAI_TEXT(user);
-    case 'U': BAI_NUMBER(uid);
-    case 'V': BAI_NUMBER(submitted);
-    case 'y': BAI_NUMBER(nice);
-    case 'Z': BAI_TEXT(workdir);
-    default: return nullptr;
+      BAI_BY(order(a.row->started.is_set() ? a.row->started : a.row->expected_start,
+                   b.row->started.is_set() ? b.row->started : b.row->expected_start));
+    case 't':
+      BAI_BY(order(state_rank(a.row->state), state_rank(b.row->state)));
+    case 'T':
+      BAI_BY(order(state_rank(a.row->state), state_rank(b.row->state)));
+    case 'u':
+      BAI_TEXT(user);
+    case 'U':
+      BAI_NUMBER(uid);
+    case 'V':
+      BAI_NUMBER(submitted);
+    case 'y':
+      BAI_NUMBER(nice);
+    case 'Z':
+      BAI_TEXT(workdir);
+    default:
+      return nullptr;
   }
 #undef BAI_BY
 #undef BAI_NUMBER
@@ -180,7 +227,9 @@ Status sort_jobs(std::vector<JobView>& jobs, std::string_view spec) {
       continue;
     }
     Compare compare = comparison(c);
-    if (!compare) return Error{"bad_sort", "cannot sort by " + quote(std::string(1, c)), "--sort", "letters of --format that can be compared, as in -S P,-p"};
+    if (!compare)
+      return Error{"bad_sort", "cannot sort by " + quote(std::string(1, c)), "--sort",
+                   "letters of --format that can be compared, as in -S P,-p"};
     keys.push_back({compare, sign});
     sign = 1;
   }

@@ -61,9 +61,13 @@ class JsonWriter {
   JsonWriter& field(std::string_view name, std::int64_t value) { return key(name).integer(value); }
   JsonWriter& flag(std::string_view name, bool value) { return key(name).boolean(value); }
   // Unix seconds; null when not set. `name` ends in _at.
-  JsonWriter& time(std::string_view name, Time at) { return at.is_set() ? key(name).integer(at.seconds()) : key(name).null(); }
+  JsonWriter& time(std::string_view name, Time at) {
+    return at.is_set() ? key(name).integer(at.seconds()) : key(name).null();
+  }
   // Seconds; null for kUnlimited. `name` ends in _s.
-  JsonWriter& duration(std::string_view name, Seconds s) { return s == kUnlimited ? key(name).null() : key(name).integer(s); }
+  JsonWriter& duration(std::string_view name, Seconds s) {
+    return s == kUnlimited ? key(name).null() : key(name).integer(s);
+  }
 
  private:
   JsonWriter& open(char c);

@@ -21,12 +21,13 @@ Result<QueueView> make_view(const Parsed& parsed) {
   view.expand = parsed.has("array");
   view.finished = parsed.has("states");
   const Given* format = parsed.find_last({"format", "Format"});
-  auto columns = !format                                        ? short_columns<JobView>(view.long_view        ? kLong
-                                                                                         : parsed.has("start") ? kStart
-                                                                                                               : kFormat,
-                                                                                         job_fields())
-                 : format->option->name == std::string_view("format") ? short_columns<JobView>(format->value, job_fields())
-                                                                      : long_columns<JobView>(format->value, job_fields());
+  auto columns = !format ? short_columns<JobView>(view.long_view        ? kLong
+                                                  : parsed.has("start") ? kStart
+                                                                        : kFormat,
+                                                  job_fields())
+                 : format->option->name == std::string_view("format")
+                     ? short_columns<JobView>(format->value, job_fields())
+                     : long_columns<JobView>(format->value, job_fields());
   if (!columns.ok()) {
     Error error = columns.error();
     if (format) error.place = format->place;
@@ -57,16 +58,20 @@ int show_json(const JobList& list) {
   return out.failed() ? kRefused : 0;
 }
 
-int show_once(Session& session, const Parsed& parsed, const wire::JobFilter& filter, const QueueView& view, const Reporter& reporter) {
+int show_once(Session& session, const Parsed& parsed, const wire::JobFilter& filter, const QueueView& view,
+              const Reporter& reporter) {
   wire::QueueRequest request;
   request.filter = filter;
   if (parsed.has("start")) request.filter.states = {JobState::kPending};
   request.finished_too = !filter.jobs.empty();
   auto list = fetch_jobs(session, std::move(request));
   if (!list.ok()) return reporter.refused(list.error(), "slurm_load_jobs error");
-  if (filter.jobs.size() == 1 && list->jobs.empty() && filter.users.empty() && filter.states.empty() && !filter.mine)
-    return reporter.refused({"no_such_job", "there is no job " + std::to_string(filter.jobs[0].job) + " in the queue", "", "bai-acct knows jobs that ended"},
-                            "slurm_load_jobs error");
+  if (filter.jobs.size() == 1 && list->jobs.empty() && filter.users.empty() && filter.states.empty() &&
+      !filter.mine)
+    return reporter.refused(
+        {"no_such_job", "there is no job " + std::to_string(filter.jobs[0].job) + " in the queue", "",
+         "bai-acct knows jobs that ended"},
+        "slurm_load_jobs error");
   if (!view.finished) drop_finished(list->jobs);
   if (list->stale) reporter.note("the controller's store is failing: this is what was durable last");
   if (view.expand) expand_arrays(list->jobs);
@@ -139,10 +144,13 @@ int run_queue(const Dialect& dialect, int argc, const char* const* argv) {
   Parsed parsed = std::move(*command_line);
   int status = 0;
   if (handle_common(table, parsed, reporter, status)) return status;
-  auto environment = parser.from_environment({"BAI_QUEUE_", "SQUEUE_"}, [](const char* name) { return getenv(name); });
+  auto environment =
+      parser.from_environment({"BAI_QUEUE_", "SQUEUE_"}, [](const char* name) { return getenv(name); });
   if (!environment.ok()) return reporter.mistyped(environment.error());
   parsed.add(std::move(*environment));
-  if (!parsed.rest.empty()) return reporter.mistyped({"bad_option", "Unrecognized option: " + parsed.rest[0], "", "jobs are given with --jobs"});
+  if (!parsed.rest.empty())
+    return reporter.mistyped(
+        {"bad_option", "Unrecognized option: " + parsed.rest[0], "", "jobs are given with --jobs"});
   auto filter = make_filter(parsed);
   if (!filter.ok()) return reporter.mistyped(filter.error());
   auto view = make_view(parsed);
@@ -151,7 +159,8 @@ int run_queue(const Dialect& dialect, int argc, const char* const* argv) {
   if (const Given* given = parsed.find("iterate")) {
     auto seconds = parse_duration(given->value);
     pause = static_cast<unsigned>(std::strtoul(given->value.c_str(), nullptr, 10));
-    if (!seconds.ok() || pause == 0) return reporter.mistyped({"bad_number", "is a number of seconds", given->place, ""});
+    if (!seconds.ok() || pause == 0)
+      return reporter.mistyped({"bad_number", "is a number of seconds", given->place, ""});
   }
   auto session = Session::open(parsed, reporter);
   if (!session.ok()) return reporter.refused(session.error());

@@ -20,15 +20,16 @@ struct QueueView {
   std::vector<Column<JobView>> columns;
   std::string sort;
   bool header = true;
-  bool long_view = false;   // a line with the date goes first
-  bool expand = false;      // -r
-  bool finished = false;    // finished jobs, too: states were given
+  bool long_view = false;  // a line with the date goes first
+  bool expand = false;     // -r
+  bool finished = false;   // finished jobs, too: states were given
 };
 
 // Sorts and renders. `jobs` is changed.
 void put_queue(std::string& out, std::vector<JobView>& jobs, const QueueView& view);
 
 // --watch: on a terminal redraws, into a pipe prints a line for each change, until interrupted. The exit status.
-int watch_queue(Session& session, const wire::JobFilter& filter, const QueueView& view, const Reporter& reporter);
+int watch_queue(Session& session, const wire::JobFilter& filter, const QueueView& view,
+                const Reporter& reporter);
 
 }  // namespace bai::cli

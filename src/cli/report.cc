@@ -84,8 +84,8 @@ void Reporter::print(const Error& error, std::string_view what) const {
     // Remedies are ours; Slurm's words stand alone. getopt's own sentence for an option that it does not know.
     const bool unknown = error.code == "bad_option" && error.message == "unknown option";
     if (unknown)
-      return write_stderr(dialect_.program + ": unrecognized option '" + error.place + "'\nTry \"" + dialect_.program +
-                          " --help\" for more information\n");
+      return write_stderr(dialect_.program + ": unrecognized option '" + error.place + "'\nTry \"" +
+                          dialect_.program + " --help\" for more information\n");
     const std::string sentence = what.empty() ? Error{error.code, error.message, error.place, ""}.text()
                                               : std::string(what) + ": " + slurm_message(error);
     // slurm_perror() names no program.
@@ -122,8 +122,9 @@ bool handle_common(const OptionTable& table, const Parsed& parsed, Reporter& rep
   if (parsed.has("help"))
     text = render_help(table);
   else if (parsed.has("version"))
-    text = reporter.dialect().slurm ? std::string(reporter.dialect().version) + "\n"
-                                    : reporter.dialect().program + " " + std::string(reporter.dialect().version) + "\n";
+    text = reporter.dialect().slurm
+               ? std::string(reporter.dialect().version) + "\n"
+               : reporter.dialect().program + " " + std::string(reporter.dialect().version) + "\n";
   else
     return false;
   if (!write_all(1, text).ok()) status = kRefused;
@@ -131,7 +132,10 @@ bool handle_common(const OptionTable& table, const Parsed& parsed, Reporter& rep
 }
 
 void add_common_options(OptionTable& table, char help_letter, char version_letter, bool json) {
-  table.options.push_back({.name = "conf", .arg = ArgKind::required, .value_name = "FILE", .help = "Read this configuration instead of bai.conf"});
+  table.options.push_back({.name = "conf",
+                           .arg = ArgKind::required,
+                           .value_name = "FILE",
+                           .help = "Read this configuration instead of bai.conf"});
   if (json) table.options.push_back({.name = "json", .help = "Print JSON, errors too"});
   table.options.push_back({.name = "help", .letter = help_letter, .help = "Show this help"});
   table.options.push_back({.name = "version", .letter = version_letter, .help = "Show the version"});

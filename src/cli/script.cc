@@ -19,7 +19,9 @@ std::string base_name(const std::string& path) {
   return slash == std::string::npos ? path : path.substr(slash + 1);
 }
 
-std::string under(const std::string& dir, const std::string& name) { return dir == "/" ? dir + name : dir + "/" + name; }
+std::string under(const std::string& dir, const std::string& name) {
+  return dir == "/" ? dir + name : dir + "/" + name;
+}
 
 std::string search(const std::string& path, const std::string& cwd, const char* search_path) {
   if (path.starts_with('/')) return path;
@@ -34,7 +36,8 @@ std::string search(const std::string& path, const std::string& cwd, const char* 
 
 }  // namespace
 
-Result<Script> read_script_file(const std::string& path, const std::string& cwd, const char* search_path, std::uint64_t max_bytes) {
+Result<Script> read_script_file(const std::string& path, const std::string& cwd, const char* search_path,
+                                std::uint64_t max_bytes) {
   Script out;
   out.place = path;
   out.path = search(path, cwd, search_path);
@@ -65,23 +68,29 @@ Script wrap_script(const Dialect& dialect, std::string_view command) {
   Script out;
   out.place = "--wrap";
   out.name = "wrap";
-  out.text = "#!/bin/sh\n# This script was created by " + dialect.program + " --wrap.\n\n" + std::string(command) + "\n";
+  out.text = "#!/bin/sh\n# This script was created by " + dialect.program + " --wrap.\n\n" +
+             std::string(command) + "\n";
   return out;
 }
 
 Status check_script(const Script& script, std::uint64_t max_bytes) {
   const std::string& text = script.text;
-  auto bad = [&](std::string message, std::string remedy) { return Error{"bad_script", std::move(message), "", std::move(remedy)}; };
+  auto bad = [&](std::string message, std::string remedy) {
+    return Error{"bad_script", std::move(message), "", std::move(remedy)};
+  };
   if (text.size() > max_bytes) return too_large(script.place, max_bytes);
   if (text.empty()) return bad("Batch script is empty!", "");
   if (!text.starts_with("#!"))
     return bad(
-        "This does not look like a batch script.  The first\nline must start with #! followed by the path to an interpreter.\n"
+        "This does not look like a batch script.  The first\nline must start with #! followed by the path to "
+        "an interpreter.\n"
         "For instance: #!/bin/sh",
         "");
-  if (text.find('\0') != std::string::npos) return bad("The batch script contains a NULL character '\\0'", "submit a text file");
+  if (text.find('\0') != std::string::npos)
+    return bad("The batch script contains a NULL character '\\0'", "submit a text file");
   if (text.find("\r\n") != std::string::npos)
-    return bad("Batch script contains DOS line breaks (\\r\\n)\ninstead of expected UNIX line breaks (\\n).", "");
+    return bad("Batch script contains DOS line breaks (\\r\\n)\ninstead of expected UNIX line breaks (\\n).",
+               "");
   return {};
 }
 
@@ -93,7 +102,8 @@ Result<std::vector<Given>> read_directives(const Script& script, const OptionPar
     std::string_view line = text.substr(0, end);
     text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
     std::vector<Given>* into = nullptr;
-    for (auto [word, list] : {std::pair<std::string_view, std::vector<Given>*>{"#BAI", &ours}, {"#SBATCH", &theirs}}) {
+    for (auto [word, list] :
+         {std::pair<std::string_view, std::vector<Given>*>{"#BAI", &ours}, {"#SBATCH", &theirs}}) {
       if (!line.starts_with(word)) continue;
       const std::string_view rest = line.substr(word.size());
       if (!rest.empty() && !is_blank(rest[0]) && rest[0] != '-') continue;

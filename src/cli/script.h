@@ -20,7 +20,8 @@ struct Script {
 
 // A file, searched in `cwd` and then along `search_path` (PATH) when its name has no slash, as sbatch does.
 // Errors: no_script, script_too_large.
-Result<Script> read_script_file(const std::string& path, const std::string& cwd, const char* search_path, std::uint64_t max_bytes);
+Result<Script> read_script_file(const std::string& path, const std::string& cwd, const char* search_path,
+                                std::uint64_t max_bytes);
 Result<Script> read_script_stdin(const Dialect& dialect, std::uint64_t max_bytes);
 Script wrap_script(const Dialect& dialect, std::string_view command);
 

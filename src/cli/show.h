@@ -16,8 +16,12 @@ class RecordWriter {
  public:
   RecordWriter(std::string& out, bool one_line) : out_(out), one_line_(one_line) {}
   RecordWriter& key(std::string_view name, std::string_view value);
-  RecordWriter& key(std::string_view name, std::uint64_t value) { return key(name, std::string_view(std::to_string(value))); }
-  RecordWriter& null_key(std::string_view name, std::string_view value) { return key(name, value.empty() ? "(null)" : value); }
+  RecordWriter& key(std::string_view name, std::uint64_t value) {
+    return key(name, std::string_view(std::to_string(value)));
+  }
+  RecordWriter& null_key(std::string_view name, std::string_view value) {
+    return key(name, value.empty() ? "(null)" : value);
+  }
   RecordWriter& time(std::string_view name, Time at, std::string_view otherwise = "Unknown");
   RecordWriter& line();
   void end();

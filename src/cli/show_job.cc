@@ -38,51 +38,82 @@ void identity(RecordWriter& w, const JobView& job) {
   if (row.array_id) {
     w.key("ArrayJobId", row.array_id);
     if (job.is_head())
-      w.key("ArrayTaskId", std::string(job.text(row.array_tasks)) + (row.array_max_running ? "%" + std::to_string(row.array_max_running) : ""));
+      w.key("ArrayTaskId", std::string(job.text(row.array_tasks)) +
+                               (row.array_max_running ? "%" + std::to_string(row.array_max_running) : ""));
     else
       w.key("ArrayTaskId", row.array_task);
     if (row.array_max_running) w.key("ArrayTaskThrottle", row.array_max_running);
   }
   w.key("JobName", job.text(row.name)).line();
-  w.key("UserId", user(job.text(row.user), row.uid)).key("GroupId", user(job.text(row.group), row.gid)).key("MCS_label", "N/A").line();
-  w.key("Priority", shown_priority(job)).key("Nice", std::to_string(row.nice)).null_key("Account", job.text(row.account));
+  w.key("UserId", user(job.text(row.user), row.uid))
+      .key("GroupId", user(job.text(row.group), row.gid))
+      .key("MCS_label", "N/A")
+      .line();
+  w.key("Priority", shown_priority(job))
+      .key("Nice", std::to_string(row.nice))
+      .null_key("Account", job.text(row.account));
   w.null_key("QOS", job.text(row.qos)).line();
   std::string reason(reason_text(job));
   for (char& c : reason)
     if (c == ' ') c = '_';
-  w.key("JobState", name(row.state)).key("Reason", reason).null_key("Dependency", job.text(row.dependency)).line();
-  w.key("Requeue", row.requeue == Requeue::kNo ? "0" : "1").key("Restarts", row.restarts).key("BatchFlag", "1").key("Reboot", "0");
+  w.key("JobState", name(row.state))
+      .key("Reason", reason)
+      .null_key("Dependency", job.text(row.dependency))
+      .line();
+  w.key("Requeue", row.requeue == Requeue::kNo ? "0" : "1")
+      .key("Restarts", row.restarts)
+      .key("BatchFlag", "1")
+      .key("Reboot", "0");
   w.key("ExitCode", row.exit.text()).line();
 }
 
 void times(RecordWriter& w, const JobView& job) {
   const auto& row = *job.row;
-  w.key("RunTime", format_duration_full(run_time(job))).key("TimeLimit", format_duration_full(row.time_limit)).key("TimeMin", "N/A").line();
+  w.key("RunTime", format_duration_full(run_time(job)))
+      .key("TimeLimit", format_duration_full(row.time_limit))
+      .key("TimeMin", "N/A")
+      .line();
   w.time("SubmitTime", row.submitted).time("EligibleTime", row.eligible).line();
   w.time("AccrueTime", row.eligible).line();
-  w.time("StartTime", row.state == JobState::kPending ? row.expected_start : row.started).time("EndTime", end_time(job));
+  w.time("StartTime", row.state == JobState::kPending ? row.expected_start : row.started)
+      .time("EndTime", end_time(job));
   w.time("Deadline", row.deadline, "N/A").line();
-  w.key("SuspendTime", "None").key("SecsPreSuspend", "0").time("LastSchedEval", row.started.is_set() ? row.started : row.eligible);
+  w.key("SuspendTime", "None")
+      .key("SecsPreSuspend", "0")
+      .time("LastSchedEval", row.started.is_set() ? row.started : row.eligible);
   w.key("Scheduler", "Main").line();
 }
 
 void placement(RecordWriter& w, const JobView& job) {
   const auto& row = *job.row;
   w.key("Partition", job.text(row.partition)).key("AllocNode:Sid", "N/A:0").line();
-  w.null_key("ReqNodeList", job.text(row.nodes_wanted)).null_key("ExcNodeList", job.text(row.nodes_excluded)).line();
+  w.null_key("ReqNodeList", job.text(row.nodes_wanted))
+      .null_key("ExcNodeList", job.text(row.nodes_excluded))
+      .line();
   w.key("NodeList", job.text(row.node_list)).line();
   if (row.batch_host) w.key("BatchHost", job.text(row.batch_host)).line();
   std::string nodes = std::to_string(row.nodes);
-  if (row.state == JobState::kPending && row.max_nodes > row.min_nodes) nodes += "-" + std::to_string(row.max_nodes);
-  w.key("NumNodes", nodes).key("NumCPUs", row.cpus).key("NumTasks", row.tasks).key("CPUs/Task", row.cpus_per_task);
+  if (row.state == JobState::kPending && row.max_nodes > row.min_nodes)
+    nodes += "-" + std::to_string(row.max_nodes);
+  w.key("NumNodes", nodes)
+      .key("NumCPUs", row.cpus)
+      .key("NumTasks", row.tasks)
+      .key("CPUs/Task", row.cpus_per_task);
   w.key("ReqB:S:C:T", "0:0:*:*").line();
   w.key("TRES", tres(job)).line();
-  w.key("Socks/Node", "*").key("NtasksPerN:B:S:C", std::to_string(row.tasks_per_node) + ":0:*:*").key("CoreSpec", "*").line();
+  w.key("Socks/Node", "*")
+      .key("NtasksPerN:B:S:C", std::to_string(row.tasks_per_node) + ":0:*:*")
+      .key("CoreSpec", "*")
+      .line();
   const std::uint64_t mem = row.mem_per_cpu_mib ? row.mem_per_cpu_mib : row.mem_per_node_mib;
   w.key("MinCPUsNode", std::max(1u, row.tasks_per_node) * row.cpus_per_task);
-  w.key(row.mem_per_cpu_mib ? "MinMemoryCPU" : "MinMemoryNode", format_memory(mem)).key("MinTmpDiskNode", "0").line();
+  w.key(row.mem_per_cpu_mib ? "MinMemoryCPU" : "MinMemoryNode", format_memory(mem))
+      .key("MinTmpDiskNode", "0")
+      .line();
   w.null_key("Features", job.text(row.constraint)).key("DelayBoot", "00:00:00").line();
-  w.key("OverSubscribe", row.exclusive ? "NO" : "OK").key("Contiguous", "0").null_key("Licenses", job.text(row.licenses));
+  w.key("OverSubscribe", row.exclusive ? "NO" : "OK")
+      .key("Contiguous", "0")
+      .null_key("Licenses", job.text(row.licenses));
   w.key("Network", "(null)").line();
 }
 
@@ -102,7 +133,10 @@ void show_job(std::string& out, const JobView& job, bool one_line) {
   w.key("StdIn", path(job, row.std_in)).line();
   w.key("StdOut", path(job, row.std_out)).line();
   w.key("Power", "");
-  if (row.mail_events) w.line().key("MailUser", row.mail_user ? job.text(row.mail_user) : job.text(row.user)).key("MailType", format_mail_events(row.mail_events));
+  if (row.mail_events)
+    w.line()
+        .key("MailUser", row.mail_user ? job.text(row.mail_user) : job.text(row.user))
+        .key("MailType", format_mail_events(row.mail_events));
   w.end();
 }
 

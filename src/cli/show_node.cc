@@ -38,32 +38,44 @@ void show_node(std::string& out, const Node& node, const std::vector<Partition>&
   w.key("NodeName", node.name.view());
   if (!node.arch.empty()) w.key("Arch", node.arch.view());
   w.key("CoresPerSocket", shape.cores_per_socket).line();
-  w.key("CPUAlloc", node.cpus_used).key("CPUEfctv", shape.cpus).key("CPUTot", shape.cpus).key("CPULoad", load(node)).line();
+  w.key("CPUAlloc", node.cpus_used)
+      .key("CPUEfctv", shape.cpus)
+      .key("CPUTot", shape.cpus)
+      .key("CPULoad", load(node))
+      .line();
   const std::string features = node.features.empty() ? "(null)" : join(node.features, ",");
   w.key("AvailableFeatures", features).line();
   w.key("ActiveFeatures", features).line();
   w.key("Gres", "(null)").line();
-  w.key("NodeAddr", node.address.empty() ? node.name.view() : node.address.view()).key("NodeHostName", node.name.view());
+  w.key("NodeAddr", node.address.empty() ? node.name.view() : node.address.view())
+      .key("NodeHostName", node.name.view());
   if (!node.version.empty()) w.key("Version", node.version.view());
   w.line();
   if (!node.os.empty()) w.key("OS", node.os.view()).line();
   w.key("RealMemory", shape.mem_mib).key("AllocMem", node.mem_used_mib);
   w.key("FreeMem", node.responding ? std::to_string(node.free_mib) : std::string("N/A"));
   w.key("Sockets", shape.sockets).key("Boards", shape.boards).line();
-  w.key("State", node_state_long(node)).key("ThreadsPerCore", shape.threads_per_core).key("TmpDisk", shape.tmp_mib);
+  w.key("State", node_state_long(node))
+      .key("ThreadsPerCore", shape.threads_per_core)
+      .key("TmpDisk", shape.tmp_mib);
   w.key("Weight", node.weight).key("Owner", "N/A").key("MCS_label", "N/A").line();
   const std::string in = partitions_of(node, partitions);
   if (!in.empty()) w.key("Partitions", in).line();
   w.time("BootTime", node.boot, "None").time("SlurmdStartTime", node.agent_started, "None").line();
   w.time("LastBusyTime", node.last_heard, "Unknown").line();
   w.key("CfgTRES", tres(shape.cpus, shape.mem_mib, 0)).line();
-  w.key("AllocTRES", node.cpus_used ? "cpu=" + std::to_string(node.cpus_used) + (node.mem_used_mib ? ",mem=" + format_memory(node.mem_used_mib) : "") : "").line();
+  w.key("AllocTRES", node.cpus_used
+                         ? "cpu=" + std::to_string(node.cpus_used) +
+                               (node.mem_used_mib ? ",mem=" + format_memory(node.mem_used_mib) : "")
+                         : "")
+      .line();
   w.key("CapWatts", "n/a").line();
   w.key("CurrentWatts", "0").key("AveWatts", "0").line();
   w.key("ExtSensorsJoules", "n/s").key("ExtSensorsWatts", "0").key("ExtSensorsTemp", "n/s");
   if (!node.reason.empty()) {
     std::string reason = node.reason.str();
-    if (node.reason_at.is_set()) reason += " [" + std::to_string(node.reason_uid) + "@" + format_timestamp(node.reason_at) + "]";
+    if (node.reason_at.is_set())
+      reason += " [" + std::to_string(node.reason_uid) + "@" + format_timestamp(node.reason_at) + "]";
     w.line().key("Reason", reason);
   }
   w.end();
@@ -91,7 +103,9 @@ void show_partition(std::string& out, const Partition& partition, bool one_line)
   w.key("RootOnly", yes(partition.root_only)).key("ReqResv", "NO");
   w.key("OverSubscribe", partition.oversubscribe_exclusive ? "EXCLUSIVE" : "NO").line();
   w.key("OverTimeLimit", "NONE").key("PreemptMode", "OFF").line();
-  w.key("State", name(partition.state)).key("TotalCPUs", partition.total_cpus).key("TotalNodes", partition.nodes.size());
+  w.key("State", name(partition.state))
+      .key("TotalCPUs", partition.total_cpus)
+      .key("TotalNodes", partition.nodes.size());
   w.key("SelectTypeParameters", "NONE").line();
   w.key("JobDefaults", "(null)").line();
   auto memory = [](std::uint64_t mib) { return mib ? std::to_string(mib) : std::string("UNLIMITED"); };
@@ -105,9 +119,13 @@ void show_partition(std::string& out, const Partition& partition, bool one_line)
 }
 
 void put_node_json(JsonWriter& json, const Node& node, const std::vector<Partition>& partitions) {
-  auto number = [&](std::string_view key, std::uint64_t value) { json.field(key, static_cast<std::int64_t>(value)); };
+  auto number = [&](std::string_view key, std::uint64_t value) {
+    json.field(key, static_cast<std::int64_t>(value));
+  };
   json.begin_object();
-  json.field("name", node.name.view()).field("address", node.address.view()).field("state", node_state_long(node));
+  json.field("name", node.name.view())
+      .field("address", node.address.view())
+      .field("state", node_state_long(node));
   json.field("condition", name(node.condition)).flag("responding", node.responding).flag("drain", node.drain);
   if (!node.reason.empty()) {
     json.field("reason", node.reason.view());
@@ -136,15 +154,23 @@ void put_node_json(JsonWriter& json, const Node& node, const std::vector<Partiti
   json.end_array();
   json.field("os", node.os.view()).field("arch", node.arch.view()).field("version", node.version.view());
   json.flag("enforces_limits", node.enforces);
-  json.time("boot_at", node.boot).time("agent_started_at", node.agent_started).time("last_heard_at", node.last_heard);
+  json.time("boot_at", node.boot)
+      .time("agent_started_at", node.agent_started)
+      .time("last_heard_at", node.last_heard);
   json.end_object();
 }
 
 void put_partition_json(JsonWriter& json, const Partition& partition) {
-  auto number = [&](std::string_view key, std::uint64_t value) { json.field(key, static_cast<std::int64_t>(value)); };
+  auto number = [&](std::string_view key, std::uint64_t value) {
+    json.field(key, static_cast<std::int64_t>(value));
+  };
   json.begin_object();
-  json.field("name", partition.name.view()).field("state", name(partition.state)).flag("default", partition.is_default);
-  json.flag("hidden", partition.hidden).flag("root_only", partition.root_only).flag("overridden", partition.overridden);
+  json.field("name", partition.name.view())
+      .field("state", name(partition.state))
+      .flag("default", partition.is_default);
+  json.flag("hidden", partition.hidden)
+      .flag("root_only", partition.root_only)
+      .flag("overridden", partition.overridden);
   json.field("nodes", partition.nodes_text.view());
   number("node_count", partition.nodes.size());
   number("cpus", partition.total_cpus);
@@ -155,7 +181,8 @@ void put_partition_json(JsonWriter& json, const Partition& partition) {
   number("priority_tier", partition.priority_tier);
   number("priority_job_factor", partition.priority_job_factor);
   if (partition.default_mem_per_cpu_mib) number("default_mem_per_cpu_mib", partition.default_mem_per_cpu_mib);
-  if (partition.default_mem_per_node_mib) number("default_mem_per_node_mib", partition.default_mem_per_node_mib);
+  if (partition.default_mem_per_node_mib)
+    number("default_mem_per_node_mib", partition.default_mem_per_node_mib);
   if (partition.max_mem_per_node_mib) number("max_mem_per_node_mib", partition.max_mem_per_node_mib);
   json.end_object();
 }

@@ -17,10 +17,12 @@ namespace {
 constexpr std::string_view kFailed = "Batch job submission failed";
 
 // How much may be kept of a script before the configuration is known to allow it.
-Result<Script> obtain_script(const Parsed& parsed, const Submitter& submitter, const Dialect& dialect, std::uint64_t max_bytes) {
+Result<Script> obtain_script(const Parsed& parsed, const Submitter& submitter, const Dialect& dialect,
+                             std::uint64_t max_bytes) {
   if (const Given* wrap = parsed.find("wrap")) {
     if (!parsed.rest.empty())
-      return Error{"bad_option", "Script arguments not permitted with --wrap option", "", "put them into the command"};
+      return Error{"bad_option", "Script arguments not permitted with --wrap option", "",
+                   "put them into the command"};
     return wrap_script(dialect, wrap->value);
   }
   if (parsed.rest.empty()) return read_script_stdin(dialect, max_bytes);
@@ -29,8 +31,9 @@ Result<Script> obtain_script(const Parsed& parsed, const Submitter& submitter, c
 
 std::string test_only_sentence(const wire::SubmitReply& reply, JobId id) {
   return "Job " + std::to_string(id) + " to start at " +
-         (reply.expected_start.is_set() ? format_timestamp(reply.expected_start) : std::string("N/A")) + " using " +
-         std::to_string(reply.cpus) + " processors on nodes " + reply.node_list + " in partition " + reply.partition;
+         (reply.expected_start.is_set() ? format_timestamp(reply.expected_start) : std::string("N/A")) +
+         " using " + std::to_string(reply.cpus) + " processors on nodes " + reply.node_list +
+         " in partition " + reply.partition;
 }
 
 int show_test_only(const wire::SubmitReply& reply, JobId id, const Reporter& reporter) {
@@ -66,7 +69,8 @@ int wait_for(JobId id, Session& session, const Reporter& reporter) {
   return reply->state == JobState::kCompleted ? 0 : 1;
 }
 
-Result<wire::SubmitReply> submit_one(Session& session, SubmitBatch& batch, std::optional<RequestId> id, bool test_only) {
+Result<wire::SubmitReply> submit_one(Session& session, SubmitBatch& batch, std::optional<RequestId> id,
+                                     bool test_only) {
   auto cluster = session.cluster();
   if (!cluster.ok()) return cluster.error();
   auto request = batch.sign(*cluster, session.config().munge_socket);
@@ -101,7 +105,8 @@ Result<Submitter> Submitter::here(const Dialect& dialect) {
   return out;
 }
 
-Status add_job(const Submitter& submitter, const Parsed& parsed, const Script& script, std::vector<std::string> args, SubmitBatch& batch) {
+Status add_job(const Submitter& submitter, const Parsed& parsed, const Script& script,
+               std::vector<std::string> args, SubmitBatch& batch) {
   auto job = make_submission(parsed, submitter.context);
   if (!job.ok()) return job.error();
   if (job->spec.name.empty()) job->spec.name = Istr(script.name);
@@ -117,8 +122,9 @@ Status add_job(const Submitter& submitter, const Parsed& parsed, const Script& s
     return error;
   }
   if (environment->size() > wire::kMaxEnvironmentBytes)
-    return Error{"environment_too_large", "the environment is larger than " + std::to_string(wire::kMaxEnvironmentBytes) + " bytes", "",
-                 "submit with --export=NONE"};
+    return Error{"environment_too_large",
+                 "the environment is larger than " + std::to_string(wire::kMaxEnvironmentBytes) + " bytes",
+                 "", "submit with --export=NONE"};
   batch.add(std::move(*job), script.text, *environment);
   return {};
 }
@@ -132,27 +138,32 @@ int run_submit(const Dialect& dialect, int argc, const char* const* argv) {
   Parsed parsed = std::move(*command_line);
   int status = 0;
   if (handle_common(table, parsed, reporter, status)) return status;
-  auto environment = parser.from_environment(submit_env_prefixes(), [](const char* name) { return getenv(name); });
+  auto environment =
+      parser.from_environment(submit_env_prefixes(), [](const char* name) { return getenv(name); });
   if (!environment.ok()) return reporter.mistyped(environment.error());
   auto submitter = Submitter::here(dialect);
   if (!submitter.ok()) return reporter.refused(submitter.error());
   std::optional<RequestId> id;
   if (const Given* given = parsed.find("request-id")) {
     auto uuid = Uuid::parse(given->value);
-    if (!uuid.ok()) return reporter.mistyped({uuid.error().code, uuid.error().message, given->place, uuid.error().remedy});
+    if (!uuid.ok())
+      return reporter.mistyped({uuid.error().code, uuid.error().message, given->place, uuid.error().remedy});
     id = *uuid;
   }
   auto session = Session::open(parsed, reporter);
   if (!session.ok()) return reporter.refused(session.error());
   if (const Given* bulk = parsed.find("bulk")) {
     if (!parsed.rest.empty())
-      return reporter.mistyped({"bad_option", "a script and --bulk exclude each other", bulk->place, "name scripts in the lines"});
-    return run_bulk(bulk->value, parsed, std::move(*environment), table, parser, *submitter, *session, reporter);
+      return reporter.mistyped(
+          {"bad_option", "a script and --bulk exclude each other", bulk->place, "name scripts in the lines"});
+    return run_bulk(bulk->value, parsed, std::move(*environment), table, parser, *submitter, *session,
+                    reporter);
   }
 
   auto script = obtain_script(parsed, *submitter, dialect, session->config().max_script_size);
   if (!script.ok()) return reporter.mistyped(script.error());
-  if (Status checked = check_script(*script, session->config().max_script_size); !checked.ok()) return reporter.mistyped(checked.error());
+  if (Status checked = check_script(*script, session->config().max_script_size); !checked.ok())
+    return reporter.mistyped(checked.error());
   auto directives = read_directives(*script, parser);
   if (!directives.ok()) return reporter.mistyped(directives.error());
   std::vector<std::string> args;
@@ -162,12 +173,15 @@ int run_submit(const Dialect& dialect, int argc, const char* const* argv) {
   reporter.set_quiet(parsed.has("quiet"));
 
   SubmitBatch batch;
-  if (Status added = add_job(*submitter, parsed, *script, std::move(args), batch); !added.ok()) return reporter.mistyped(added.error());
+  if (Status added = add_job(*submitter, parsed, *script, std::move(args), batch); !added.ok())
+    return reporter.mistyped(added.error());
   const bool test_only = parsed.has("test-only");
   auto reply = submit_one(*session, batch, id, test_only);
   if (!reply.ok()) return reporter.refused(reply.error(), test_only ? "allocation failure" : kFailed);
   for (const auto& warning : reply->warnings) reporter.note(warning);
-  if (reply->results.empty()) return reporter.refused({"bad_message", "the controller named no job", "", "upgrade this command"}, kFailed);
+  if (reply->results.empty())
+    return reporter.refused({"bad_message", "the controller named no job", "", "upgrade this command"},
+                            kFailed);
   const JobId job = reply->results[0].ref.job;
   if (test_only) return show_test_only(*reply, job, reporter);
   show_submitted(job, parsed, reporter);

@@ -29,12 +29,14 @@ struct Submitter {
 };
 
 // Makes a job of a checked script and the options given for it (directives included), and adds it to the batch.
-Status add_job(const Submitter& submitter, const Parsed& parsed, const Script& script, std::vector<std::string> args, SubmitBatch& batch);
+Status add_job(const Submitter& submitter, const Parsed& parsed, const Script& script,
+               std::vector<std::string> args, SubmitBatch& batch);
 
 // --bulk: reads `path` (or standard input for "-") and prints a line for each. `given` are the command's other options,
 // `from_environment` the variables'. The exit status.
-int run_bulk(const std::string& path, const Parsed& given, std::vector<Given> from_environment, const OptionTable& table,
-             const OptionParser& parser, const Submitter& submitter, Session& session, const Reporter& reporter);
+int run_bulk(const std::string& path, const Parsed& given, std::vector<Given> from_environment,
+             const OptionTable& table, const OptionParser& parser, const Submitter& submitter,
+             Session& session, const Reporter& reporter);
 
 // The sentence for outcome_unknown and other refusals goes to the caller; these are the prefixes of variables, strongest first.
 std::vector<std::string> submit_env_prefixes();

@@ -99,7 +99,8 @@ Result<std::int64_t> nice_value(std::string_view text) {
   return text.empty() ? Result<std::int64_t>(100) : parse_int(text, -2147483645, 2147483645);
 }
 Status plain_text(std::string_view text) {
-  if (has_control(text) || !is_utf8(text)) return Error{"bad_value", "control characters are not allowed: " + quote(text), "", ""};
+  if (has_control(text) || !is_utf8(text))
+    return Error{"bad_value", "control characters are not allowed: " + quote(text), "", ""};
   return {};
 }
 
@@ -128,14 +129,15 @@ void read_resources(Reader& in, ResourceRequest& request) {
       auto mib = parse_memory_mib(text, ZeroMemory::kAllowed);
       if (!mib.ok()) return mib.error();
       if (*mib == 0)
-        return Error{"bad_size", "0 (all memory of a node) is not supported", "", "give a size, or --exclusive for whole nodes"};
+        return Error{"bad_size", "0 (all memory of a node) is not supported", "",
+                     "give a size, or --exclusive for whole nodes"};
       out = *mib;
       return {};
     };
   };
   in.with("mem", memory(request.mem_per_node_mib));
   in.with("mem-per-cpu", memory(request.mem_per_cpu_mib));
-  if (const Given *a = in.find("mem"), *b = in.find("mem-per-cpu"); a && b) {
+  if (const Given* a = in.find("mem"), *b = in.find("mem-per-cpu"); a && b) {
     if (a->source == b->source)
       in.check(*b, Error{"bad_option", "--mem and --mem-per-cpu exclude each other", "", "give one of them"});
     else
@@ -178,7 +180,8 @@ void read_extras(Reader& in, const SubmitContext& context, JobExtras& extras) {
   };
   in.with("begin", when(extras.begin));
   in.with("deadline", when(extras.deadline));
-  if (const Given* given = in.find("deadline"); given && extras.deadline.is_set() && extras.deadline <= context.now)
+  if (const Given* given = in.find("deadline");
+      given && extras.deadline.is_set() && extras.deadline <= context.now)
     in.check(*given, Error{"bad_time", "the deadline has passed", "", "give a time to come"});
   in.into("dependency", extras.dependencies, parse_dependencies);
   in.into("signal", extras.signal, parse_warning_signal);

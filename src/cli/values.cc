@@ -18,8 +18,9 @@ struct KindName {
   DependencyKind kind;
 };
 constexpr KindName kKinds[] = {
-    {"after", DependencyKind::kAfter},           {"afterany", DependencyKind::kAfterAny},   {"afterok", DependencyKind::kAfterOk},
-    {"afternotok", DependencyKind::kAfterNotOk}, {"aftercorr", DependencyKind::kAfterCorr}, {"singleton", DependencyKind::kSingleton},
+    {"after", DependencyKind::kAfter},         {"afterany", DependencyKind::kAfterAny},
+    {"afterok", DependencyKind::kAfterOk},     {"afternotok", DependencyKind::kAfterNotOk},
+    {"aftercorr", DependencyKind::kAfterCorr}, {"singleton", DependencyKind::kSingleton},
 };
 
 struct SignalName {
@@ -27,11 +28,13 @@ struct SignalName {
   int number;
 };
 constexpr SignalName kSignals[] = {
-    {"HUP", SIGHUP},   {"INT", SIGINT},       {"QUIT", SIGQUIT}, {"ILL", SIGILL},   {"TRAP", SIGTRAP}, {"ABRT", SIGABRT}, {"BUS", SIGBUS},
-    {"FPE", SIGFPE},   {"KILL", SIGKILL},     {"USR1", SIGUSR1}, {"SEGV", SIGSEGV}, {"USR2", SIGUSR2}, {"PIPE", SIGPIPE}, {"ALRM", SIGALRM},
-    {"TERM", SIGTERM}, {"STKFLT", SIGSTKFLT}, {"CHLD", SIGCHLD}, {"CONT", SIGCONT}, {"STOP", SIGSTOP}, {"TSTP", SIGTSTP}, {"TTIN", SIGTTIN},
-    {"TTOU", SIGTTOU}, {"URG", SIGURG},       {"XCPU", SIGXCPU}, {"XFSZ", SIGXFSZ}, {"VTALRM", SIGVTALRM}, {"PROF", SIGPROF}, {"WINCH", SIGWINCH},
-    {"IO", SIGIO},     {"PWR", SIGPWR},       {"SYS", SIGSYS},
+    {"HUP", SIGHUP},       {"INT", SIGINT},   {"QUIT", SIGQUIT},   {"ILL", SIGILL},   {"TRAP", SIGTRAP},
+    {"ABRT", SIGABRT},     {"BUS", SIGBUS},   {"FPE", SIGFPE},     {"KILL", SIGKILL}, {"USR1", SIGUSR1},
+    {"SEGV", SIGSEGV},     {"USR2", SIGUSR2}, {"PIPE", SIGPIPE},   {"ALRM", SIGALRM}, {"TERM", SIGTERM},
+    {"STKFLT", SIGSTKFLT}, {"CHLD", SIGCHLD}, {"CONT", SIGCONT},   {"STOP", SIGSTOP}, {"TSTP", SIGTSTP},
+    {"TTIN", SIGTTIN},     {"TTOU", SIGTTOU}, {"URG", SIGURG},     {"XCPU", SIGXCPU}, {"XFSZ", SIGXFSZ},
+    {"VTALRM", SIGVTALRM}, {"PROF", SIGPROF}, {"WINCH", SIGWINCH}, {"IO", SIGIO},     {"PWR", SIGPWR},
+    {"SYS", SIGSYS},
 };
 
 struct MailName {
@@ -73,7 +76,8 @@ Result<Dependency> parse_dependency_job(std::string_view text, DependencyKind ki
   const std::string_view whole = text;
   if (const auto plus = text.find('+'); plus != std::string_view::npos) {
     auto minutes = parse_int(text.substr(plus + 1), 0, 1 << 28);
-    if (kind != DependencyKind::kAfter || !minutes.ok()) return bad_dependency(whole, "only after:JOB+MINUTES has a delay");
+    if (kind != DependencyKind::kAfter || !minutes.ok())
+      return bad_dependency(whole, "only after:JOB+MINUTES has a delay");
     out.delay_min = static_cast<std::uint32_t>(*minutes);
     text = text.substr(0, plus);
   }
@@ -100,10 +104,12 @@ Result<Dependencies> parse_dependencies(std::string_view text) {
   if (text.empty()) return out;
   const bool all = text.find(',') != std::string_view::npos;
   out.any = text.find('?') != std::string_view::npos;
-  if (all && out.any) return Error{"bad_dependency", "',' and '?' are mixed in " + quote(text), "", "use one of them"};
+  if (all && out.any)
+    return Error{"bad_dependency", "',' and '?' are mixed in " + quote(text), "", "use one of them"};
   for (auto part : split(text, out.any ? '?' : ',')) {
     const auto words = split(part, ':');
-    const auto* kind = std::find_if(std::begin(kKinds), std::end(kKinds), [&](const KindName& k) { return iequals(k.name, words[0]); });
+    const auto* kind = std::find_if(std::begin(kKinds), std::end(kKinds),
+                                    [&](const KindName& k) { return iequals(k.name, words[0]); });
     if (kind == std::end(kKinds)) return bad_dependency(part, suggest(words[0], kKinds));
     if (kind->kind == DependencyKind::kSingleton) {
       if (words.size() > 1) return bad_dependency(part, "singleton takes no job");
@@ -128,7 +134,8 @@ Result<std::uint16_t> parse_signal(std::string_view text) {
   auto number = parse_int(word, 1, 64);
   if (number.ok()) return static_cast<std::uint16_t>(*number);
   std::string remedy = suggest(word, kSignals);
-  return Error{"bad_signal", quote(text) + " is not a signal", "", remedy.empty() ? "say a name such as TERM, or a number" : remedy};
+  return Error{"bad_signal", quote(text) + " is not a signal", "",
+               remedy.empty() ? "say a name such as TERM, or a number" : remedy};
 }
 
 std::string signal_name(std::uint16_t number) {
@@ -149,7 +156,9 @@ Result<WarningSignal> parse_warning_signal(std::string_view text) {
   out.number = *number;
   if (at != std::string_view::npos) {
     auto seconds = parse_int(text.substr(at + 1), 0, 65535);
-    if (!seconds.ok()) return Error{"bad_signal", quote(text) + ": after @ stand 0 to 65535 seconds", "", "write [B:]SIGNAL[@SECONDS]"};
+    if (!seconds.ok())
+      return Error{"bad_signal", quote(text) + ": after @ stand 0 to 65535 seconds", "",
+                   "write [B:]SIGNAL[@SECONDS]"};
     out.before_end_s = static_cast<std::uint32_t>(*seconds);
   }
   return out;
@@ -158,7 +167,8 @@ Result<WarningSignal> parse_warning_signal(std::string_view text) {
 Result<std::uint16_t> parse_mail_events(std::string_view text) {
   std::uint16_t out = 0;
   for (auto word : split_list(text)) {
-    const auto* mail = std::find_if(std::begin(kMails), std::end(kMails), [&](const MailName& m) { return iequals(m.name, word); });
+    const auto* mail = std::find_if(std::begin(kMails), std::end(kMails),
+                                    [&](const MailName& m) { return iequals(m.name, word); });
     if (mail == std::end(kMails))
       return Error{"bad_mail_type", quote(word) + " is not an event", "", suggest(word, kMails)};
     if (mail->name == "NONE") return std::uint16_t{0};
@@ -180,7 +190,8 @@ std::string format_mail_events(std::uint16_t events) {
 namespace {
 
 Error bad_job(std::string_view what) {
-  return Error{"bad_job_id", quote(what) + " is not a job", "", "a job is a number, ARRAY_TASK or ARRAY_[TASKS]"};
+  return Error{"bad_job_id", quote(what) + " is not a job", "",
+               "a job is a number, ARRAY_TASK or ARRAY_[TASKS]"};
 }
 
 Status parse_job_ref(std::string_view text, std::vector<wire::JobRef>& out) {
@@ -193,12 +204,15 @@ Status parse_job_ref(std::string_view text, std::vector<wire::JobRef>& out) {
     out.push_back({job, kNoTask});
     return {};
   }
-  if (tasks.size() >= 2 && tasks.front() == '[' && tasks.back() == ']') tasks = tasks.substr(1, tasks.size() - 2);
-  if (const auto percent = tasks.find('%'); percent != std::string_view::npos) tasks = tasks.substr(0, percent);
+  if (tasks.size() >= 2 && tasks.front() == '[' && tasks.back() == ']')
+    tasks = tasks.substr(1, tasks.size() - 2);
+  if (const auto percent = tasks.find('%'); percent != std::string_view::npos)
+    tasks = tasks.substr(0, percent);
   auto set = IdSet::parse(tasks, kNoTask - 1);
   if (!set.ok()) return bad_job(text);
   if (set->count() + out.size() > kMaxRefs)
-    return Error{"bad_job_id", quote(text) + " names too many tasks", "", "name the array, or filter by name"};
+    return Error{"bad_job_id", quote(text) + " names too many tasks", "",
+                 "name the array, or filter by name"};
   set->for_each([&](std::uint32_t task) { out.push_back({job, task}); });
   return {};
 }

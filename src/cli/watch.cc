@@ -22,7 +22,8 @@ struct Known {
 
 class Watch {
  public:
-  Watch(const QueueView& view, const Reporter& reporter) : view_(view), reporter_(reporter), terminal_(isatty(1) && !reporter.json()) {}
+  Watch(const QueueView& view, const Reporter& reporter)
+      : view_(view), reporter_(reporter), terminal_(isatty(1) && !reporter.json()) {}
 
   void take(wire::JobTable table, Time now, bool first) {
     now_ = now;
@@ -108,7 +109,8 @@ class Watch {
 
 }  // namespace
 
-int watch_queue(Session& session, const wire::JobFilter& filter, const QueueView& view, const Reporter& reporter) {
+int watch_queue(Session& session, const wire::JobFilter& filter, const QueueView& view,
+                const Reporter& reporter) {
   Watch watch(view, reporter);
   watch.open_screen();
   watch.header();
@@ -119,7 +121,7 @@ int watch_queue(Session& session, const wire::JobFilter& filter, const QueueView
     if (!first.ok()) return reporter.refused(first.error(), "slurm_load_jobs error");
     watch.clear();
     Result<std::optional<wire::ReplyBody>> reply = std::optional<wire::ReplyBody>(std::move(*first));
-    Time now;                          // the controller's clock at `at`
+    Time now;  // the controller's clock at `at`
     Clock::time_point at = Clock::now();
     auto drawn = Clock::time_point{};
     while (reply.ok()) {
@@ -141,7 +143,8 @@ int watch_queue(Session& session, const wire::JobFilter& filter, const QueueView
         watch.draw(now + std::chrono::duration_cast<std::chrono::seconds>(tick - at).count());
         drawn = tick;
       }
-      reply = session.next(tick + (watch.terminal() ? std::chrono::milliseconds(1000) : std::chrono::milliseconds(200)));
+      reply = session.next(
+          tick + (watch.terminal() ? std::chrono::milliseconds(1000) : std::chrono::milliseconds(200)));
     }
     reporter.note("the connection to bai-ctld was lost; connecting again");
   }

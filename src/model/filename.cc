@@ -40,27 +40,46 @@ std::string expand_filename(std::string_view pattern, const FilenameContext& con
     if (width > kMaxWidth) width = kMaxWidth;
     const char letter = i < pattern.size() ? pattern[i] : '\0';
     switch (letter) {
-      case '%': out += '%'; break;
-      case 'A': put_number(out, context.array_job ? context.array_job : context.job, width); break;
-      case 'a': put_number(out, context.array_task == kNoTask ? kSlurmNoVal : context.array_task, width); break;
-      case 'j': put_number(out, context.job, width); break;
+      case '%':
+        out += '%';
+        break;
+      case 'A':
+        put_number(out, context.array_job ? context.array_job : context.job, width);
+        break;
+      case 'a':
+        put_number(out, context.array_task == kNoTask ? kSlurmNoVal : context.array_task, width);
+        break;
+      case 'j':
+        put_number(out, context.job, width);
+        break;
       case 'J':
         put_number(out, context.job, width);
         out += '.';
         out += context.step;
         break;
-      case 'n': put_number(out, context.node_index, width); break;
-      case 's': out += context.step; break;
-      case 't': put_number(out, context.task, width); break;
-      case 'u': out += context.user; break;
-      case 'x': out += context.job_name; break;
+      case 'n':
+        put_number(out, context.node_index, width);
+        break;
+      case 's':
+        out += context.step;
+        break;
+      case 't':
+        put_number(out, context.task, width);
+        break;
+      case 'u':
+        out += context.user;
+        break;
+      case 'x':
+        out += context.job_name;
+        break;
       case 'N':
         if (!context.node.empty()) {
           out += short_name(context.node);
           break;
         }
         [[fallthrough]];
-      default: out += pattern.substr(start, i - start + 1);
+      default:
+        out += pattern.substr(start, i - start + 1);
     }
   }
   return out;
@@ -81,7 +100,9 @@ bool is_one_file(std::string_view pattern) {
     if (pattern[i] != '%') continue;
     ++i;
     while (i < pattern.size() && is_digit(pattern[i])) ++i;
-    if (i < pattern.size() && (pattern[i] == 't' || pattern[i] == 'n' || pattern[i] == 'N' || pattern[i] == 's')) return false;
+    if (i < pattern.size() &&
+        (pattern[i] == 't' || pattern[i] == 'n' || pattern[i] == 'N' || pattern[i] == 's'))
+      return false;
   }
   return true;
 }

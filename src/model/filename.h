@@ -13,15 +13,15 @@ namespace bai {
 
 // What the patterns stand for. Where a value is not known yet (a waiting job's node), its pattern is kept as it is.
 struct FilenameContext {
-  JobId job = 0;                     // %j; and %A when there is no array
-  JobId array_job = 0;               // %A; 0: no array
+  JobId job = 0;                       // %j; and %A when there is no array
+  JobId array_job = 0;                 // %A; 0: no array
   std::uint32_t array_task = kNoTask;  // %a; prints 4294967294 without an array, as Slurm does
-  std::string_view job_name;         // %x
-  std::string_view user;             // %u
-  std::string_view node;             // %N; empty: not known
-  std::uint32_t node_index = 0;      // %n, the node's number within the job
-  std::uint32_t task = 0;            // %t, the task's rank
-  std::string_view step = "batch";   // %s; %J is JOB.STEP
+  std::string_view job_name;           // %x
+  std::string_view user;               // %u
+  std::string_view node;               // %N; empty: not known
+  std::uint32_t node_index = 0;        // %n, the node's number within the job
+  std::uint32_t task = 0;              // %t, the task's rank
+  std::string_view step = "batch";     // %s; %J is JOB.STEP
 };
 
 // The pattern with everything replaced. %5j pads numbers with zeros to 5 digits (at most 10); a backslash anywhere switches

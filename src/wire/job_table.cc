@@ -7,7 +7,8 @@ namespace {
 constexpr std::size_t kMaxText = kDefaultStringBytes;
 
 std::string_view kind_name(DependencyKind kind) {
-  constexpr std::string_view kNames[] = {"after", "afterany", "afterok", "afternotok", "aftercorr", "singleton"};
+  constexpr std::string_view kNames[] = {"after",      "afterany",  "afterok",
+                                         "afternotok", "aftercorr", "singleton"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 
@@ -62,7 +63,8 @@ void JobTableBuilder::add(const Job& job, Seconds time_limit_in_force, std::stri
   row.group = text(spec.group);
   row.account = text(spec.account);
   row.qos = text(extras.qos);
-  row.partition = text(job.allocation && !job.allocation->partition.empty() ? job.allocation->partition : spec.partition);
+  row.partition =
+      text(job.allocation && !job.allocation->partition.empty() ? job.allocation->partition : spec.partition);
   row.workdir = text(spec.workdir);
   row.std_in = text(extras.std_in);
   row.std_out = text(spec.std_out);
@@ -75,7 +77,8 @@ void JobTableBuilder::add(const Job& job, Seconds time_limit_in_force, std::stri
   row.nodes_excluded = text(request.nodes_excluded);
   row.constraint = text(request.constraint);
   row.licenses = text(request.licenses);
-  if (!extras.dependencies.list.empty()) row.dependency = text(std::string_view(format_dependencies(extras.dependencies)));
+  if (!extras.dependencies.list.empty())
+    row.dependency = text(std::string_view(format_dependencies(extras.dependencies)));
   row.mail_user = text(extras.mail_user);
   row.mail_events = extras.mail_events;
   if (job.array) {

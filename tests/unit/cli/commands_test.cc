@@ -16,7 +16,8 @@ namespace {
 
 using Run = int (*)(const Dialect&, int, const char* const*);
 
-int run(Run command, const char* name, std::vector<const char*> words, std::string* err = nullptr, std::string* out = nullptr) {
+int run(Run command, const char* name, std::vector<const char*> words, std::string* err = nullptr,
+        std::string* out = nullptr) {
   words.insert(words.begin(), name);
   ::testing::internal::CaptureStderr();
   ::testing::internal::CaptureStdout();
@@ -38,8 +39,9 @@ TEST(Dialect, follows_the_name) {
 
 TEST(Commands, tables_hold_together) {
   const Dialect dialect = Dialect::of("bai-x");
-  for (const OptionTable& table : {submit_table(dialect), queue_table(dialect), info_table(dialect), cancel_table(dialect), control_table(dialect),
-                                   acct_table(dialect), diag_table(dialect)}) {
+  for (const OptionTable& table :
+       {submit_table(dialect), queue_table(dialect), info_table(dialect), cancel_table(dialect),
+        control_table(dialect), acct_table(dialect), diag_table(dialect)}) {
     OptionParser parser(table);  // aborts on a letter or a name that is there twice
     for (const auto& option : table.options) EXPECT_NE(option.help[0], '\0') << option.name;
     EXPECT_FALSE(render_help(table).empty());
@@ -73,7 +75,8 @@ TEST(Commands, versions) {
 }
 
 TEST(Commands, errors_as_json) {
-  EXPECT_EQ(error_json({"bad_x", "a \"b\"", "", "do c"}), "{\"error\":{\"code\":\"bad_x\",\"message\":\"a \\\"b\\\"\",\"remedy\":\"do c\"}}\n");
+  EXPECT_EQ(error_json({"bad_x", "a \"b\"", "", "do c"}),
+            "{\"error\":{\"code\":\"bad_x\",\"message\":\"a \\\"b\\\"\",\"remedy\":\"do c\"}}\n");
 }
 
 TEST(Commands, host_lists_need_no_cluster) {

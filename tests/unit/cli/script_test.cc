@@ -23,7 +23,8 @@ class ScriptTest : public ::testing::Test {
 };
 
 TEST_F(ScriptTest, reads_until_the_first_command) {
-  auto parsed = directives("#!/bin/sh\n\n# comment\n#SBATCH -J early -n 4\n  # more\necho\n#SBATCH -J late\n");
+  auto parsed =
+      directives("#!/bin/sh\n\n# comment\n#SBATCH -J early -n 4\n  # more\necho\n#SBATCH -J late\n");
   ASSERT_TRUE(parsed.ok());
   EXPECT_EQ(parsed->value_or("job-name", ""), "early");
   EXPECT_EQ(parsed->value_or("ntasks", ""), "4");
@@ -37,7 +38,8 @@ TEST_F(ScriptTest, bai_lines_win) {
 }
 
 TEST_F(ScriptTest, quotes_and_comments_in_a_line) {
-  auto parsed = directives("#!/bin/sh\n#SBATCH --comment=\"two words\" # why\n#SBATCHX -J no\n##SBATCH -J no\n");
+  auto parsed =
+      directives("#!/bin/sh\n#SBATCH --comment=\"two words\" # why\n#SBATCHX -J no\n##SBATCH -J no\n");
   ASSERT_TRUE(parsed.ok());
   EXPECT_EQ(parsed->value_or("comment", ""), "two words");
   EXPECT_FALSE(parsed->has("job-name"));
@@ -55,8 +57,12 @@ TEST_F(ScriptTest, errors_name_the_line) {
 TEST_F(ScriptTest, judges_the_text) {
   EXPECT_TRUE(check_script(script("#!/bin/sh\n"), 100).ok());
   EXPECT_EQ(check_script(script(""), 100).error().message, "Batch script is empty!");
-  EXPECT_TRUE(check_script(script("echo\n"), 100).error().message.starts_with("This does not look like a batch script."));
-  EXPECT_TRUE(check_script(script("#!/bin/sh\r\n"), 100).error().message.starts_with("Batch script contains DOS line breaks"));
+  EXPECT_TRUE(check_script(script("echo\n"), 100)
+                  .error()
+                  .message.starts_with("This does not look like a batch script."));
+  EXPECT_TRUE(check_script(script("#!/bin/sh\r\n"), 100)
+                  .error()
+                  .message.starts_with("Batch script contains DOS line breaks"));
   EXPECT_EQ(check_script(script(std::string("#!/bin/sh\n\0", 11)), 100).error().code, "bad_script");
   EXPECT_EQ(check_script(script("#!/bin/sh\n"), 5).error().code, "script_too_large");
 }

@@ -165,8 +165,10 @@ TEST_F(Show, accounting) {
             "7            train-mod+       main                     2 CANCELLED+      0:0 \n"
             "7.batch           batch                                2  CANCELLED     0:15 \n");
   out.clear();
-  put_acct_row(out, *parse_acct_format("JobID,State,Elapsed"), {jobs.jobs[0], false}, AcctStyle::kParsable2, "|");
-  put_acct_row(out, *parse_acct_format("jobid%4,state%-20"), {jobs.jobs[0], false}, AcctStyle::kParsable, "|");
+  put_acct_row(out, *parse_acct_format("JobID,State,Elapsed"), {jobs.jobs[0], false}, AcctStyle::kParsable2,
+               "|");
+  put_acct_row(out, *parse_acct_format("jobid%4,state%-20"), {jobs.jobs[0], false}, AcctStyle::kParsable,
+               "|");
   put_acct_row(out, *parse_acct_format("jobid%4,state%-20"), {jobs.jobs[0], false}, AcctStyle::kColumns, "|");
   EXPECT_EQ(out, "7|CANCELLED by 1000|00:01:30\n7|CANCELLED by 1000|\n   7 CANCELLED by 1000    \n");
   EXPECT_EQ(parse_acct_format("jobid,stat%").error().code, "bad_format");
@@ -178,7 +180,8 @@ TEST_F(Show, json_of_a_job) {
   std::string out;
   JsonWriter json(out);
   put_job_json(json, jobs.jobs[0]);
-  EXPECT_TRUE(out.starts_with("{\"job_id\":8,\"display_id\":\"8\",\"name\":\"train-model\",\"user\":\"ada\",\"uid\":1000"));
+  EXPECT_TRUE(out.starts_with(
+      "{\"job_id\":8,\"display_id\":\"8\",\"name\":\"train-model\",\"user\":\"ada\",\"uid\":1000"));
   EXPECT_NE(out.find("\"time_limit_s\":3600"), std::string::npos);
   EXPECT_NE(out.find("\"submitted_at\":1800000000"), std::string::npos);
   EXPECT_NE(out.find("\"started_at\":null"), std::string::npos);
@@ -186,7 +189,17 @@ TEST_F(Show, json_of_a_job) {
 
 TEST_F(Show, json_escapes) {
   std::string out;
-  JsonWriter(out).begin_object().field("a\"b", "x\n\\\x01\xff").flag("t", true).key("l").begin_array().integer(-1).number(0.5).null().end_array().end_object();
+  JsonWriter(out)
+      .begin_object()
+      .field("a\"b", "x\n\\\x01\xff")
+      .flag("t", true)
+      .key("l")
+      .begin_array()
+      .integer(-1)
+      .number(0.5)
+      .null()
+      .end_array()
+      .end_object();
   EXPECT_EQ(out, "{\"a\\\"b\":\"x\\\\n\\\\\\\\x01\\\\xff\",\"t\":true,\"l\":[-1,0.5,null]}");
 }
 
@@ -237,8 +250,12 @@ TEST_F(InfoTest, partitions) {
 }
 
 TEST_F(InfoTest, summary_and_nodes) {
-  EXPECT_EQ(render("%R|%F|%C|%c|%m"), "PARTITION|NODES(A/I/O/T)|CPUS(A/I/O/T)|CPUS|MEMORY\nmain|1/2/1/4|8/16/8/32|8|4096\na-long-partition|0/1/0/1|0/8/0/8|8|4096\n");
-  EXPECT_EQ(render("%N %P %6t|", true), "NODELIST PARTITION STATE |\nn1 main* alloc |\nn2 main* idle  |\nn2 a-long-partition idle  |\nn3 main* drain |\nn4 main* idle  |\n");
+  EXPECT_EQ(render("%R|%F|%C|%c|%m"),
+            "PARTITION|NODES(A/I/O/T)|CPUS(A/I/O/T)|CPUS|MEMORY\nmain|1/2/1/4|8/16/8/"
+            "32|8|4096\na-long-partition|0/1/0/1|0/8/0/8|8|4096\n");
+  EXPECT_EQ(render("%N %P %6t|", true),
+            "NODELIST PARTITION STATE |\nn1 main* alloc |\nn2 main* idle  |\nn2 a-long-partition idle  |\nn3 "
+            "main* drain |\nn4 main* idle  |\n");
 }
 
 TEST_F(InfoTest, every_field_can_be_shown) {

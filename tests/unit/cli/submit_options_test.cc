@@ -35,7 +35,8 @@ TEST_F(SubmitOptions, defaults) {
 }
 
 TEST_F(SubmitOptions, resources) {
-  auto job = submit({"-N2-4", "-c", "3", "--mem=2G", "-w", "n[1-2]", "-x", "n9", "-C", "a&b", "-L", "matlab:2", "--exclusive"});
+  auto job = submit({"-N2-4", "-c", "3", "--mem=2G", "-w", "n[1-2]", "-x", "n9", "-C", "a&b", "-L",
+                     "matlab:2", "--exclusive"});
   ASSERT_TRUE(job.ok()) << job.error().text();
   const auto& r = job->spec.request;
   EXPECT_EQ(r.min_nodes, 2u);
@@ -49,7 +50,8 @@ TEST_F(SubmitOptions, resources) {
 }
 
 TEST_F(SubmitOptions, times_and_arrays) {
-  auto job = submit({"-t", "1-2:30", "-a", "0-15:4%2", "--begin=now+1hour", "--signal=B:USR1@120", "--nice", "--open-mode=append"});
+  auto job = submit({"-t", "1-2:30", "-a", "0-15:4%2", "--begin=now+1hour", "--signal=B:USR1@120", "--nice",
+                     "--open-mode=append"});
   ASSERT_TRUE(job.ok()) << job.error().text();
   EXPECT_EQ(job->spec.time_limit, 86400 + 2 * 3600 + 30 * 60);
   EXPECT_EQ(job->array_tasks->count(), 4u);
@@ -71,10 +73,20 @@ TEST_F(SubmitOptions, the_last_of_two_counts) {
 
 TEST_F(SubmitOptions, malformed_values_name_the_option) {
   for (auto [words, place] : std::vector<std::pair<std::vector<std::string>, std::string>>{
-           {{"-t", "soon"}, "-t"},         {{"--mem=1x"}, "--mem"},      {{"-N0"}, "-N"},          {{"-n", "-1"}, "-n"},
-           {{"-a", "5-1"}, "-a"},          {{"-w", "n["}, "-w"},         {{"--begin=x"}, "--begin"}, {{"-d", "afterok"}, "-d"},
-           {{"--signal=NOPE"}, "--signal"}, {{"--mail-type=x"}, "--mail-type"}, {{"--mem=1G", "--mem-per-cpu=1G"}, "--mem-per-cpu"},
-           {{"--exclusive=no"}, "--exclusive"}, {{"--deadline=2001-01-01"}, "--deadline"}, {{"-J", "a\nb"}, "-J"}}) {
+           {{"-t", "soon"}, "-t"},
+           {{"--mem=1x"}, "--mem"},
+           {{"-N0"}, "-N"},
+           {{"-n", "-1"}, "-n"},
+           {{"-a", "5-1"}, "-a"},
+           {{"-w", "n["}, "-w"},
+           {{"--begin=x"}, "--begin"},
+           {{"-d", "afterok"}, "-d"},
+           {{"--signal=NOPE"}, "--signal"},
+           {{"--mail-type=x"}, "--mail-type"},
+           {{"--mem=1G", "--mem-per-cpu=1G"}, "--mem-per-cpu"},
+           {{"--exclusive=no"}, "--exclusive"},
+           {{"--deadline=2001-01-01"}, "--deadline"},
+           {{"-J", "a\nb"}, "-J"}}) {
     auto job = submit(words);
     ASSERT_FALSE(job.ok()) << place;
     EXPECT_EQ(job.error().place, place);
@@ -88,10 +100,12 @@ TEST(Values, dependencies) {
   EXPECT_FALSE(all->any);
   EXPECT_EQ(all->list[1].task, 3u);
   EXPECT_EQ(all->list[2].delay_min, 10u);
-  EXPECT_EQ(wire::format_dependencies(*all), "afterok:7(unfulfilled),afterok:8_3(unfulfilled),after:9+10(unfulfilled),singleton(unfulfilled)");
+  EXPECT_EQ(wire::format_dependencies(*all),
+            "afterok:7(unfulfilled),afterok:8_3(unfulfilled),after:9+10(unfulfilled),singleton(unfulfilled)");
   EXPECT_TRUE(parse_dependencies("afterany:1?afterok:2")->any);
   EXPECT_TRUE(parse_dependencies("")->list.empty());
-  for (const char* bad : {"afterok:7,afterany:8?afterok:9", "afterok:x", "afterok:7+3", "singleton:3", "afterok:0", "aftrok:7", "7"})
+  for (const char* bad : {"afterok:7,afterany:8?afterok:9", "afterok:x", "afterok:7+3", "singleton:3",
+                          "afterok:0", "aftrok:7", "7"})
     EXPECT_EQ(parse_dependencies(bad).error().code, "bad_dependency") << bad;
 }
 
@@ -101,7 +115,8 @@ TEST(Values, job_refs) {
   ASSERT_EQ(refs->size(), 6u);
   EXPECT_EQ((*refs)[0], (wire::JobRef{7, kNoTask}));
   EXPECT_EQ((*refs)[5], (wire::JobRef{9, 5}));
-  for (const char* bad : {"", "x", "7_", "0", "-3", "7_x", "99999999999"}) EXPECT_EQ(parse_job_refs(bad).error().code, "bad_job_id") << bad;
+  for (const char* bad : {"", "x", "7_", "0", "-3", "7_x", "99999999999"})
+    EXPECT_EQ(parse_job_refs(bad).error().code, "bad_job_id") << bad;
 }
 
 TEST(Values, states_signals_mail) {
