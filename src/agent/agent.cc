@@ -204,7 +204,7 @@ void Agent::on_session() {
       if (order.ok()) {
         inputs_.emplace_back(OrderIn{std::move(*order)});
       } else {
-        log::error("the controller said something that is not understood", {{"why", order.error().text()}});
+        garbled_.write(log::Level::error, order.error().message, "the controller said something that is not understood", {{"why", order.error().text()}});
       }
     } else if (auto* lost = std::get_if<wire::DealerLost>(&event)) {
       // Once per reason; a controller that is away for an hour is one line.
@@ -250,6 +250,9 @@ Status Agent::run() {
     if (now >= tick_ms_) {
       tick_ms_ = now + kTickMs;
       inputs_.emplace_back(Tick{});
+      if (std::exchange(new_directories_, false)) {
+        if (auto synced = spool_.sync_attempts(); !synced.ok()) log::warning("the spool cannot be synced", {{"why", synced.error().text()}});
+      }
       const std::size_t too_many = spool_.trash_size() > kMaxTrash ? spool_.trash_size() - kMaxTrash : 0;
       spool_.empty_trash(too_many > 0 ? now : now - kTrashMs, std::max<std::size_t>(too_many, kTrashPerTick));
     }
@@ -351,9 +354,7 @@ void Agent::carry_out(Output out) {
   for (auto& request : out.requests) shepherds_->request(request.key, std::move(request.request), now);
   for (const auto& body : out.sends) send(body);
   for (const auto& key : out.discard) spool_.discard(key, now);
-  if (!out.spawn.empty()) {
-    if (auto synced = spool_.sync_attempts(); !synced.ok()) log::warning("the spool cannot be synced", {{"why", synced.error().text()}});
-  }
+  new_directories_ = new_directories_ || !out.spawn.empty();
 }
 
 void Agent::send(const wire::AgentBody& body) {

@@ -15,6 +15,7 @@
 #include "agent/spool.h"
 #include "base/env.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "model/config.h"
 #include "wire/dealer.h"
 
@@ -67,6 +68,7 @@ class Agent {
   std::vector<std::string> cgroups_;
   std::string pid_file_;
   std::string lost_why_;                     // said last
+  log::Once garbled_{16};
   std::deque<InputBody> inputs_;
   Output first_;                             // of the machine's start
   Output held_;                              // waits for the disk
@@ -74,6 +76,7 @@ class Agent {
   std::int64_t journal_retry_ms_ = 0;
   std::int64_t tick_ms_ = 0;
   std::int64_t lazy_since_ms_ = 0;
+  bool new_directories_ = false;             // whose names may not be durable: synced at the next tick
   bool stop_ = false;
 };
 

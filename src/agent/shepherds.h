@@ -53,7 +53,7 @@ class Shepherds {
     bool dead = false;                 // being buried
     std::int64_t since_ms = 0;
     std::int64_t look_ms = -1;         // next look at `started`, the socket, or the remains; -1: none
-    std::int64_t pause_ms = 4;
+    std::int64_t pause_ms = 10;        // a step that is over sooner is told once, as ended
   };
   using All = std::map<wire::AttemptKey, Shepherd>;
 

@@ -31,7 +31,7 @@ class Spool {
   // Makes the attempt's directory and launch file. Not synced: the claim in the journal names the boot, and after a power cut
   // nothing is read but the status, which the shepherd syncs. Errors: io_error, no_space.
   Status prepare(wire::AttemptKey key, const step::StepLaunch& launch);
-  // Names of new directories become durable, so that a status in one is found after a power cut.
+  // Names of new directories become durable, so that a status in one is found after a power cut (else that is NODE_FAIL).
   Status sync_attempts() const { return env_->sync_dir(dir_ + "/attempts"); }
   // Nobody needs it any more. It is renamed now and removed by empty_trash(): removing is not for the launch path (and ext4 without a
   // journal searches through all inodes deleted within a minute at every creation).
