@@ -272,7 +272,18 @@ def show_logs(cluster):
     folder = os.path.join(cluster.dir, "log")
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
         with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as f:
-            print(f"--- {name}", *f.read().splitlines()[-15:], sep="\n", flush=True)
+            print(f"--- {name}", *f.read().splitlines()[-8:], sep="\n", flush=True)
+
+
+def heal(cluster):
+    """After a failure: all daemons run and no job is left, so that one failure does not make more of them."""
+    try:
+        cluster.up()
+        cluster.run("bai-cancel", "--state=PENDING", ok=None)
+        cluster.run("bai-cancel", "--state=RUNNING", ok=None)
+        await_true(lambda: not cluster.queue(states="PENDING,RUNNING,COMPLETING"), "an empty queue")
+    except (Failed, subprocess.SubprocessError) as error:
+        print(f"    not healed: {error}", flush=True)
 
 
 def run_tests(cluster=None, settings=(), only=None):
@@ -307,6 +318,7 @@ def run_tests(cluster=None, settings=(), only=None):
                     traceback.print_exc(file=sys.stdout)
                 if cluster is not None:
                     show_logs(cluster)
+                    heal(cluster)
             if os.environ.get("BAI_TEST_TIMES"):
                 print(f"    {name}: {time.monotonic() - began:.1f} s", flush=True)
     finally:
