@@ -114,6 +114,7 @@ Result<Uuid> Session::cluster() {
     auto pong = get<wire::PongReply>(wire::PingRequest{});
     if (!pong.ok()) return pong.error();
     cluster_ = pong->lineage.cluster;
+    next_job_id_ = pong->lineage.last_job_id + 1;
   }
   return *cluster_;
 }

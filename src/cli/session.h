@@ -41,6 +41,8 @@ class Session {
 
   // The cluster's identity; asked once, on the connection that the next request then uses.
   Result<Uuid> cluster();
+  // The id that the next job would get, as of cluster().
+  JobId next_job_id() const { return next_job_id_; }
 
   // Several requests under way: send() does not wait, receive() gives whatever reply comes next. The connection must stand
   // (cluster() was called). After an error of either, settle() each unanswered request on a new connection.
@@ -72,6 +74,7 @@ class Session {
   std::unique_ptr<wire::Client> client_;
   bool connected_ = false;
   std::optional<Uuid> cluster_;
+  JobId next_job_id_ = 0;
 };
 
 }  // namespace bai::cli

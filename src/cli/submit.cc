@@ -179,11 +179,11 @@ int run_submit(const Dialect& dialect, int argc, const char* const* argv) {
   auto reply = submit_one(*session, batch, id, test_only);
   if (!reply.ok()) return reporter.refused(reply.error(), test_only ? "allocation failure" : kFailed);
   for (const auto& warning : reply->warnings) reporter.note(warning);
+  if (test_only) return show_test_only(*reply, session->next_job_id(), reporter);
   if (reply->results.empty())
     return reporter.refused({"bad_message", "the controller named no job", "", "upgrade this command"},
                             kFailed);
   const JobId job = reply->results[0].ref.job;
-  if (test_only) return show_test_only(*reply, job, reporter);
   show_submitted(job, parsed, reporter);
   return parsed.has("wait") ? wait_for(job, *session, reporter) : 0;
 }
