@@ -75,6 +75,7 @@ Status Agent::set_up(const ClusterConfig& config) {
   std::string why;
   cgroups_ = make_cgroup_parents(options_.node, spool_.dir(), &why);
   if (!why.empty()) log::info("no cgroups for steps: processes are found by descent and by mark", {{"why", why}});
+  remove_cgroup_parents(cgroups_);
   launcher_.emplace(LauncherNode{options_.node, boot_id, cgroups_});
   use_local(config);
   std::string stepd = config.stepd_path.empty() ? program_path("bai-stepd") : config.stepd_path;
@@ -287,6 +288,7 @@ void Agent::prepare(const wire::LaunchOrder& order) {
     answer.mark += kHex[byte & 15];
   }
   auto launch = launcher_->prepare(order, machine_->seen().cluster, answer.mark, env_.now(), env_.monotonic_ms());
+  ensure_cgroup_parents(cgroups_);
   Status done = launch.ok() ? spool_.prepare(order.key, *launch) : Status(launch.error());
   if (!done.ok()) {
     answer.later = is_passing(done.error());
@@ -354,6 +356,8 @@ void Agent::carry_out(Output out) {
   for (auto& request : out.requests) shepherds_->request(request.key, std::move(request.request), now);
   for (const auto& body : out.sends) send(body);
   for (const auto& key : out.discard) spool_.discard(key, now);
+  // An agent that is killed leaves no empty cgroup behind.
+  if (!out.discard.empty() && shepherds_->size() == 0) remove_cgroup_parents(cgroups_);
   new_directories_ = new_directories_ || !out.spawn.empty();
 }
 
