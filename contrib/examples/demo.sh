@@ -41,7 +41,7 @@ for node in n1 n2 n3; do
 done
 
 say "Submitting: 12 tasks that each count the words of their share of ${#texts[@]} files, then one that merges"
-export DEMO_PAUSE=0.7
+export DEMO_PAUSE=1
 array=$(bai-submit --parsable --array=1-12 "$here/count-words.sh" "${texts[@]}")
 echo "bai-submit --array=1-12 count-words.sh ...                    -> job $array"
 counts=()

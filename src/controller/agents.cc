@@ -15,6 +15,7 @@ Machine::NodeEntry* Machine::node(std::string_view name) {
 // The view and the scheduler get the node as it is now; room follows from it.
 void Machine::node_changed(NodeEntry& entry) {
   auto& n = *entry.node;
+  n.connected = entry.conn != 0;
   entry.room.cpus_total = n.declared.cpus;
   entry.room.mem_total_mib = n.declared.mem_mib;
   entry.room.cpus_free = n.declared.cpus > n.cpus_used ? n.declared.cpus - n.cpus_used : 0;
@@ -156,6 +157,10 @@ void Machine::on_register(ConnId conn, const wire::AgentRegister& hello) {
   if (hello.config_hash != config_->hash) welcome.config_text = config_->bundle;
   welcome.heartbeat_s = static_cast<std::uint32_t>(config_->agentd_heartbeat);
   out_->effects.orders.push_back({conn, std::move(welcome)});
+
+  // What was said over an earlier session may not have arrived: all that is open is said again, now.
+  for (JobId id : entry->jobs)
+    if (auto running = running_.find(id); running != running_.end()) running->second.sent_ms = mono_ms_ - kResendMs;
 
   wire::AgentOrders orders;
   orders.lineage = lineage_;

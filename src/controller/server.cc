@@ -325,7 +325,7 @@ struct Server::Impl {
     reply.admitting = reply.trouble.empty();
     for (const auto& [name, node] : view.nodes) {
       reply.nodes++;
-      reply.nodes_ready += node->responding && node->condition == NodeCondition::kUp;
+      reply.nodes_ready += node->connected && node->responding && node->condition == NodeCondition::kUp;
     }
     return reply;
   }

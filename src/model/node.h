@@ -59,6 +59,7 @@ struct Node {
   std::vector<std::string> features;
   std::uint32_t weight = 1;
   NodeCondition condition = NodeCondition::kUnknown;
+  bool connected = false;           // its session with the controller stands; the controller's own, not sent
   bool responding = false;
   bool drain = false;
   Istr reason;
