@@ -85,6 +85,7 @@ struct Starter {
   const Layout& layout;
   const Settings& settings;
   Interrupt& interrupt;
+  Time began = Env::real().now();
   std::vector<Process> processes{};  // all that run, whoever started them
   std::vector<std::string> started{};
 
@@ -145,8 +146,17 @@ struct Starter {
     }
     return await("not all nodes got ready", 5, [this] {
       const auto pong = ping(settings, kAnswer);
-      return pong.ok() && pong->nodes_ready >= settings.nodes;
+      return pong.ok() && pong->nodes_ready >= settings.nodes && fresh_agents_registered();
     });
+  }
+
+  // For a moment the controller may take a new agent for the one that it had there before.
+  bool fresh_agents_registered() const {
+    const auto known = nodes(settings, kAnswer);
+    return known.ok() && std::all_of(known->begin(), known->end(), [this](const Node& node) {
+             const bool ours = std::find(started.begin(), started.end(), node.name.view()) != started.end();
+             return !ours || node.agent_started >= began;
+           });
   }
 
   Status all() {

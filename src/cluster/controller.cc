@@ -45,6 +45,13 @@ Result<wire::PongReply> ping(const Settings& settings, std::chrono::milliseconds
   return ask<wire::PongReply>(client, wire::PingRequest{}, Clock::now() + limit);
 }
 
+Result<std::vector<Node>> nodes(const Settings& settings, std::chrono::milliseconds limit) {
+  auto client = make_client(settings);
+  auto reply = ask<wire::ClusterReply>(client, wire::ClusterRequest{}, Clock::now() + limit);
+  if (!reply.ok()) return reply.error();
+  return std::move(reply->nodes);
+}
+
 Status cancel_all(const Settings& settings, std::chrono::milliseconds limit) {
   auto client = make_client(settings);
   auto reply = ask<wire::ActionReply>(client, wire::ActionRequest{}, Clock::now() + limit);
