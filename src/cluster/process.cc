@@ -26,6 +26,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr unsigned kCloseOnExec = 1u << 2;  // CLOSE_RANGE_CLOEXEC, Linux 5.11
+
 std::string pid_path(const Layout& layout, const std::string& name) { return layout.run_dir() + "/" + name + ".pid"; }
 std::string start_path(const Layout& layout, const std::string& name) { return layout.run_dir() + "/" + name + ".start"; }
 
@@ -73,7 +75,9 @@ bool become(const RunAs& as) {
   const int null = open("/dev/null", O_RDWR);
   const int log = open(layout.log(name).c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
   if (null < 0 || log < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0) fail_child("cannot open the log");
-  syscall(SYS_close_range, 3u, ~0u, 0u);
+  // Nothing else stays open in the program. Not closed at once: the starter's pipe is among them.
+  if (syscall(SYS_close_range, 3u, ~0u, kCloseOnExec) != 0)
+    for (int fd = 3; fd < 4096; ++fd) fcntl(fd, F_SETFD, FD_CLOEXEC);
   if (with_pid_file && !write_own_pid_files(layout, name)) fail_child("cannot write the pid file");
   if (chdir("/") != 0) fail_child("cannot go to /");
   if (as && !become(*as)) fail_child("cannot become another user");
@@ -89,9 +93,14 @@ bool become(const RunAs& as) {
 Result<Process> spawn(const Layout& layout, const std::string& name, const std::vector<std::string>& argv, const std::optional<RunAs>& as,
                       bool with_pid_file) {
   if (access(argv[0].c_str(), X_OK) != 0) return Error{"spawn_failed", "cannot run it: " + std::string(strerror(errno)), argv[0], ""};
+  auto until_exec = make_pipe();
+  if (!until_exec.ok()) return until_exec.error();
   const pid_t pid = fork();
   if (pid < 0) return errno_error("cannot fork", name, errno);
   if (pid == 0) become_program(layout, name, argv, as, with_pid_file);
+  // Its end is closed when it has become the program (or failed to): from then on its pid file is there.
+  until_exec->write.reset();
+  (void)read_all(until_exec->read.get(), 1);
   Fd pidfd = open_pidfd(pid);
   if (!pidfd) return errno_error("cannot watch the process", name, errno);
   return Process{name, pid, std::move(pidfd)};
