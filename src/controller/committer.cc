@@ -11,6 +11,14 @@ namespace bai::controller {
 
 using Clock = std::chrono::steady_clock;
 
+namespace {
+
+constexpr std::chrono::milliseconds kLinger{2};
+constexpr std::uint64_t kCheckpointIdle = 10'000;   // changes since the last, when there is nothing else to do
+constexpr std::uint64_t kCheckpointBusy = 200'000;  // and when there always is
+
+}  // namespace
+
 void ContentCache::put(const Hash256& hash, std::shared_ptr<const std::string> bytes) {
   if (index_.contains(hash) || bytes->size() > max_bytes_) return;
   bytes_ += bytes->size();
@@ -46,6 +54,13 @@ void Committer::watch(ConnId conn, Caller caller, RequestId request, wire::JobFi
   channel_.put(std::make_shared<Watch>(Watch{conn, request, Selector(filter, caller), {}}));
 }
 
+bool Committer::urgent(const Item& item) {
+  auto* output = std::get_if<Output>(&item);
+  if (!output) return true;
+  const Effects& effects = output->effects;
+  return !effects.replies.empty() || !effects.launches.empty() || !effects.close.empty() || effects.config || effects.trouble;
+}
+
 void Committer::forget(ConnId conn) { channel_.put(Forget{conn}); }
 
 void Committer::stop() {
@@ -58,6 +73,12 @@ void Committer::run() {
   for (;;) {
     auto items = channel_.take(Clock::now() + std::chrono::seconds(10));
     if (items.empty() && channel_.closed()) return;
+    // News that nobody waits for lingers a little: the next is seldom far, and one sync serves both.
+    auto linger = Clock::now() + kLinger;
+    while (!items.empty() && std::none_of(items.begin(), items.end(), urgent) && Clock::now() < linger && !channel_.closed()) {
+      auto more = channel_.take(linger);
+      items.insert(items.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+    }
     std::vector<Output> outputs;
     for (auto& item : items) {
       if (auto* output = std::get_if<Output>(&item)) {
@@ -74,7 +95,7 @@ void Committer::run() {
       }
     }
     handle(outputs);
-    if (channel_.size() == 0 || commits_since_checkpoint_ >= 10'000) housekeeping();
+    if (channel_.size() == 0 || changes_since_checkpoint_ >= kCheckpointBusy) housekeeping();
   }
 }
 
@@ -126,7 +147,7 @@ bool Committer::commit(store::Batch& batch) {
   auto status = store_->commit(batch);
   auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun);
   stats_.commit(batch.changes.size(), took.count());
-  ++commits_since_checkpoint_;
+  changes_since_checkpoint_ += batch.changes.size();
   if (status) {
     crash_point("ctld.after_commit");
     return true;
@@ -333,8 +354,8 @@ void Committer::tell_watchers(const Effects& effects) {
 
 // In idle moments, off the commit path.
 void Committer::housekeeping() {
-  if (commits_since_checkpoint_ >= 2000) {
-    commits_since_checkpoint_ = 0;
+  if (changes_since_checkpoint_ >= kCheckpointIdle) {
+    changes_since_checkpoint_ = 0;
     if (auto done = store_->checkpoint(); !done) log::warning("a checkpoint failed", {{"why", done.error().text()}});
   }
   if (Clock::now() - pruned_at_ > std::chrono::minutes(10)) {

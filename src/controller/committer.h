@@ -79,6 +79,7 @@ class Committer {
   };
   using Item = std::variant<Output, std::shared_ptr<Watch>, Forget>;
 
+  static bool urgent(const Item& item);  // somebody waits for it
   void run();
   void handle(std::vector<Output>& outputs);
   bool commit(store::Batch& batch);
@@ -101,7 +102,7 @@ class Committer {
   ContentCache contents_{64 << 20};
   std::unordered_map<JobId, LaunchRecord> launches_;  // of jobs submitted lately
   std::vector<std::shared_ptr<Watch>> watches_;
-  std::uint64_t commits_since_checkpoint_ = 0;
+  std::uint64_t changes_since_checkpoint_ = 0;
   std::chrono::steady_clock::time_point pruned_at_{};
   std::uint64_t generation_ = 0;            // outputs of older ones come from a machine that was dropped
   bool fresh_ = false;                      // the next output carries a whole view
