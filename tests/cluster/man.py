@@ -45,6 +45,12 @@ def help_options(text):
     return found
 
 
+def help_commands(text):
+    """The words below "Commands:", as bai-control has them."""
+    _, _, below = text.partition("\nCommands:\n")
+    return re.findall(r"^  ([a-z-]+)", below, re.M)
+
+
 def page_options(text):
     found = {}
     for line in text.splitlines():
@@ -66,7 +72,8 @@ def check_options(program, page):
         problems.append(f"--help exits with {answer.returncode}")
     said = help_options(answer.stdout)
     with open(page, encoding="utf-8") as f:
-        written = page_options(f.read())
+        text = f.read()
+    written = page_options(text)
     for name, option in said.items():
         if name not in written:
             problems.append(f"the page lacks {shown(name, option)}")
@@ -75,6 +82,9 @@ def check_options(program, page):
     problems += [f"the page has {shown(n, o)}, the program does not" for n, o in written.items() if n not in said]
     if not said:
         problems.append("--help lists no option")
+    for command in help_commands(answer.stdout):
+        if not re.search(rf"^\.(It )?(Ic|Cm) {command}( |$)", text, re.M):
+            problems.append(f"the page lacks the command {command}")
     report(f"{program}: options", problems)
     return said
 
