@@ -83,7 +83,7 @@ def check_options(program, page):
     if not said:
         problems.append("--help lists no option")
     for command in help_commands(answer.stdout):
-        if not re.search(rf"^\.(It )?(Ic|Cm) {command}( |$)", text, re.M):
+        if not re.search(rf"^\.(It Ic {command}( |$)|Ic {command}$)", text, re.M):
             problems.append(f"the page lacks the command {command}")
     report(f"{program}: options", problems)
     return said
