@@ -1,5 +1,9 @@
 #include "wire/job_table.h"
 
+#include <algorithm>
+#include <functional>
+#include <utility>
+
 namespace bai::wire {
 namespace {
 
@@ -14,23 +18,37 @@ std::string_view kind_name(DependencyKind kind) {
 
 }  // namespace
 
-TextId JobTableBuilder::text(std::string_view text) {
+TextId JobTableBuilder::text(Column column, std::string_view text) {
   if (text.empty()) return 0;
-  std::string key(text.substr(0, kMaxText));
-  if (text.size() > kMaxText) key.replace(kMaxText - 3, 3, "...");
-  const auto next = static_cast<TextId>(table_.texts.size());
-  const auto [it, fresh] = by_text_.try_emplace(std::move(key), next);
-  if (fresh) table_.texts.push_back(it->first);
-  return it->second;
+  std::string cut;
+  if (text.size() > kMaxText) {
+    cut = std::string(text.substr(0, kMaxText - 3)) + "...";
+    text = cut;
+  }
+  TextId& last = last_[column];
+  if (last == 0 || table_.texts[last] != text) last = find_or_add(text);
+  return last;
 }
 
-TextId JobTableBuilder::text(const Istr& text) {
-  if (text.empty()) return 0;
-  if (const auto it = by_identity_.find(text.identity()); it != by_identity_.end()) return it->second;
-  const TextId id = this->text(text.view());
-  by_identity_.emplace(text.identity(), id);
-  held_.push_back(text);
-  return id;
+TextId JobTableBuilder::find_or_add(std::string_view text) {
+  if (2 * table_.texts.size() >= slots_.size()) grow();
+  const std::size_t mask = slots_.size() - 1;
+  std::size_t slot = std::hash<std::string_view>()(text) & mask;
+  for (; slots_[slot] != 0; slot = (slot + 1) & mask)
+    if (table_.texts[slots_[slot]] == text) return slots_[slot];
+  slots_[slot] = static_cast<TextId>(table_.texts.size());
+  table_.texts.emplace_back(text);
+  return slots_[slot];
+}
+
+void JobTableBuilder::grow() {
+  slots_.assign(std::max<std::size_t>(64, slots_.size() * 4), 0);
+  const std::size_t mask = slots_.size() - 1;
+  for (TextId id = 1; id < table_.texts.size(); ++id) {
+    std::size_t slot = std::hash<std::string_view>()(table_.texts[id]) & mask;
+    while (slots_[slot] != 0) slot = (slot + 1) & mask;
+    slots_[slot] = id;
+  }
 }
 
 void JobTableBuilder::add(const Job& job, Seconds time_limit_in_force, std::string_view batch_host) {
@@ -58,31 +76,32 @@ void JobTableBuilder::add(const Job& job, Seconds time_limit_in_force, std::stri
   row.deadline = extras.deadline;
   row.uid = spec.uid;
   row.gid = spec.gid;
-  row.name = text(spec.name);
-  row.user = text(spec.user);
-  row.group = text(spec.group);
-  row.account = text(spec.account);
-  row.qos = text(extras.qos);
+  row.name = text(kName, spec.name);
+  row.user = text(kUser, spec.user);
+  row.group = text(kGroup, spec.group);
+  row.account = text(kAccount, spec.account);
+  row.qos = text(kQos, extras.qos);
   row.partition =
-      text(job.allocation && !job.allocation->partition.empty() ? job.allocation->partition : spec.partition);
-  row.workdir = text(spec.workdir);
-  row.std_in = text(extras.std_in);
-  row.std_out = text(spec.std_out);
-  row.std_err = text(spec.std_err);
-  row.command = text(spec.command);
-  row.comment = text(extras.comment);
-  row.admin_comment = text(extras.admin_comment);
-  row.detail = text(job.detail);
-  row.nodes_wanted = text(request.nodes_wanted);
-  row.nodes_excluded = text(request.nodes_excluded);
-  row.constraint = text(request.constraint);
-  row.licenses = text(request.licenses);
+      text(kPartition,
+           job.allocation && !job.allocation->partition.empty() ? job.allocation->partition : spec.partition);
+  row.workdir = text(kWorkdir, spec.workdir);
+  row.std_in = text(kStdIn, extras.std_in);
+  row.std_out = text(kStdOut, spec.std_out);
+  row.std_err = text(kStdErr, spec.std_err);
+  row.command = text(kCommand, spec.command);
+  row.comment = text(kComment, extras.comment);
+  row.admin_comment = text(kAdminComment, extras.admin_comment);
+  row.detail = text(kDetail, job.detail);
+  row.nodes_wanted = text(kNodesWanted, request.nodes_wanted);
+  row.nodes_excluded = text(kNodesExcluded, request.nodes_excluded);
+  row.constraint = text(kConstraint, request.constraint);
+  row.licenses = text(kLicenses, request.licenses);
   if (!extras.dependencies.list.empty())
-    row.dependency = text(std::string_view(format_dependencies(extras.dependencies)));
-  row.mail_user = text(extras.mail_user);
+    row.dependency = text(kDependency, std::string_view(format_dependencies(extras.dependencies)));
+  row.mail_user = text(kMailUser, extras.mail_user);
   row.mail_events = extras.mail_events;
   if (job.array) {
-    row.array_tasks = text(std::string_view(format_array_spec(job.array->waiting, 0)));
+    row.array_tasks = text(kArrayTasks, std::string_view(format_array_spec(job.array->waiting, 0)));
     row.array_waiting = static_cast<std::uint32_t>(job.array->waiting.count());
     row.array_max_running = job.array->max_running;
   }
@@ -97,13 +116,13 @@ void JobTableBuilder::add(const Job& job, Seconds time_limit_in_force, std::stri
   if (job.allocation) {
     const auto& nodes = job.allocation->nodes;
     if (nodes.size() == 1)
-      row.node_list = text(nodes[0].node);
+      row.node_list = text(kNodeList, nodes[0].node);
     else if (!nodes.empty())
-      row.node_list = text(std::string_view(job.allocation->hostlist()));
+      row.node_list = text(kNodeList, std::string_view(job.allocation->hostlist()));
     if (!batch_host.empty())
-      row.batch_host = text(batch_host);
+      row.batch_host = text(kBatchHost, batch_host);
     else if (!nodes.empty())
-      row.batch_host = text(nodes[0].node);
+      row.batch_host = text(kBatchHost, nodes[0].node);
     row.nodes = static_cast<std::uint32_t>(nodes.size());
     row.cpus = job.allocation->cpus();
     row.mem_mib = job.allocation->mem_mib();
@@ -120,9 +139,8 @@ void JobTableBuilder::add(const Job& job, Seconds time_limit_in_force, std::stri
 }
 
 JobTable JobTableBuilder::take() {
-  by_text_.clear();
-  by_identity_.clear();
-  held_.clear();
+  slots_.clear();
+  std::fill(std::begin(last_), std::end(last_), 0);
   return std::exchange(table_, {});
 }
 

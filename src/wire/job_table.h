@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "model/job.h"
@@ -16,7 +15,7 @@ using TextId = std::uint32_t;  // index into JobTable::texts; 0 is the empty tex
 
 struct JobRow {
   JobId id = 0;
-  JobId array_id = 0;               // 0: no array
+  JobId array_id = 0;  // 0: no array
   std::uint32_t array_task = kNoTask;
   JobState state = JobState::kPending;
   Reason reason = Reason::kNone;
@@ -29,13 +28,13 @@ struct JobRow {
   Time submitted, eligible, started, ended, expected_start, begin, deadline;
   std::uint32_t uid = 0, gid = 0;
   TextId name = 0, user = 0, group = 0, account = 0, qos = 0;
-  TextId partition = 0;             // where it runs or ran, else what was asked for
+  TextId partition = 0;  // where it runs or ran, else what was asked for
   TextId workdir = 0, std_in = 0, std_out = 0, std_err = 0, command = 0;  // paths with their patterns
   TextId comment = 0, admin_comment = 0, detail = 0;
   TextId nodes_wanted = 0, nodes_excluded = 0, constraint = 0, licenses = 0;
-  TextId dependency = 0;            // what is left of it: "afterok:7(unfulfilled),..."
-  TextId array_tasks = 0;           // of a head: "1-9:2"
-  TextId node_list = 0;             // allocated: "n[1-4]"
+  TextId dependency = 0;   // what is left of it: "afterok:7(unfulfilled),..."
+  TextId array_tasks = 0;  // of a head: "1-9:2"
+  TextId node_list = 0;    // allocated: "n[1-4]"
   TextId batch_host = 0;
   TextId mail_user = 0;
   std::uint16_t mail_events = 0;
@@ -55,11 +54,13 @@ struct JobRow {
 
   template <class A>
   void serialize(A& a) {
-    a(id, array_id, array_task, state, reason, hold, exit, restarts, priority, attempt, ended_by_uid, submitted, eligible, started,
-      ended, expected_start, begin, deadline, uid, gid, name, user, group, account, qos, partition, workdir, std_in, std_out, std_err,
-      command, comment, admin_comment, detail, nodes_wanted, nodes_excluded, constraint, licenses, dependency, array_tasks, node_list,
-      batch_host, mail_user, mail_events, array_waiting, array_max_running, min_nodes, max_nodes, tasks, cpus_per_task, tasks_per_node,
-      mem_per_node_mib, mem_per_cpu_mib, exclusive, nodes, cpus, mem_mib, time_limit, nice, open_mode, requeue, signal, usage);
+    a(id, array_id, array_task, state, reason, hold, exit, restarts, priority, attempt, ended_by_uid,
+      submitted, eligible, started, ended, expected_start, begin, deadline, uid, gid, name, user, group,
+      account, qos, partition, workdir, std_in, std_out, std_err, command, comment, admin_comment, detail,
+      nodes_wanted, nodes_excluded, constraint, licenses, dependency, array_tasks, node_list, batch_host,
+      mail_user, mail_events, array_waiting, array_max_running, min_nodes, max_nodes, tasks, cpus_per_task,
+      tasks_per_node, mem_per_node_mib, mem_per_cpu_mib, exclusive, nodes, cpus, mem_mib, time_limit, nice,
+      open_mode, requeue, signal, usage);
   }
 };
 
@@ -82,12 +83,40 @@ class JobTableBuilder {
   JobTable take();
 
  private:
-  TextId text(std::string_view text);
-  TextId text(const Istr& text);
+  // Texts that a row may hold; neighbours mostly share them, so each column's last one is tried first.
+  enum Column {
+    kName,
+    kUser,
+    kGroup,
+    kAccount,
+    kQos,
+    kPartition,
+    kWorkdir,
+    kStdIn,
+    kStdOut,
+    kStdErr,
+    kCommand,
+    kComment,
+    kAdminComment,
+    kDetail,
+    kNodesWanted,
+    kNodesExcluded,
+    kConstraint,
+    kLicenses,
+    kDependency,
+    kArrayTasks,
+    kNodeList,
+    kBatchHost,
+    kMailUser,
+    kColumns
+  };
+  TextId text(Column column, std::string_view text);
+  TextId find_or_add(std::string_view text);
+  void grow();
+
   JobTable table_;
-  std::unordered_map<std::string, TextId> by_text_;
-  std::unordered_map<const void*, TextId> by_identity_;  // Istr copies, held in held_ so that identities stay valid
-  std::vector<Istr> held_;
+  TextId last_[kColumns] = {};
+  std::vector<TextId> slots_;  // open addressing over table_.texts; 0 is free
 };
 
 // "afterok:7(unfulfilled),singleton(unfulfilled)": Slurm's form; satisfied ones are left out.
