@@ -25,9 +25,10 @@ constexpr int kEvents = 256;
 constexpr std::int64_t kTickMs = 1'000;
 constexpr std::int64_t kJournalRetryMs = 1'000;
 constexpr std::int64_t kLazyMs = 5'000;  // records that need no sync are written after this long at the latest
-constexpr std::int64_t kTrashMs = 30'000;  // discarded directories are removed after this long, so many a tick
-constexpr std::size_t kTrashPerTick = 100;
-constexpr std::size_t kMaxTrash = 4'000;
+constexpr std::int64_t kTrashMs = 30'000;  // discarded directories are removed after this long
+constexpr std::int64_t kTrashBudgetMs = 50;  // so long a tick
+constexpr std::int64_t kIdleMs = 3'000;      // without a launch
+constexpr std::size_t kMaxTrash = 10'000;
 
 template <class T>
 void move_all(std::vector<T>& from, std::vector<T>& to) {
@@ -254,8 +255,8 @@ Status Agent::run() {
       if (std::exchange(new_directories_, false)) {
         if (auto synced = spool_.sync_attempts(); !synced.ok()) log::warning("the spool cannot be synced", {{"why", synced.error().text()}});
       }
-      const std::size_t too_many = spool_.trash_size() > kMaxTrash ? spool_.trash_size() - kMaxTrash : 0;
-      spool_.empty_trash(too_many > 0 ? now : now - kTrashMs, std::max<std::size_t>(too_many, kTrashPerTick));
+      // When nothing is being started, or when there is far too much of it.
+      if (now - launched_ms_ >= kIdleMs || spool_.trash_size() > kMaxTrash) spool_.empty_trash(now - kTrashMs, kTrashBudgetMs);
     }
     turn();
   }
@@ -358,7 +359,10 @@ void Agent::carry_out(Output out) {
   for (const auto& key : out.discard) spool_.discard(key, now);
   // An agent that is killed leaves no empty cgroup behind.
   if (!out.discard.empty() && shepherds_->size() == 0) remove_cgroup_parents(cgroups_);
-  new_directories_ = new_directories_ || !out.spawn.empty();
+  if (!out.spawn.empty()) {
+    launched_ms_ = now;
+    new_directories_ = true;
+  }
 }
 
 void Agent::send(const wire::AgentBody& body) {

@@ -18,6 +18,7 @@ namespace bai::agent {
 namespace {
 
 constexpr std::size_t kMaxConfigBytes = 16 << 20;
+constexpr std::int64_t kFullDiskBudgetMs = 5'000;
 constexpr const char* kTrashPrefix = "gone-";  // and the name that it had
 
 // "JOB.ATTEMPT"
@@ -116,7 +117,7 @@ Status Spool::prepare(wire::AttemptKey key, const step::StepLaunch& launch) {
   const std::string bytes = step::encode_launch(launch);
   auto written = write_launch(key, bytes);
   if (written.ok() || written.error().code != "no_space" || trash_.empty()) return written;
-  empty_trash(INT64_MAX, trash_.size());
+  empty_trash(INT64_MAX, kFullDiskBudgetMs);
   return write_launch(key, bytes);
 }
 
@@ -142,8 +143,9 @@ void Spool::discard(wire::AttemptKey key, std::int64_t mono_ms) {
     remove(dir);
 }
 
-void Spool::empty_trash(std::int64_t until_ms, std::size_t max) {
-  for (; max > 0 && !trash_.empty() && trash_.front().first <= until_ms; --max) {
+void Spool::empty_trash(std::int64_t until_ms, std::int64_t budget_ms) {
+  const std::int64_t begin = env_->monotonic_ms();
+  while (!trash_.empty() && trash_.front().first <= until_ms && env_->monotonic_ms() - begin <= budget_ms) {
     remove(trash_.front().second);
     trash_.pop_front();
   }

@@ -36,8 +36,8 @@ class Spool {
   // Nobody needs it any more. It is renamed now and removed by empty_trash(): removing is not for the launch path (and ext4 without a
   // journal searches through all inodes deleted within a minute at every creation).
   void discard(wire::AttemptKey key, std::int64_t mono_ms);
-  // Removes what was discarded before `until_ms`, at most `max` directories; with a full disk, everything.
-  void empty_trash(std::int64_t until_ms, std::size_t max);
+  // Removes what was discarded until `until_ms`, oldest first, for about `budget_ms`. A full disk has it emptied at once.
+  void empty_trash(std::int64_t until_ms, std::int64_t budget_ms);
   std::size_t trash_size() const { return trash_.size(); }
 
   // The last configuration text; empty when there is none.

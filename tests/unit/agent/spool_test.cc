@@ -132,11 +132,11 @@ TEST_F(AgentSpool, TrashGoesWhenItsTimeHasCome) {
   const std::string dir = prepare(1);
   spool_->discard({1, 1}, 1000);
   EXPECT_NE(access(dir.c_str(), F_OK), 0);
-  spool_->empty_trash(999, 10);
+  spool_->empty_trash(999, 1000);
   EXPECT_EQ(spool_->trash_size(), 1u);
   prepare(1);  // the same key again
   spool_->discard({1, 1}, 1000);
-  spool_->empty_trash(1000, 10);
+  spool_->empty_trash(1000, 1000);
   EXPECT_EQ(spool_->trash_size(), 0u);
   EXPECT_TRUE(env_.list_dir(dir_ + "/n1/attempts")->empty());
 }
@@ -149,7 +149,7 @@ TEST_F(AgentSpool, ALaterAgentEmptiesTheTrash) {
   ASSERT_TRUE(again.ok());
   EXPECT_TRUE(again->scan({}, boot_)->empty());
   EXPECT_EQ(again->trash_size(), 1u);
-  again->empty_trash(0, 10);
+  again->empty_trash(0, 1000);
   EXPECT_TRUE(env_.list_dir(dir_ + "/n1/attempts")->empty());
 }
 
