@@ -1,7 +1,9 @@
 #include "cluster/remains.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <map>
@@ -58,7 +60,10 @@ Status end_attempt(const std::string& dir, pid_t shepherd) {
   if (shepherd > 0) {
     const step::Tracker tracker{step::cgroup_dirs(*launch), shepherd, launch->mark};
     tracker.kill_round();
+    const Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, shepherd, 0)));
     kill(shepherd, SIGKILL);
+    pollfd ended = {pidfd.get(), POLLIN, 0};
+    if (pidfd) poll(&ended, 1, 10'000);
   }
   return step::kill_step_remains(dir, *launch);
 }

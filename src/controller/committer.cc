@@ -119,7 +119,10 @@ void Committer::handle(std::vector<Output>& outputs) {
     }
     batch.last_job_id = std::max(batch.last_job_id, output.batch.last_job_id);
   }
-  if (batch.first && !commit(batch)) {
+  const Outcome outcome = batch.first ? commit(batch) : Outcome::kDone;
+  if (outcome == Outcome::kFailed) {
+    // On the way out nobody knows whether it was done: no answer, and the caller asks again.
+    if (stopping_) return;
     for (const auto& output : outputs) refuse(output);
     return recover();
   }
@@ -139,9 +142,10 @@ void Committer::handle(std::vector<Output>& outputs) {
     if (from.trouble) effects.trouble = from.trouble;
   }
   release(effects, batch);
+  if (outcome == Outcome::kLate) recover();
 }
 
-bool Committer::commit(store::Batch& batch) {
+Committer::Outcome Committer::commit(store::Batch& batch) {
   crash_point("ctld.before_commit");
   auto begun = Clock::now();
   auto status = store_->commit(batch);
@@ -150,46 +154,41 @@ bool Committer::commit(store::Batch& batch) {
   changes_since_checkpoint_ += batch.changes.size();
   if (status) {
     crash_point("ctld.after_commit");
-    return true;
+    return Outcome::kDone;
   }
   // The outcome is unknown: only the store itself can tell.
   log::error("a commit failed", {{"why", status.error().text()}, {"first", batch.first}, {"last", batch.last}});
   if (status.error().code == "superseded") {
     hooks_.superseded(status.error().text());
-    return false;
+    return Outcome::kFailed;
   }
   auto view = std::make_shared<View>(*board_.get());
   view->stale = true;
   board_.publish(view);
-  hooks_.lost(status.error().text());
+  trouble_ = status.error().text();
+  hooks_.lost(trouble_);
   store_->release_ballast(true);
   auto pause = std::chrono::milliseconds(100);
   bool told = false;
   while (!stopping_) {
     auto opened = store_->reopen();
-    if (opened && store_->lineage().lsn >= batch.last) {  // it was there all along
-      auto healthy = std::make_shared<View>(*board_.get());
-      healthy->stale = false;
-      board_.publish(healthy);
-      return true;
-    }
-    if (opened) return false;
+    if (opened) return store_->lineage().lsn >= batch.last ? Outcome::kLate : Outcome::kFailed;
     if (opened.error().code == "superseded") {
       hooks_.superseded(opened.error().text());
-      return false;
+      return Outcome::kFailed;
     }
     if (!told) log::error("the store does not open again; trying on", {{"why", opened.error().text()}});
     told = true;
     std::this_thread::sleep_for(pause);
     pause = std::min(pause * 2, std::chrono::milliseconds(2000));
   }
-  return false;
+  return Outcome::kFailed;
 }
 
 void Committer::refuse(const Output& output) {
   for (const auto& reply : output.effects.replies)
     hooks_.send(reply.conn, wire::encode_reply({reply.reply.id,
-                                               wire::ErrorBody{{"store_unavailable", "the store does not take changes now; nothing was done", "",
+                                               wire::ErrorBody{{"store_unavailable", "the store does not take changes now, nothing was done: " + trouble_, "",
                                                                 "try again; bai-control ping says when it is well"}}}));
 }
 

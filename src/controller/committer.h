@@ -82,7 +82,9 @@ class Committer {
   static bool urgent(const Item& item);  // somebody waits for it
   void run();
   void handle(std::vector<Output>& outputs);
-  bool commit(store::Batch& batch);
+  // kLate: it was found to be durable after the store was opened anew; the state must be loaded anew all the same.
+  enum class Outcome { kDone, kLate, kFailed };
+  Outcome commit(store::Batch& batch);
   void refuse(const Output& output);
   void recover();
   void release(Effects& effects, const store::Batch& batch);
@@ -105,6 +107,7 @@ class Committer {
   std::uint64_t changes_since_checkpoint_ = 0;
   std::chrono::steady_clock::time_point pruned_at_{};
   std::uint64_t generation_ = 0;            // outputs of older ones come from a machine that was dropped
+  std::string trouble_;  // why the last commit failed
   bool fresh_ = false;                      // the next output carries a whole view
   std::atomic<bool> stopping_{false};
   std::thread thread_;
