@@ -99,6 +99,7 @@ class Cluster:
         os.chmod(self.work, 0o1777)
         self.conf = os.path.join(self.dir, "bai.conf")
         self.options = ["--nodes", str(nodes), "--cpus", str(cpus), "--memory", memory, "--store", store, *options]
+        self.streams = []  # of submissions; they end before the cluster does
         self.nodes = [f"n{i}" for i in range(1, nodes + 1)]
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("BAI_", "SLURM_", "SBATCH_", "SQUEUE_"))}
         self.env.update(PATH=BIN + ":" + os.environ["PATH"], BAI_CONF=self.conf)
@@ -124,6 +125,8 @@ class Cluster:
         self.run("bai-control", "reconfigure")
 
     def down(self):
+        for stream in self.streams:
+            stream.stop()
         if os.path.exists(os.path.join(self.dir, "settings")):
             done = subprocess.run([os.path.join(BIN, "bai-cluster"), "down", "--dir", self.dir], env=self.env, text=True,
                                   capture_output=True, timeout=60 * SLOW, check=False)

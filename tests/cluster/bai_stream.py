@@ -16,6 +16,7 @@ class Stream:
         self.lock = threading.Lock()
         self.ended = threading.Event()
         self.threads = [threading.Thread(target=self.work, daemon=True) for _ in range(threads)]
+        cluster.streams.append(self)
         for thread in self.threads:
             thread.start()
 

@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+"""Bad days: a full disk and a database that stops. Refusals are clear, running jobs go on, and service resumes by itself."""
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+
+from bai import Cluster, Skip, await_true, check, equal, need_root, run_tests, test
+from bai_stream import Stream, balance
+
+RUNNING = 'echo ready; while [ ! -e {0} ]; do sleep 0.05; done; echo "$BAI_JOB_ID $BAI_JOB_ATTEMPT" >> ran; echo done'
+
+
+class Tmpfs:
+    """A small file system that can be filled."""
+
+    def __init__(self, size):
+        need_root()
+        self.path = tempfile.mkdtemp(prefix="t")
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "bai-test", self.path], capture_output=True, text=True, check=False)
+        if done.returncode:
+            os.rmdir(self.path)
+            raise Skip(f"cannot mount a tmpfs: {done.stderr.strip()}")
+
+    def fill(self):
+        with open(self.path + "/filler", "ab", buffering=0) as f:
+            block = b"x" * 65536
+            while block:
+                try:
+                    f.write(block)
+                except OSError:
+                    block = block[:len(block) // 2]
+
+    def free(self):
+        os.unlink(self.path + "/filler")
+
+    def close(self):
+        subprocess.run(["umount", "-l", self.path], check=False)
+        os.rmdir(self.path)
+
+
+@test
+def a_full_disk_of_the_controller(_):
+    disk = Tmpfs("24m")
+    c = Cluster(nodes=1)
+    try:
+        # The controller's directory alone lies on the small disk.
+        os.makedirs(c.dir)
+        os.makedirs(disk.path + "/ctld")
+        os.symlink(disk.path + "/ctld", c.dir + "/ctld")
+        c.up()
+        running = c.submit("-o", "running.txt", script=RUNNING.format("go"))
+        c.await_text("running.txt", "ready")
+        before = [c.submit("--hold", "-o", "/dev/null", script="true") for _ in range(3)]
+        disk.fill()
+        refusal = ""
+        accepted = []
+        for _ in range(400):  # the database may have some room of its own left
+            done = c.run("bai-submit", "--parsable", "--hold", "-o", "/dev/null", "--wrap", "true #" + "x" * 20000, ok=None)
+            if done.returncode:
+                refusal = done.stderr
+                break
+            accepted.append(int(done.stdout))
+        check(refusal, "a full disk refuses nothing")
+        check("space" in refusal or "full" in refusal or "disk" in refusal, f"the refusal is not clear: {refusal}")
+        check(c.job(running)["state"] == "RUNNING", "the queue cannot be read any more")
+        check(c.pid("ctld"), "the controller ended")
+        # A job may end on a full disk.
+        with open(c.path("go"), "w", encoding="utf-8"):
+            pass
+        c.await_text("running.txt", "done")
+        disk.free()
+        again = await_true(lambda: c.run("bai-submit", "--parsable", "-o", "/dev/null", "--wrap", "true", ok=None).stdout.strip(), "service again", 40, 0.3)
+        c.await_state(running, "COMPLETED")
+        c.await_state(int(again), "COMPLETED")
+        for job in before + accepted:
+            equal(c.job(job)["state"], "PENDING", f"job {job}")
+    finally:
+        if os.path.exists(disk.path + "/filler"):
+            disk.free()
+        try:
+            c.down()
+        finally:
+            disk.close()
+            c.remove()
+
+
+@test
+def a_full_disk_of_a_node(_):
+    disk = Tmpfs("8m")
+    c = Cluster(nodes=2)
+    try:
+        os.makedirs(c.dir + "/agents")
+        os.makedirs(disk.path + "/n1")
+        os.chmod(c.dir, 0o755)
+        os.chmod(disk.path + "/n1", 0o711)
+        os.symlink(disk.path + "/n1", c.dir + "/agents/n1")
+        c.up()
+        running = c.submit("-w", "n1", "-o", "noderun.txt", script=RUNNING.format("go2"))
+        c.await_text("noderun.txt", "ready")
+        disk.fill()
+        there = c.submit("-w", "n1", "-o", "/dev/null", script="true")
+        elsewhere = c.submit("-w", "n2", "-o", "/dev/null", script="true")
+        c.await_state(elsewhere, "COMPLETED")
+        with open(c.path("go2"), "w", encoding="utf-8"):
+            pass
+        c.await_text("noderun.txt", "done")
+        disk.free()
+        c.await_state(running, "COMPLETED", 40)
+        done = c.await_end_of(there, 40)
+        check(done["state"] == "COMPLETED" or done.get("detail"), f"{done['state']} without a reason")
+    finally:
+        if os.path.exists(disk.path + "/filler"):
+            disk.free()
+        try:
+            c.down()
+        finally:
+            disk.close()
+            c.remove()
+
+
+def postgres_cluster():
+    if not os.path.isdir("/usr/lib/postgresql"):
+        raise Skip("no PostgreSQL server")
+    c = Cluster(nodes=2, store="postgresql")
+    c.up()
+    return c
+
+
+@test
+def postgresql_stops_in_mid_flight(_):
+    c = postgres_cluster()
+    try:
+        running = c.submit("-o", "running.txt", script=RUNNING.format("go"))
+        c.await_text("running.txt", "ready")
+        stream = Stream(c)
+        stream.await_more(10)
+        c.kill("postgres", signal.SIGQUIT)  # immediate shutdown: no good-bye
+        refused = c.run("bai-submit", "--wrap", "true", ok=False, timeout=60)
+        check("database" in refused.stderr.lower() or "postgres" in refused.stderr.lower() or "store" in refused.stderr.lower(), f"the refusal is not clear: {refused.stderr}")
+        check(c.job(running)["state"] == "RUNNING", "the running job was disturbed")
+        c.up()
+        stream.await_more(10, 40)
+        with open(c.path("go"), "w", encoding="utf-8"):
+            pass
+        ids = stream.stop()
+        c.await_state(running, "COMPLETED")
+        balance(c, ids)
+    finally:
+        c.down()
+        c.remove()
+
+
+@test
+def postgresql_and_controller_are_killed_together(_):
+    c = postgres_cluster()
+    try:
+        stream = Stream(c)
+        for _ in range(2):
+            stream.await_more(8, 40)
+            c.kill("ctld")
+            c.kill("postgres")
+            c.up()
+        stream.await_more(5, 40)
+        balance(c, stream.stop())
+    finally:
+        c.down()
+        c.remove()
+
+
+@test
+def postgresql_connections_are_cut(_):
+    c = postgres_cluster()
+    try:
+        psql = [os.path.join("/usr/lib/postgresql", sorted(os.listdir("/usr/lib/postgresql"))[-1], "bin/psql"), "-h", c.dir + "/run/postgres",
+                "-U", "bai", "-d", "postgres", "-Atc", "select count(pg_terminate_backend(pid)) from pg_stat_activity where pid <> pg_backend_pid() and backend_type = 'client backend'"]
+        stream = Stream(c)
+        for _ in range(5):
+            stream.await_more(4, 40)
+            done = c.run(*psql, cwd="/")
+            check(int(done.stdout) > 0, "the controller had no connection")
+        stream.await_more(5, 40)
+        balance(c, stream.stop())
+    finally:
+        c.down()
+        c.remove()
+
+
+if __name__ == "__main__":
+    sys.exit(run_tests())
