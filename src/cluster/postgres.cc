@@ -71,9 +71,9 @@ Status make_own_dir(const std::string& path, const std::optional<RunAs>& as) {
   return {};
 }
 
-// What a server that was killed has left: its backends end by themselves when they notice. Its lock file goes when they are gone, because the
+// What a server that was killed has left: its backends end by themselves when they notice. Its lock files go when they are gone, because the
 // server cannot tell a zombie (a container's init may leave it one for ever) from a living process.
-Status clear_remains(const std::string& data) {
+Status clear_remains(const std::string& data, const std::string& sockets) {
   for (pid_t pid : step::all_processes()) {
     char cwd[PATH_MAX];
     const ssize_t n = readlink(("/proc/" + std::to_string(pid) + "/cwd").c_str(), cwd, sizeof cwd);
@@ -82,7 +82,7 @@ Status clear_remains(const std::string& data) {
     if (!left.pidfd || wait_for_end(left, 5'000)) continue;
     return Error{"postgres_remains", "process " + std::to_string(pid) + " of an earlier PostgreSQL does not end", data, "kill " + std::to_string(pid)};
   }
-  unlink((data + "/postmaster.pid").c_str());
+  for (const auto& file : {data + "/postmaster.pid", sockets + "/.s.PGSQL.5432.lock"}) unlink(file.c_str());
   return {};
 }
 
@@ -110,7 +110,7 @@ Result<Postgres> prepare_postgres(const Layout& layout, const Settings& settings
                             out.as, interrupt);
     if (!made.ok()) return made.error();
   }
-  if (auto cleared = clear_remains(layout.postgres_data()); !cleared.ok()) return cleared.error();
+  if (auto cleared = clear_remains(layout.postgres_data(), postgres_socket_dir(settings)); !cleared.ok()) return cleared.error();
   // The directory of the socket lets nobody else in, so trust is what its permissions say.
   out.command = {*bin + "/postgres", "-D", layout.postgres_data(), "-k", postgres_socket_dir(settings), "-h", ""};
   for (const char* setting : {"unix_socket_permissions=0700", "max_connections=20", "shared_buffers=32MB", "wal_level=minimal",
