@@ -65,8 +65,9 @@ bai-queue
 say "The result: the ten most frequent words of more than three letters"
 cat top-words.txt
 
-say "What ran where, and for how long: bai-queue --states=all"
-bai-queue --states=all --jobs="$array,$merge" --array --sort=i --format='%8i %8j %10T %5N %8M %S'
-bai-queue --states=all --jobs="$array,$merge" --array --noheader --format='%N %T' |
-  LC_ALL=C awk '{ jobs[$1]++; if ($2 != "COMPLETED") bad++ }
-       END { for (node in jobs) printf "%s ran %d jobs\n", node, jobs[node]; exit bad > 0 }' | LC_ALL=C sort
+say "What ran where, and for how long: bai-acct"
+bai-acct --allocations --jobs="$array,$merge" --format=JobID%8,JobName%8,State,NodeList%8,AllocCPUS,Elapsed,TotalCPU
+bai-acct --allocations --jobs="$array,$merge" --noheader --parsable2 --format=NodeList,State,ElapsedRaw |
+  LC_ALL=C awk -F'|' '{ jobs[$1]++; seconds[$1] += $3; if ($2 != "COMPLETED") bad++ }
+       END { for (node in jobs) printf "%s ran %d jobs for %d s in all\n", node, jobs[node], seconds[node]; exit bad > 0 }' |
+  LC_ALL=C sort

@@ -213,7 +213,8 @@ Status remove_files(const Layout& layout, const Settings& settings) {
   for (const auto& path : {layout.run_dir(), layout.conf(), layout.settings(), layout.lock()}) paths.push_back(path);
   for (const auto& path : paths)
     if (auto removed = env.remove_tree(path); !removed.ok()) result = removed;
-  rmdir(layout.dir.c_str());
+  // With the default directory, ~/.local/state/bai was made for it alone.
+  if (rmdir(layout.dir.c_str()) == 0 && layout.dir.ends_with("/bai/cluster")) rmdir(parent_dir(layout.dir).c_str());
   return result;
 }
 

@@ -249,8 +249,8 @@ class Cluster:
         await_true(probe, f"{text!r} in {name}", timeout)
 
     def accounting(self):
-        """{job id: [records]} of everything that ever was: bai-acct's, else what the queue remembers."""
-        rows = self.queue("--array")
+        """{job id: [records]} of everything that the store knows: what runs and what ended."""
+        rows = json.loads(self.run("bai-acct", "--allusers", "--allocations", "--starttime=now-1days", "--json").stdout)["jobs"]
         out = {}
         for row in rows:
             out.setdefault(row["job_id"], []).append(row)

@@ -59,21 +59,33 @@ def ran(cluster):
 
 
 def settle(cluster, ids, timeout=40):
-    """Waits until all these jobs have ended, and gives {id: record}. Each must be known exactly once."""
+    """Waits until all these jobs have ended; then each must be in accounting exactly once. {id: its record there}"""
     def probe():
-        known = cluster.accounting()
+        known = {job["job_id"]: job for job in cluster.queue("--array")}
         missing = [i for i in ids if i not in known]
         if missing:
             raise Failed(f"acknowledged jobs are lost: {missing[:10]}")
-        twice = [i for i in ids if len(known[i]) != 1]
-        if twice:
-            raise Failed(f"in accounting more than once: {twice[:10]}")
-        return known if all(known[i][0]["state"] in ENDED for i in ids) else None
+        open_ = [known[i] for i in ids if known[i]["state"] not in ENDED]
+        left[:] = [(job["job_id"], job["state"], job["reason"]) for job in open_]
+        return not open_
+    left = []
     try:
-        known = await_true(probe, "the end of all jobs", timeout, 0.1)
+        await_true(probe, "the end of all jobs", timeout, 0.1)
     except Failed as failed:
-        left = [(i, r[0]["state"], r[0]["reason"]) for i, r in cluster.accounting().items() if r[0]["state"] not in ENDED]
         raise Failed(f"{failed}; left: {left[:5]}") from None
+
+    def recorded():
+        known.clear()
+        known.update(cluster.accounting())
+        return all(i in known and known[i][0]["state"] in ENDED for i in ids)
+    known = {}
+    try:
+        await_true(recorded, "all jobs to be in accounting", 10, 0.1)
+    except Failed as failed:
+        raise Failed(f"{failed}; not there: {[i for i in ids if i not in known][:10]}") from None
+    twice = [i for i in ids if len(known[i]) != 1]
+    if twice:
+        raise Failed(f"in accounting more than once: {twice[:10]}")
     return {i: known[i][0] for i in ids}
 
 
