@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <ctime>
+#include <unordered_map>
 
 #include "base/text.h"
 #include "cli/job_list.h"
@@ -65,6 +66,14 @@ void show_help_format() {
   if (column % 4 != 0) out.put("\n");
 }
 
+// A requeued job has a record for each start, in their order; what it is now comes last.
+void keep_last_starts(std::vector<JobView>& jobs) {
+  std::unordered_map<JobId, std::size_t> last;
+  for (std::size_t i = 0; i < jobs.size(); ++i) last[jobs[i].row->id] = i;
+  std::size_t i = 0;
+  std::erase_if(jobs, [&](const JobView& job) { return last[job.row->id] != i++; });
+}
+
 }  // namespace
 
 // clang-format off
@@ -79,7 +88,7 @@ OptionTable acct_table(const Dialect& dialect) {
       {.name = "allusers", .letter = 'a', .help = "Everybody's jobs"},
       {.name = "brief", .letter = 'b', .help = "Job, state and exit code only"},
       {.name = "delimiter", .arg = kReq, .value_name = "TEXT", .help = "Between fields with -p and -P (|)"},
-      {.name = "duplicates", .letter = 'D', .help = "Accepted; each start is told in show job --history", .hidden = true},
+      {.name = "duplicates", .letter = 'D', .help = "Every start of a job that was requeued, not only the last"},
       {.name = "endtime", .letter = 'E', .arg = kReq, .value_name = "TIME", .help = "Jobs that ran before this (now)"},
       {.name = "format", .letter = 'o', .arg = kReq, .value_name = "FIELDS", .help = "Fields with widths: jobid,state%20", .env = "FORMAT"},
       {.name = "helpformat", .letter = 'e', .help = "Name the fields"},
@@ -139,6 +148,7 @@ int run_acct(const Dialect& dialect, int argc, const char* const* argv) {
   if (!list.ok()) return reporter.refused(list.error(), "slurmdb_jobs_get error");
   if (list->stale) reporter.note("the controller's store is failing: this is what was durable last");
 
+  if (!parsed.has("duplicates")) keep_last_starts(list->jobs);
   (void)sort_jobs(list->jobs, "i");
 
   Output out;

@@ -12,7 +12,7 @@ Archivist::Archivist(std::unique_ptr<store::Reader> reader) : reader_(std::move(
 Archivist::~Archivist() { stop(); }
 
 void Archivist::ask(Question question) { channel_.put(std::move(question)); }
-void Archivist::look_up(RequestId id, std::function<void(std::optional<store::RequestAnswer>)> found) {
+void Archivist::look_up(RequestId id, Found found) {
   channel_.put(LookUp{id, std::move(found)});
 }
 
@@ -27,8 +27,7 @@ void Archivist::run() {
     if (items.empty()) return;
     for (auto& item : items) {
       if (auto* look = std::get_if<LookUp>(&item)) {
-        auto answer = reader_->request(look->id);
-        look->found(answer ? std::move(*answer) : std::nullopt);
+        look->found(reader_->request(look->id));
         continue;
       }
       auto& question = std::get<Question>(item);

@@ -29,13 +29,15 @@ class Archivist {
 
   // Any thread; answers come on the archivist's.
   void ask(Question question);
-  void look_up(RequestId id, std::function<void(std::optional<store::RequestAnswer>)> found);
+  // What was answered to this request, if it was. An error says that nobody knows: the request must not be done again.
+  using Found = std::function<void(Result<std::optional<store::RequestAnswer>>)>;
+  void look_up(RequestId id, Found found);
   void stop();
 
  private:
   struct LookUp {
     RequestId id;
-    std::function<void(std::optional<store::RequestAnswer>)> found;
+    Found found;
   };
   void run();
   void history(const Question& question, const wire::HistoryRequest& request);

@@ -270,8 +270,14 @@ struct Server::Impl {
       submit->contents.clear();
     }
     if (command.request.repeat) {  // its first answer may be older than memory
-      archivist->look_up(command.request.id, [this, command = std::move(command)](std::optional<store::RequestAnswer> earlier) mutable {
-        command.earlier = std::move(earlier);
+      archivist->look_up(command.request.id, [this, command = std::move(command)](Result<std::optional<store::RequestAnswer>> earlier) mutable {
+        if (!earlier) {
+          // Silence, not a refusal: the request may have been done. The caller asks again, or ends with "outcome unknown".
+          log::warning("a repeated request cannot be judged now", {{"why", earlier.error().text()}});
+          listener->close(command.conn);
+          return;
+        }
+        command.earlier = std::move(*earlier);
         inputs.put(InputBody{std::move(command)});
       });
       return;
@@ -462,6 +468,7 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
 
   store::OpenOptions open;
   open.path = config.store_path();
+  open.cluster = config.cluster_id;
   if (config.store_type == StoreType::kSqlite) {
     if (auto made = s.env.make_dirs(parent_dir(open.path), 0700); !made) return made.error();
   }

@@ -78,11 +78,21 @@ class PgReader final : public Reader {
     }
     JobLoader loader;
     Status bad;
-    const auto done = session_->each_row(built.sql, params, [&](const PgResult& rows, int i) {
-      auto job = loader.load(rows.bytes(i, 1), "a row of history");
-      if (!job) bad = job.error();
-      return job && sink(HistoryRow{std::move(*job), std::string(rows.bytes(i, 0))});
-    });
+    bool any = false;
+    const auto read = [&] {
+      return session_->each_row(built.sql, params, [&](const PgResult& rows, int i) {
+        any = true;
+        auto job = loader.load(rows.bytes(i, 1), "a row of history");
+        if (!job) bad = job.error();
+        return job && sink(HistoryRow{std::move(*job), std::string(rows.bytes(i, 0))});
+      });
+    };
+    auto done = read();
+    // As in ask(), but what was handed on is not handed on again.
+    if (!done && !any && !session_->connected()) {
+      if (auto ready = connect(); !ready) return ready;
+      done = read();
+    }
     return bad ? done : bad;
   }
 
