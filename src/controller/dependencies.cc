@@ -27,6 +27,14 @@ void Machine::watch_dependencies(const Job& job) {
   }
 }
 
+void Machine::note_delays(const Job& job) {
+  for (const auto& dependency : job.spec->extras().dependencies.list) {
+    if (dependency.kind != DependencyKind::kAfter || !dependency.delay_min || dependency.state != DependencyState::kWaiting) continue;
+    JobPtr target = find(dependency.job);
+    if (arrays_.contains(dependency.job) || (target && target->started.is_set())) delayed_.insert(dependency.job);
+  }
+}
+
 void Machine::unwatch_dependencies(const Job& job) {
   singletons_.erase(job.id);
   if (!job.spec->extras_or_null) return;
@@ -172,9 +180,7 @@ void Machine::reconsider_dependents(JobId id) {
     bool met = false;
     bool changed = evaluate(copy, met);
     jobs_[dependent].dependencies_met = met;
-    for (const auto& dependency : copy.spec->extras().dependencies.list)
-      if (dependency.kind == DependencyKind::kAfter && dependency.delay_min && dependency.state == DependencyState::kWaiting)
-        delayed_.insert(dependency.job);
+    note_delays(copy);
     if (met) {
       copy.eligible = now_;
       unwatch_dependencies(*job);

@@ -242,6 +242,7 @@ void Machine::finish(Job job, JobState state, std::string_view cause, std::uint3
     deadlines_.erase({job.spec->extras().deadline, id});
     unwatch_dependencies(job);
     job.ended = now_;
+    if (job.attempt) ++job.attempt;  // accounting keeps the row of the attempt that ran before
     if (!job.started.is_set()) job.started = Time{};
   }
   if (was_active) {

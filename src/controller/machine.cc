@@ -107,6 +107,7 @@ void Machine::load(store::Loaded loaded) {
       bool met = true;
       evaluate(copy, met);
       entry.dependencies_met = met;
+      note_delays(copy);
       if (entry.job->spec->extras().deadline.is_set()) deadlines_.insert({entry.job->spec->extras().deadline, id});
     }
     if (!is_finished(entry.job->state)) feed_job(entry);
@@ -321,7 +322,9 @@ void Machine::forget_old() {
     bool last_of_array = true;
     if (array != arrays_.end()) {
       array->second.tasks.erase(job->array_task);
-      last_of_array = array->second.tasks.empty();
+      // Tasks that never started ended as the head, which is a record of its own.
+      JobPtr head = job->array ? nullptr : find(job->array_id);
+      last_of_array = array->second.tasks.empty() && !(head && head->array);
       if (last_of_array) arrays_.erase(array);
     }
     jobs_.erase(id);

@@ -153,6 +153,7 @@ class Machine {
   Status check_dependencies(const Dependencies& dependencies) const;
   void watch_dependencies(const Job& job);
   void unwatch_dependencies(const Job& job);
+  void note_delays(const Job& job);                                 // what has started and only time is missing
   void reconsider_dependents(JobId id);                             // a job or array started or ended
   bool evaluate(Job& job, bool& met) const;                         // true when the record changed
   DependencyState evaluate_one(const Job& job, const Dependency& dependency) const;

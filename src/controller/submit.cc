@@ -181,6 +181,7 @@ Result<JobId> Machine::admit(const Caller& caller, const wire::Submission& submi
   watch_dependencies(job);
   bool met = true;
   evaluate(job, met);
+  note_delays(job);
   jobs_[id].dependencies_met = met;
   change(store::LaunchPut{id, submission.launch});
   Job before = job;
