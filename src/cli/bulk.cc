@@ -115,6 +115,7 @@ class Bulk {
   }
 
   int run(int fd) {
+    if (auto status = session_.connect(); !status.ok()) return reporter_.refused(status.error());
     auto cluster = session_.cluster();
     if (!cluster.ok()) return reporter_.refused(cluster.error());
     cluster_ = *cluster;

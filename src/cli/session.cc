@@ -30,6 +30,10 @@ Session::Session(ClientConfig config, std::string endpoint, const Reporter& repo
   options.endpoints = {endpoint_};
   options.hello.munge_socket = config_.munge_socket;
   options.hello.daemon_uid = config_.bai_uid;
+  if (!config_.cluster_id.empty()) {
+    cluster_ = config_.cluster_id;
+    options.hello.cluster_uuid = cluster_->hex();
+  }
   options.hello.role = wire::Role::command;
   options.hello.daemon_role = wire::Role::controller;
   options.notice = [reporter = reporter_](const std::string& text) { reporter->note(text); };
@@ -109,13 +113,17 @@ Result<std::optional<wire::ReplyBody>> Session::next(std::optional<Clock::time_p
   return std::optional<wire::ReplyBody>(std::move(reply->body));
 }
 
+Status Session::connect() {
+  auto pong = get<wire::PongReply>(wire::PingRequest{});
+  if (!pong.ok()) return pong.error();
+  cluster_ = pong->lineage.cluster;
+  next_job_id_ = pong->lineage.last_job_id + 1;
+  return {};
+}
+
 Result<Uuid> Session::cluster() {
-  if (!cluster_) {
-    auto pong = get<wire::PongReply>(wire::PingRequest{});
-    if (!pong.ok()) return pong.error();
-    cluster_ = pong->lineage.cluster;
-    next_job_id_ = pong->lineage.last_job_id + 1;
-  }
+  if (!cluster_)
+    if (auto status = connect(); !status.ok()) return status.error();
   return *cluster_;
 }
 

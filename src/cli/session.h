@@ -39,13 +39,15 @@ class Session {
   // A further reply to the last request (QueueRequest, WatchRequest), or nothing when the deadline passed.
   Result<std::optional<wire::ReplyBody>> next(std::optional<wire::Client::Clock::time_point> deadline = {});
 
-  // The cluster's identity; asked once, on the connection that the next request then uses.
+  // The cluster's identity: the configuration's ClusterId, else asked for once, on the connection that the next request uses.
   Result<Uuid> cluster();
-  // The id that the next job would get, as of cluster().
+  // A connection that stands.
+  Status connect();
+  // The id that the next job would get, as of connect().
   JobId next_job_id() const { return next_job_id_; }
 
   // Several requests under way: send() does not wait, receive() gives whatever reply comes next. The connection must stand
-  // (cluster() was called). After an error of either, settle() each unanswered request on a new connection.
+  // (connect() was called). After an error of either, settle() each unanswered request on a new connection.
   Status send(const wire::Request& request);
   Result<wire::Reply> receive();
   Result<wire::ReplyBody> settle(wire::Request request) { return transact(request, true, false); }

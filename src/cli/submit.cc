@@ -71,6 +71,8 @@ int wait_for(JobId id, Session& session, const Reporter& reporter) {
 
 Result<wire::SubmitReply> submit_one(Session& session, SubmitBatch& batch, std::optional<RequestId> id,
                                      bool test_only) {
+  if (test_only)  // tells the id that it would get
+    if (auto status = session.connect(); !status.ok()) return status.error();
   auto cluster = session.cluster();
   if (!cluster.ok()) return cluster.error();
   auto request = batch.sign(*cluster, session.config().munge_socket);

@@ -18,6 +18,7 @@
 #include "cluster/postgres.h"
 #include "cluster/process.h"
 #include "cluster/remains.h"
+#include "model/ids.h"
 
 namespace bai::cluster {
 namespace {
@@ -67,6 +68,7 @@ Result<Settings> create(const Layout& layout, const Wanted& wanted) {
   auto port = choose_port();
   if (!port.ok()) return port.error();
   s.port = *port;
+  s.cluster_id = Uuid::random().hex();
   auto sockets = choose_socket_dir(layout);
   if (!sockets.ok()) return sockets.error();
   s.socket_dir = *sockets;

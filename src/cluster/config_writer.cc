@@ -7,6 +7,7 @@ std::string make_config(const Layout& layout, const Settings& settings, unsigned
       "# A private cluster's configuration, written by bai-cluster. It is yours to change; bai-control reconfigure tells the daemons.\n";
   auto line = [&out](const std::string& key, const std::string& value) { out += key + "=" + value + "\n"; };
   line("ClusterName", "private");
+  line("ClusterId", settings.cluster_id);
   line("CtldHost", "localhost(127.0.0.1)");
   line("CtldPort", std::to_string(settings.port));
   line("BaiUser", std::to_string(uid));

@@ -21,6 +21,7 @@ struct Settings {
   Store store = Store::kSqlite;
   bool keep = false;             // `down` leaves the files
   std::uint16_t port = 0;        // bai-ctld's
+  std::string cluster_id;        // of a new cluster; afterwards bai.conf knows it
   std::string socket_dir;        // sockets: their paths have at most 107 bytes
 };
 

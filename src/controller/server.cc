@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -38,6 +39,18 @@ std::uint64_t resident_kib() {
   std::uint64_t size = 0, resident = 0;
   statm >> size >> resident;
   return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)) / 1024;
+}
+
+// Connections take descriptors, and the store must not go short of them. Raises the soft limit, which is 1,024 almost everywhere.
+std::size_t descriptors() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit)) return 1024;
+  const rlim_t wanted = std::min<rlim_t>(limit.rlim_max, 65536);
+  if (limit.rlim_cur < wanted) {
+    limit.rlim_cur = wanted;
+    if (setrlimit(RLIMIT_NOFILE, &limit)) getrlimit(RLIMIT_NOFILE, &limit);
+  }
+  return static_cast<std::size_t>(std::min<rlim_t>(limit.rlim_cur, 65536));
 }
 
 void send_mail(const std::string& program, const MailOut& mail) {
@@ -523,6 +536,9 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
     const bool v6 = address.find(':') != address.npos;
     listen.bind = (v4 ? address : v6 ? "[" + address + "]" : "*") + ":" + std::to_string(config.ctld_port);
   }
+  const std::size_t files = descriptors();
+  listen.max_connections = std::min(listen.max_connections, files - std::min<std::size_t>(files / 2, 256));
+  listen.max_handshakes = std::min(listen.max_handshakes, listen.max_connections / 2);
   listen.self.munge_socket = config.munge_socket;
   listen.self.cluster_uuid = s.opened.cluster.hex();
   wire::ListenerCallbacks callbacks;

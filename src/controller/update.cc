@@ -75,7 +75,6 @@ Status Machine::update_job(const Caller& caller, const wire::JobRef& ref, const 
       Seconds wanted = *limit == 0 ? kUnlimited : *limit;
       Seconds now_in_force = time_limit_in_force(*job);
       bool longer = wanted == kUnlimited ? now_in_force != kUnlimited : now_in_force != kUnlimited && wanted > now_in_force;
-      if (!pending) return Error{"not_pending", "the time limit of a running job is kept by its node and cannot change", key, "cancel it and submit it anew with --time"};
       if (longer && !caller.is_operator) return Error{"not_permitted", "only an operator may raise a time limit", key, "ask for it"};
       spec->time_limit = wanted;
     } else if (key == "priority") {
@@ -186,7 +185,12 @@ Status Machine::update_job(const Caller& caller, const wire::JobRef& ref, const 
   }
   Job before = copy;
   event(before, copy, "updated by " + caller.user, caller.uid);
+  Seconds limit_before = time_limit_in_force(*job);
+  JobId id = copy.id;
   put_job(std::move(copy));
+  // The shepherd keeps the limit: it is told by repeating the launch, which changes nothing else.
+  if (auto running = running_.find(id); running != running_.end() && time_limit_in_force(*find(id)) != limit_before)
+    send_launch(*find(id), running->second);
   return {};
 }
 

@@ -14,6 +14,7 @@
 #include "base/istr.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "model/ids.h"
 #include "model/node.h"
 
 namespace bai {
@@ -34,6 +35,7 @@ struct HostAddress {
 // What a command needs: where the controller is and whom to trust as one.
 struct ClientConfig {
   std::string cluster_name = "cluster";
+  Uuid cluster_id;                  // empty: whatever the store says, and commands ask for it
   std::vector<HostAddress> ctld_hosts;    // the first counts
   std::uint16_t ctld_port = 6917;
   std::string bai_user = "bai";           // as written

@@ -46,7 +46,7 @@ Result<ClientConfig> load_client_config(const std::string& path, const ConfigRul
       const auto* row = find_row(global_rows(), item.key);
       if (!row) continue;
       bool needed = false;
-      for (auto key : {"BaiUser", "ClusterName", "CtldHost", "CtldPort", "MaxScriptSize", "MessageTimeout", "MungeSocket"})
+      for (auto key : {"BaiUser", "ClusterId", "ClusterName", "CtldHost", "CtldPort", "MaxScriptSize", "MessageTimeout", "MungeSocket"})
         needed |= row->key.name == key;
       if (!needed) continue;
       auto status = row->set(config, trim(item.value));

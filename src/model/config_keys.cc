@@ -180,6 +180,13 @@ Status set_cluster_name(Config& c, std::string_view value) {
   return {};
 }
 
+Status set_cluster_id(Config& c, std::string_view value) {
+  auto id = Uuid::parse(value);
+  if (!id) return Error{"bad_config", quote(value) + " is no cluster id: " + id.error().message, "", "bai-control ping --json prints it"};
+  c.cluster_id = *id;
+  return {};
+}
+
 Status add_host(Config& c, std::string_view value) {
   HostAddress host;
   const auto open = value.find('(');
@@ -295,6 +302,9 @@ const std::vector<KeyRow<ClusterConfig>>& global_rows() {
                65533),
       flag({"AllowRootJobs", {}, "whether this node runs jobs of root", true}, &Config::allow_root_jobs),
       {{"BaiUser", {"SlurmUser"}, "who bai-ctld runs as: a name of /etc/passwd or a uid"}, set_user, show_user},
+      {{"ClusterId", {}, "the cluster's identity, as bai-control ping --json prints it"},
+       set_cluster_id,
+       [](const Config& c) { return c.cluster_id.empty() ? std::string() : c.cluster_id.hex(); }},
       {{"ClusterName", {}, "the cluster's name"}, set_cluster_name, [](const Config& c) { return c.cluster_name; }},
       log_level({"CtldDebug", {"SlurmctldDebug"}, "what bai-ctld logs"}, &Config::ctld_log_level),
       {{"CtldHost", {"SlurmctldHost", "ControlMachine"}, "where bai-ctld runs: NAME or NAME(ADDRESS)"}, add_host, show_hosts},

@@ -194,7 +194,7 @@ Status PgStore::migrate() {
     if (version == 0) {
       sql +=
           "INSERT INTO meta (id, schema_version, cluster_uuid, epoch, lsn, last_job_id) VALUES (1, 1, '\\x" +
-          Uuid::random().hex() + "', 0, 0, 0);";
+          (options_.cluster.empty() ? Uuid::random() : options_.cluster).hex() + "', 0, 0, 0);";
     } else {
       sql += "UPDATE meta SET schema_version = " + std::to_string(version + 1) + ";";
     }

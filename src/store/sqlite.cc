@@ -199,7 +199,7 @@ Status SqliteStore::migrate() {
           "INSERT INTO meta (id, schema_version, cluster_uuid, epoch, lsn, last_job_id) VALUES (1, 1, ?1, 0, "
           "0, 0)");
       if (!insert) return insert.error();
-      const Uuid id = Uuid::random();
+      const Uuid id = options_.cluster.empty() ? Uuid::random() : options_.cluster;
       return insert->bind_blob(1, view(id)).run();
     });
     if (!done) return done;

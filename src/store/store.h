@@ -101,6 +101,7 @@ struct HistoryRow {
 struct OpenOptions {
   std::string path;                 // SQLite: the file; PostgreSQL: libpq's connection string
   bool create = true;
+  Uuid cluster;                     // whose database it must be ("other_cluster"), and whose a new one becomes; empty: any
   std::string vfs;                  // SQLite: a VFS registered by a test; empty for the default
   std::size_t ballast_bytes = 1 << 20;  // freed when the disk is full, so that endings can still be written
 };
