@@ -43,7 +43,7 @@ done
 say "Submitting: 12 tasks that each count the words of their share of ${#texts[@]} files, then one that merges"
 export DEMO_PAUSE=1
 array=$(bai-submit --parsable --array=1-12 "$here/count-words.sh" "${texts[@]}")
-echo "bai-submit --array=1-12 count-words.sh ...                    -> job $array"
+echo "bai-submit --array=1-12 count-words.sh ...                   -> job $array"
 counts=()
 for task in $(seq 12); do counts+=("count-$task.txt"); done
 bai-submit --parsable --wait --dependency=afterok:"$array" "$here/merge-counts.sh" "${counts[@]}" >merge.id &
