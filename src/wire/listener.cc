@@ -1,5 +1,7 @@
 #include "wire/listener.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -46,6 +48,7 @@ struct Conn {
   bool hello_seen = false;
   bool known_limits = false;
   std::size_t hello_bytes = 0;
+  std::size_t partial_bytes = 0;  // of a known caller's message that is not complete
   std::string sending;
   std::size_t sent = 0;
   std::optional<Clock::time_point> close_at;
@@ -72,7 +75,7 @@ using ConnPtr = std::shared_ptr<Conn>;
 struct Counters {
   std::atomic<std::uint64_t> accepted{0}, authenticated{0}, refused{0}, broken{0}, overrun{0}, timed_out{0},
       messages_in{0}, messages_out{0}, bytes_in{0}, bytes_out{0}, connections{0}, handshakes{0},
-      outbound_bytes{0};
+      outbound_bytes{0}, inbound_bytes{0};
 };
 
 }  // namespace
@@ -95,6 +98,9 @@ struct Listener::Impl {
 
   std::mutex conns_mutex;
   std::unordered_map<ConnId, ConnPtr> conns;
+
+  std::mutex users_mutex;
+  std::unordered_map<uid_t, std::size_t> of_user;  // connections
 
   std::mutex dirty_mutex;
   std::vector<ConnPtr> dirty;
@@ -158,6 +164,15 @@ struct Listener::Impl {
     const auto it = conns.find(id);
     return it == conns.end() ? nullptr : it->second;
   }
+  // False if the user has as many as may be.
+  bool count_user(uid_t uid, int change) {
+    const std::lock_guard lock(users_mutex);
+    std::size_t& count = of_user[uid];
+    const bool fits = change < 0 || uid == 0 || uid == geteuid() || count < options.max_of_user;
+    if (fits) count = change < 0 ? count - 1 : count + 1;
+    if (count == 0) of_user.erase(uid);
+    return fits;
+  }
   void end_handshake(Conn& conn) {
     if (conn.handshaking.exchange(false)) --n.handshakes;
   }
@@ -183,10 +198,16 @@ struct Listener::Impl {
   bool take_message(const ConnPtr& conn, Parts message);
   void refuse(const ConnPtr& conn, const Error& error, std::atomic<std::uint64_t>& counter, bool tell);
   void drop(const ConnPtr& conn, bool tell_libzmq);
+  bool make_room();
+  void shed();
   void flush_dirty();
   void flush(const ConnPtr& conn);
   bool hand_over(const ConnPtr& conn);
   void release_hello(Conn& conn) { hello_total -= std::exchange(conn.hello_bytes, 0); }
+  void set_partial(Conn& conn, std::size_t bytes) {
+    n.inbound_bytes += bytes;
+    n.inbound_bytes -= std::exchange(conn.partial_bytes, bytes);
+  }
   void do_timers(Clock::time_point now);
   long poll_ms(Clock::time_point now) const;
 };
@@ -267,7 +288,7 @@ void Listener::Impl::take_turn(const ConnPtr& conn) {
       const std::lock_guard lock(conn->mutex);
       if ((conn->closing || conn->kill) && !conn->inbound.empty()) {
         conn->inbound.clear();
-        conn->inbound_bytes = 0;
+        n.inbound_bytes -= std::exchange(conn->inbound_bytes, 0);
       }
       if (conn->inbound.empty()) {
         conn->scheduled = false;
@@ -276,6 +297,7 @@ void Listener::Impl::take_turn(const ConnPtr& conn) {
         message = std::move(conn->inbound.front());
         conn->inbound.pop_front();
         conn->inbound_bytes -= size_of(message);
+        n.inbound_bytes -= size_of(message);
       }
     }
     if (message.empty()) {  // gone, and nothing is left of it
@@ -309,6 +331,15 @@ void Listener::Impl::on_hello(const ConnPtr& conn, Parts hello) {
   {
     const std::lock_guard lock(conn->mutex);
     if (conn->closing || conn->kill || conn->gone) return;  // too late: nobody hears of it
+    if (!count_user(conn->caller.uid, 1)) {
+      ++n.refused;
+      const Error busy{"busy", "too many connections of uid " + std::to_string(conn->caller.uid)};
+      note(log::Level::warning, *conn, busy, "a caller was refused");
+      enqueue(conn, make_refusal(busy));
+      conn->closing = true;
+      end_handshake(*conn);
+      return;
+    }
     conn->known = true;
     end_handshake(*conn);
     if (!opened->early) enqueue(conn, conn->session->seal({}));
@@ -359,6 +390,7 @@ void Listener::Impl::io_loop() {
     if ((items[1].revents & ZMQ_POLLIN) != 0) wakeup->consume();
     if ((items[0].revents & ZMQ_POLLIN) != 0) receive_all();
     flush_dirty();
+    if (n.outbound_bytes > options.max_outbound_total || n.inbound_bytes > options.max_inbound_total) shed();
     do_timers(Clock::now());
   }
 }
@@ -413,10 +445,56 @@ void Listener::Impl::on_connect(std::string routing_id, std::string peer) {
   }
   ++n.connections;
   ++n.handshakes;
-  if (n.connections > options.max_connections || n.handshakes > options.max_handshakes) {
-    return refuse(conn, Error{"busy", "too many connections"}, n.refused, false);
+  while (n.connections > options.max_connections || n.handshakes > options.max_handshakes) {
+    if (!make_room()) return refuse(conn, Error{"busy", "too many connections"}, n.refused, false);
   }
   handshake_ends.emplace_back(Clock::now() + options.handshake_time, conn->id);
+}
+
+// Ends a connection that was answered already, or else the stranger who has been silent longest: an honest caller's hello
+// comes with its connection, so those who only hold connections keep nobody else out. False if there is none.
+bool Listener::Impl::make_room() {
+  if (n.connections > options.max_connections && !lingering.empty()) {
+    const ConnPtr oldest = lingering.front();
+    lingering.erase(lingering.begin());
+    drop(oldest, true);
+    return true;
+  }
+  while (!handshake_ends.empty()) {
+    const ConnPtr conn = find(handshake_ends.front().second);
+    if (conn && conn->handshaking) break;
+    handshake_ends.pop_front();
+  }
+  for (const auto& [end, id] : handshake_ends) {
+    const ConnPtr conn = find(id);
+    if (!conn || !conn->handshaking || conn->hello_seen) continue;
+    refuse(conn, Error{"busy", "too many connections without a hello"}, n.refused, false);
+    return true;
+  }
+  return false;
+}
+
+// All callers together have more waiting than may be: the one with most goes.
+void Listener::Impl::shed() {
+  for (const bool outward : {true, false}) {
+    while (outward ? n.outbound_bytes > options.max_outbound_total : n.inbound_bytes > options.max_inbound_total) {
+      ConnPtr largest;
+      std::size_t most = 0;
+      for (const auto& [routing_id, conn] : by_routing_id) {
+        const std::lock_guard lock(conn->mutex);
+        const std::size_t held = outward ? conn->unsent : conn->inbound_bytes + conn->partial_bytes;
+        if (held > most) {
+          most = held;
+          largest = conn;
+        }
+      }
+      if (!largest) break;  // what is left is in a worker's hands
+      refuse(largest,
+             Error{"overrun", outward ? "too much waits to be read, most of it by this caller"
+                                      : "too much waits to be worked off, most of it from this caller"},
+             n.overrun, false);
+    }
+  }
 }
 
 // Ends a connection for its own fault; `tell`: with an unproven hint, if it speaks ZMTP.
@@ -441,6 +519,7 @@ void Listener::Impl::on_bytes(const ConnPtr& conn, std::string_view bytes) {
           {.parts = 1, .part_bytes = options.max_message, .message_bytes = options.max_message});
       release_hello(*conn);
     }
+    set_partial(*conn, conn->partial_bytes + bytes.size());
   } else {
     conn->hello_bytes += bytes.size();
     hello_total += bytes.size();
@@ -457,6 +536,7 @@ void Listener::Impl::on_bytes(const ConnPtr& conn, std::string_view bytes) {
     const auto got = conn->decoder.next(message);
     if (got == ZmtpDecoder::Got::error) return refuse(conn, conn->decoder.error(), n.broken, false);
     if (got == ZmtpDecoder::Got::more) break;
+    if (conn->known_limits) set_partial(*conn, 0);
     if (!take_message(conn, std::move(message))) return;
   }
   const std::string output = conn->decoder.take_output();
@@ -473,8 +553,9 @@ bool Listener::Impl::take_message(const ConnPtr& conn, Parts message) {
   bool wake = false;
   {
     const std::lock_guard lock(conn->mutex);
-    conn->inbound_bytes += size_of(message);
-    if (conn->inbound_bytes <= options.max_inbound) {
+    if (conn->inbound_bytes + size_of(message) <= options.max_inbound) {
+      conn->inbound_bytes += size_of(message);
+      n.inbound_bytes += size_of(message);
       conn->inbound.push_back(std::move(message));
       wake = !std::exchange(conn->scheduled, true);
     }
@@ -496,6 +577,7 @@ void Listener::Impl::drop(const ConnPtr& conn, bool tell_libzmq) {
   }
   --n.connections;
   release_hello(*conn);
+  set_partial(*conn, 0);
   if (tell_libzmq) {  // an empty message closes it
     zmq_send(socket.handle(), conn->routing_id.data(), conn->routing_id.size(), ZMQ_SNDMORE | ZMQ_DONTWAIT) >=
             0 &&
@@ -505,7 +587,12 @@ void Listener::Impl::drop(const ConnPtr& conn, bool tell_libzmq) {
   {
     const std::lock_guard lock(conn->mutex);
     end_handshake(*conn);
-    if (tell_libzmq) conn->kill = true;  // what it sent before a good end still counts
+    if (tell_libzmq) {
+      conn->kill = true;  // what it sent before a good end still counts
+      conn->inbound.clear();
+      n.inbound_bytes -= std::exchange(conn->inbound_bytes, 0);
+    }
+    if (conn->known) count_user(conn->caller.uid, -1);
     n.outbound_bytes -= std::exchange(conn->unsent, 0);
     conn->out = {};
     conn->closing = conn->closing || tell_libzmq;

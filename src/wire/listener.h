@@ -24,14 +24,19 @@ struct ListenerOptions {
   DaemonIdentity self{};
   int workers = 2;
   int backlog = 1024;
-  std::size_t max_connections = 16384;
+  std::size_t max_connections = 16384;                  // over these two, who has been silent longest goes
   std::size_t max_handshakes = 1024;                    // connections whose caller is not known yet
+  std::size_t max_of_user = 1024;                       // of one uid other than root's and the daemon's own
   std::chrono::milliseconds handshake_time{10000};      // from accept to a good hello
   std::size_t max_hello = std::size_t{8} << 20;         // bytes of a hello with its early data
   std::size_t max_hello_total = std::size_t{64} << 20;  // bytes of all hellos in flight
   std::size_t max_message = std::size_t{64} << 20;      // bytes of a message from a known caller
   std::size_t max_inbound = std::size_t{128} << 20;     // bytes from one known caller that wait for a worker
   std::size_t max_outbound = std::size_t{256} << 20;    // bytes to one caller that it has not read yet
+  // Bytes that known callers have sent and not been worked off, and bytes they have not read, of all together: over
+  // these, who has most goes.
+  std::size_t max_inbound_total = std::size_t{512} << 20;
+  std::size_t max_outbound_total = std::size_t{512} << 20;
 };
 
 struct ListenerStats {

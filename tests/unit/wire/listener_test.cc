@@ -97,10 +97,41 @@ TEST_F(WithListener, caps_connections_and_handshakes) {
   std::vector<Fd> fds;
   for (int i = 0; i < 3; ++i) fds.push_back(dial(d.listener->port()));
   EXPECT_TRUE(d.wait([&] { return d.listener->stats().refused == 1; }));
-  for (const auto& fd : fds) EXPECT_TRUE(closed_by_peer(fd));  // one over the cap, two over their time
+  for (const auto& fd : fds) EXPECT_TRUE(closed_by_peer(fd));  // one for the cap, two for their time
   EXPECT_EQ(d.listener->stats().timed_out, 2u);
   EXPECT_EQ(d.listener->stats().connections, 0u);
   EXPECT_TRUE(Client(client_options(d.endpoint(), munge_socket())).call([](bool) { return "x"; }, in(20)));
+}
+
+TEST_F(WithListener, who_only_holds_connections_keeps_nobody_out) {
+  Daemon d(munge_socket(), [](ListenerOptions& o) {
+    o.max_handshakes = 4;
+    o.handshake_time = std::chrono::hours(1);
+  });
+  std::vector<Fd> fds;
+  for (int i = 0; i < 20; ++i) fds.push_back(dial(d.listener->port()));
+  EXPECT_TRUE(d.wait([&] { return d.listener->stats().refused == 16; }));
+  for (int i = 0; i < 16; ++i) EXPECT_TRUE(closed_by_peer(fds[static_cast<std::size_t>(i)]));  // the oldest
+  auto r = Client(client_options(d.endpoint(), munge_socket())).call([](bool) { return "x"; }, in(20));
+  EXPECT_TRUE(r) << r.error().text();
+  EXPECT_EQ(d.listener->stats().timed_out, 0u);
+}
+
+TEST_F(WithListener, all_callers_together_have_a_bound) {
+  Daemon d(munge_socket(), [](ListenerOptions& o) { o.max_inbound_total = 8 << 20; });
+  std::vector<Client> clients;
+  const std::string large(4 << 20, 'x');
+  for (int i = 0; i < 6; ++i) {
+    clients.emplace_back(client_options(d.endpoint(), munge_socket()));
+    ASSERT_TRUE(clients.back().call([](bool) { return "x"; }, in(20)));
+  }
+  for (auto& c : clients) {  // a message each that does not end
+    const std::string part = std::string("\x02\0\0\0\0\x03\0\0\0", 9) + large;
+    (void)write_all(c.fd(), part);  // it may be dropped by then
+  }
+  EXPECT_TRUE(d.wait([&] { return d.listener->stats().overrun >= 4; }));
+  auto r = Client(client_options(d.endpoint(), munge_socket())).call([](bool) { return "x"; }, in(20));
+  EXPECT_TRUE(r) << r.error().text();
 }
 
 TEST_F(WithListener, known_callers_do_not_time_out) {
