@@ -161,7 +161,19 @@ struct Starter {
            });
   }
 
+  // A process that ran when we looked may have been about to end: then it is started, too.
   Status all() {
+    for (int tries = 0;; ++tries) {
+      auto done = once();
+      const bool stale = std::any_of(processes.begin(), processes.end(), [this](const Process& process) {
+        return std::find(started.begin(), started.end(), process.name) == started.end() && wait_for_end(process, 0);
+      });
+      if (!stale || tries == 2) return done;
+      processes.clear();
+    }
+  }
+
+  Status once() {
     if (auto done = munged(); !done.ok()) return done;
     if (auto done = postgres(); !done.ok()) return done;
     if (auto done = ctld(); !done.ok()) return done;

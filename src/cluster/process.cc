@@ -112,6 +112,18 @@ Error with_log(const Layout& layout, std::string code, std::string message, cons
   return Error{std::move(code), std::move(message), "", ""};
 }
 
+// Whether SIGKILL is on its way to the process: a moment later it is no more.
+bool is_dying(pid_t pid) {
+  const auto status = read_all("/proc/" + std::to_string(pid) + "/status", 65536);
+  if (!status.ok()) return true;
+  for (auto line : split(*status, '\n')) {
+    if (!line.starts_with("SigPnd:") && !line.starts_with("ShdPnd:")) continue;
+    const std::string mask(trim(line.substr(7)));
+    if (strtoull(mask.c_str(), nullptr, 16) & 1ull << (SIGKILL - 1)) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Result<Process> start_process(const Layout& layout, const std::string& name, const std::vector<std::string>& argv, std::optional<RunAs> as) {
@@ -145,6 +157,7 @@ std::optional<Process> find_process(const Layout& layout, const std::string& nam
   if (!out.pidfd || start_mark(out.pid) != *start) return {};
   const auto stat = step::process_stat(out.pid);
   if (!stat || stat->state == 'Z') return {};
+  if (is_dying(out.pid) && wait_for_end(out, 5'000)) return {};
   return out;
 }
 
