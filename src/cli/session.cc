@@ -63,7 +63,7 @@ Result<std::string> Session::receive_bytes(Clock::time_point until, bool patient
 Result<wire::ReplyBody> Session::ask(wire::RequestBody body, std::optional<RequestId> id, bool patient) {
   wire::Request request;
   request.id = id ? *id : RequestId::random();
-  request.repeat = false;
+  request.repeat = id.has_value();  // somebody gave it because it may have been sent before
   request.body = std::move(body);
   return transact(request, false, patient);
 }
@@ -80,7 +80,7 @@ Result<wire::ReplyBody> Session::transact(wire::Request& request, bool sent, boo
     connected_ = false;
     bytes = client_->call(
         [&](bool repeat) {
-          request.repeat = repeat || sent;
+          request.repeat = request.repeat || repeat || sent;
           return wire::encode_request(request);
         },
         until);
