@@ -156,8 +156,8 @@ std::optional<Process> find_process(const Layout& layout, const std::string& nam
   // First the descriptor, then the question: so the answer is about what the descriptor holds.
   if (!out.pidfd || start_mark(out.pid) != *start) return {};
   const auto stat = step::process_stat(out.pid);
-  if (!stat || stat->state == 'Z') return {};
-  if (is_dying(out.pid) && wait_for_end(out, 5'000)) return {};
+  // A process is gone when all its threads are: until then it may hold locks, although its first thread is a zombie.
+  if (!stat || ((stat->state == 'Z' || is_dying(out.pid)) && wait_for_end(out, 5'000))) return {};
   return out;
 }
 

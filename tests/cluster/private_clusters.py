@@ -97,7 +97,7 @@ def up_starts_what_was_killed(_):
     top = scratch()
     place = os.path.join(top, "x")
     bai_cluster("up", "--dir", place, "--nodes", "2")
-    for names in (["ctld"], ["n1"], ["munged"], ["n2", "ctld", "munged", "n1"]):
+    for names in (["ctld"], ["n1"], ["munged"], ["n2", "ctld", "munged", "n1"]) * 4:  # up comes before they are quite dead
         for name in names:
             with open(f"{place}/run/{name}.pid", encoding="utf-8") as f:
                 os.kill(int(f.read()), signal.SIGKILL)
