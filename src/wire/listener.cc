@@ -477,7 +477,8 @@ bool Listener::Impl::make_room() {
 // All callers together have more waiting than may be: the one with most goes.
 void Listener::Impl::shed() {
   for (const bool outward : {true, false}) {
-    while (outward ? n.outbound_bytes > options.max_outbound_total : n.inbound_bytes > options.max_inbound_total) {
+    while (outward ? n.outbound_bytes > options.max_outbound_total
+                   : n.inbound_bytes > options.max_inbound_total) {
       ConnPtr largest;
       std::size_t most = 0;
       for (const auto& [routing_id, conn] : by_routing_id) {
