@@ -41,15 +41,22 @@ Result<Fd> lock(const Layout& layout) {
 }
 
 Error different(const Layout& layout, const std::string& what) {
-  return Error{"different", "the cluster in " + layout.dir + " has " + what, "", "leave the option out, or begin anew: bai-cluster down --dir " + layout.dir};
+  return Error{"different", "the cluster in " + layout.dir + " has " + what, "",
+               "leave the option out, or begin anew: bai-cluster down --dir " + layout.dir};
 }
 
 Status check_same(const Layout& layout, const Settings& is, const Wanted& wanted) {
-  if (wanted.nodes && *wanted.nodes != is.nodes) return different(layout, std::to_string(is.nodes) + " nodes");
-  if (wanted.cpus && *wanted.cpus != is.cpus) return different(layout, is.cpus ? std::to_string(is.cpus) + " CPUs a node" : "the machine's CPUs in each node");
+  if (wanted.nodes && *wanted.nodes != is.nodes)
+    return different(layout, std::to_string(is.nodes) + " nodes");
+  if (wanted.cpus && *wanted.cpus != is.cpus)
+    return different(layout,
+                     is.cpus ? std::to_string(is.cpus) + " CPUs a node" : "the machine's CPUs in each node");
   if (wanted.memory_mib && *wanted.memory_mib != is.memory_mib)
-    return different(layout, is.memory_mib ? std::to_string(is.memory_mib) + " MiB a node" : "the machine's memory in each node");
-  if (wanted.store && *wanted.store != is.store) return different(layout, std::string("its store in ") + (is.store == Store::kSqlite ? "sqlite" : "postgresql"));
+    return different(layout, is.memory_mib ? std::to_string(is.memory_mib) + " MiB a node"
+                                           : "the machine's memory in each node");
+  if (wanted.store && *wanted.store != is.store)
+    return different(layout,
+                     std::string("its store in ") + (is.store == Store::kSqlite ? "sqlite" : "postgresql"));
   return {};
 }
 
@@ -62,8 +69,11 @@ Result<Settings> create(const Layout& layout, const Wanted& wanted) {
   s.memory_mib = wanted.memory_mib.value_or(0);
   // A size that is told is told whole: what was left out is the machine's.
   if (s.cpus && !s.memory_mib)
-    s.memory_mib = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)) >> 20;
-  if (s.memory_mib && !s.cpus) s.cpus = static_cast<std::uint32_t>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
+    s.memory_mib = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) *
+                       static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)) >>
+                   20;
+  if (s.memory_mib && !s.cpus)
+    s.cpus = static_cast<std::uint32_t>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
   s.store = wanted.store.value_or(Store::kSqlite);
   auto port = choose_port();
   if (!port.ok()) return port.error();
@@ -76,7 +86,8 @@ Result<Settings> create(const Layout& layout, const Wanted& wanted) {
   for (const auto& node : node_names(s))
     if (auto made = env.make_dirs(layout.agents_dir() + "/" + node, 0711); !made.ok()) return made.error();
   if (auto made = make_munge_key(layout); !made.ok()) return made.error();
-  if (auto made = env.write_file_atomic(layout.conf(), make_config(layout, s, geteuid()), 0644); !made.ok()) return made.error();
+  if (auto made = env.write_file_atomic(layout.conf(), make_config(layout, s, geteuid()), 0644); !made.ok())
+    return made.error();
   // Last: with this file there is a cluster.
   if (auto saved = save_settings(layout, s); !saved.ok()) return saved.error();
   return s;
@@ -134,7 +145,8 @@ struct Starter {
 
   Status ctld() {
     if (adopt("ctld")) return {};
-    if (auto done = start("ctld", {program_path("bai-ctld"), "--conf", layout.conf()}); !done.ok()) return done;
+    if (auto done = start("ctld", {program_path("bai-ctld"), "--conf", layout.conf()}); !done.ok())
+      return done;
     return await("bai-ctld did not answer", 5, [this] { return ping(settings, milliseconds(50)).ok(); });
   }
 
@@ -166,7 +178,8 @@ struct Starter {
     for (int tries = 0;; ++tries) {
       auto done = once();
       const bool stale = std::any_of(processes.begin(), processes.end(), [this](const Process& process) {
-        return std::find(started.begin(), started.end(), process.name) == started.end() && wait_for_end(process, 0);
+        return std::find(started.begin(), started.end(), process.name) == started.end() &&
+               wait_for_end(process, 0);
       });
       if (!stale || tries == 2) return done;
       processes.clear();
@@ -181,8 +194,8 @@ struct Starter {
   }
 };
 
-// Jobs are asked to end while there is still somebody to ask, so that those that catch SIGTERM can tidy up and a kept store says
-// how they ended.
+// Jobs are asked to end while there is still somebody to ask, so that those that catch SIGTERM can tidy up
+// and a kept store says how they ended.
 void end_jobs(const Layout& layout, const Settings& settings) {
   if (!find_process(layout, "ctld") || !find_process(layout, "munged")) return;
   if (!cancel_all(settings, kAnswer).ok()) return;
@@ -221,14 +234,18 @@ Status end_processes(const Layout& layout, const Settings& settings) {
 Status remove_files(const Layout& layout, const Settings& settings) {
   const Env env = Env::real();
   Status result;
-  // The settings go last, so that a `down` that was cut off can be repeated. Other people's files in the directory stay.
-  std::vector<std::string> paths = {layout.agents_dir(), layout.ctld_dir(), layout.munge_dir(), layout.postgres_dir(), layout.log_dir()};
+  // The settings go last, so that a `down` that was cut off can be repeated. Other people's files in the
+  // directory stay.
+  std::vector<std::string> paths = {layout.agents_dir(), layout.ctld_dir(), layout.munge_dir(),
+                                    layout.postgres_dir(), layout.log_dir()};
   if (!settings.socket_dir.empty()) paths.push_back(settings.socket_dir);
-  for (const auto& path : {layout.run_dir(), layout.conf(), layout.settings(), layout.lock()}) paths.push_back(path);
+  for (const auto& path : {layout.run_dir(), layout.conf(), layout.settings(), layout.lock()})
+    paths.push_back(path);
   for (const auto& path : paths)
     if (auto removed = env.remove_tree(path); !removed.ok()) result = removed;
   // With the default directory, ~/.local/state/bai was made for it alone.
-  if (rmdir(layout.dir.c_str()) == 0 && layout.dir.ends_with("/bai/cluster")) rmdir(parent_dir(layout.dir).c_str());
+  if (rmdir(layout.dir.c_str()) == 0 && layout.dir.ends_with("/bai/cluster"))
+    rmdir(parent_dir(layout.dir).c_str());
   return result;
 }
 

@@ -1,5 +1,5 @@
-// A private cluster as a whole: up, how it is, down. bai-cluster's business, and its only caller; blocks, one thread. Two at once on the same
-// directory wait for each other (DIR/lock).
+// A private cluster as a whole: up, how it is, down. bai-cluster's business, and its only caller; blocks, one
+// thread. Two at once on the same directory wait for each other (DIR/lock).
 #pragma once
 
 #include <cstdint>
@@ -28,8 +28,9 @@ struct Up {
   std::int64_t took_ms = 0;
 };
 
-// Makes the cluster, or starts whatever of it does not run, and waits until every node is ready. A new one that cannot be started is taken
-// down again. Errors: different (it exists and is made of something else), interrupted, and those of its parts.
+// Makes the cluster, or starts whatever of it does not run, and waits until every node is ready. A new one
+// that cannot be started is taken down again. Errors: different (it exists and is made of something else),
+// interrupted, and those of its parts.
 Result<Up> bring_up(const Layout& layout, const Wanted& wanted, Interrupt& interrupt);
 
 struct ProcessState {
@@ -46,8 +47,8 @@ struct ClusterState {
 // Errors: no_cluster.
 Result<ClusterState> look(const Layout& layout);
 
-// Cancels all jobs, ends every process and what the steps have left, and removes the files unless they are to be kept.
-// Errors: no_cluster, permission_denied, not_ended; it goes on as far as it can.
+// Cancels all jobs, ends every process and what the steps have left, and removes the files unless they are to
+// be kept. Errors: no_cluster, permission_denied, not_ended; it goes on as far as it can.
 Status take_down(const Layout& layout, bool keep);
 
 }  // namespace bai::cluster

@@ -4,7 +4,8 @@ namespace bai::cluster {
 
 std::string make_config(const Layout& layout, const Settings& settings, unsigned uid) {
   std::string out =
-      "# A private cluster's configuration, written by bai-cluster. It is yours to change; bai-control reconfigure tells the daemons.\n";
+      "# A private cluster's configuration, written by bai-cluster. It is yours to change; bai-control "
+      "reconfigure tells the daemons.\n";
   auto line = [&out](const std::string& key, const std::string& value) { out += key + "=" + value + "\n"; };
   line("ClusterName", "private");
   line("ClusterId", settings.cluster_id);

@@ -1,5 +1,6 @@
-// Ctrl-C and its like, as something to poll: from creation on SIGINT, SIGTERM, SIGHUP and SIGQUIT are blocked and come out of a
-// descriptor, so that a cluster that is half up can be taken down. One per process; the main thread's.
+// Ctrl-C and its like, as something to poll: from creation on SIGINT, SIGTERM, SIGHUP and SIGQUIT are blocked
+// and come out of a descriptor, so that a cluster that is half up can be taken down. One per process; the
+// main thread's.
 #pragma once
 
 #include <signal.h>

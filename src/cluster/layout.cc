@@ -32,7 +32,8 @@ bool port_is_free(std::uint16_t port) {
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  return bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 && listen(fd.get(), 1) == 0;
+  return bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
+         listen(fd.get(), 1) == 0;
 }
 
 }  // namespace
@@ -55,14 +56,17 @@ std::vector<std::string> process_names(const Settings& settings) {
 }
 
 Result<std::string> default_dir() {
-  if (const auto state = from_environment("XDG_STATE_HOME"); state.starts_with("/")) return state + "/bai/cluster";
-  if (const auto home = from_environment("HOME"); home.starts_with("/")) return home + "/.local/state/bai/cluster";
+  if (const auto state = from_environment("XDG_STATE_HOME"); state.starts_with("/"))
+    return state + "/bai/cluster";
+  if (const auto home = from_environment("HOME"); home.starts_with("/"))
+    return home + "/.local/state/bai/cluster";
   return Error{"no_home", "HOME is not set, so there is no default directory", "", "name one with --dir"};
 }
 
 Result<std::string> absolute_dir(const std::string& path) {
   std::string out = path;
-  if (out.empty() || has_control(out)) return Error{"bad_option", quote(path) + " is no directory's name", "--dir", ""};
+  if (out.empty() || has_control(out))
+    return Error{"bad_option", quote(path) + " is no directory's name", "--dir", ""};
   if (out[0] != '/') {
     char cwd[4096];
     if (!getcwd(cwd, sizeof cwd)) return errno_error("cannot tell the working directory", ".", errno);
@@ -71,7 +75,8 @@ Result<std::string> absolute_dir(const std::string& path) {
   while (out.size() > 1 && out.back() == '/') out.pop_back();
   // bai.conf's grammar ends a value at a blank and a comment at '#'.
   if (out.size() > 512 || out.find_first_of(" \t\"'#%,\\") != out.npos)
-    return Error{"bad_option", quote(out) + " holds blanks, quotes, '#', '%' or ',', or is too long", "--dir", "use a plain path"};
+    return Error{"bad_option", quote(out) + " holds blanks, quotes, '#', '%' or ',', or is too long", "--dir",
+                 "use a plain path"};
   return out;
 }
 
@@ -81,7 +86,8 @@ Result<Settings> load_settings(const Layout& layout) {
   auto text = read_all(layout.settings(), 65536);
   if (!text.ok()) {
     if (text.error().code == "not_found")
-      return Error{"no_cluster", "there is no cluster in " + layout.dir, "", "bai-cluster up makes one; --dir names another directory"};
+      return Error{"no_cluster", "there is no cluster in " + layout.dir, "",
+                   "bai-cluster up makes one; --dir names another directory"};
     return text.error();
   }
   Settings out;
@@ -102,13 +108,15 @@ Result<Settings> load_settings(const Layout& layout) {
     if (key == "socket_dir") out.socket_dir = value;
   }
   if (out.nodes == 0 || out.port == 0 || out.socket_dir.empty())
-    return Error{"bad_settings", "this file is damaged", layout.settings(), "remove " + layout.dir + " and begin anew"};
+    return Error{"bad_settings", "this file is damaged", layout.settings(),
+                 "remove " + layout.dir + " and begin anew"};
   return out;
 }
 
 Status save_settings(const Layout& layout, const Settings& s) {
   std::string text = "# written by bai-cluster\n";
-  text += "nodes=" + std::to_string(s.nodes) + "\ncpus=" + std::to_string(s.cpus) + "\nmemory_mib=" + std::to_string(s.memory_mib);
+  text += "nodes=" + std::to_string(s.nodes) + "\ncpus=" + std::to_string(s.cpus) +
+          "\nmemory_mib=" + std::to_string(s.memory_mib);
   text += std::string("\nstore=") + (s.store == Store::kPostgresql ? "postgresql" : "sqlite");
   text += std::string("\nkeep=") + (s.keep ? "yes" : "no");
   text += "\nport=" + std::to_string(s.port) + "\nsocket_dir=" + s.socket_dir + "\n";
@@ -121,7 +129,8 @@ Result<std::uint16_t> choose_port() {
     const auto port = static_cast<std::uint16_t>(20000 + env.random_u64() % 12000);
     if (port_is_free(port)) return port;
   }
-  return Error{"no_port", "no TCP port from 20000 to 31999 is free on loopback", "", "is the loopback interface up?"};
+  return Error{"no_port", "no TCP port from 20000 to 31999 is free on loopback", "",
+               "is the loopback interface up?"};
 }
 
 Result<std::string> choose_socket_dir(const Layout& layout) {

@@ -19,10 +19,10 @@ struct Settings {
   std::uint32_t cpus = 0;        // of each node; 0: what the machine has
   std::uint64_t memory_mib = 0;  // of each node; 0: what the machine has
   Store store = Store::kSqlite;
-  bool keep = false;             // `down` leaves the files
-  std::uint16_t port = 0;        // bai-ctld's
-  std::string cluster_id;        // of a new cluster; afterwards bai.conf knows it
-  std::string socket_dir;        // sockets: their paths have at most 107 bytes
+  bool keep = false;       // `down` leaves the files
+  std::uint16_t port = 0;  // bai-ctld's
+  std::string cluster_id;  // of a new cluster; afterwards bai.conf knows it
+  std::string socket_dir;  // sockets: their paths have at most 107 bytes
 };
 
 struct Layout {
@@ -60,8 +60,8 @@ Result<Settings> load_settings(const Layout& layout);
 Status save_settings(const Layout& layout, const Settings& settings);
 bool has_cluster(const Layout& layout);
 
-// Finds a free TCP port on loopback, outside the range from which the kernel takes ports for outgoing connections, so that it
-// stays free while the cluster is down. Errors: no_port.
+// Finds a free TCP port on loopback, outside the range from which the kernel takes ports for outgoing
+// connections, so that it stays free while the cluster is down. Errors: no_port.
 Result<std::uint16_t> choose_port();
 // DIR/run, or where that path is too long for sockets a fresh directory below $XDG_RUNTIME_DIR or /tmp.
 Result<std::string> choose_socket_dir(const Layout& layout);

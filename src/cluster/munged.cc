@@ -21,10 +21,11 @@ Status make_munge_key(const Layout& layout) {
 Result<std::vector<std::string>> munged_command(const Layout& layout, const Settings& settings) {
   const auto program = find_program("munged");
   if (!program)
-    return Error{"munge_missing", "munged, which says who calls, is not installed", "", "apt-get install munge (no service needs to be started)"};
+    return Error{"munge_missing", "munged, which says who calls, is not installed", "",
+                 "apt-get install munge (no service needs to be started)"};
   const std::string dir = layout.munge_dir();
-  // --force: an ordinary user's directories are not what munged would ask of a system's; only that user's cluster depends on them.
-  // A fixed origin saves looking up this host's name.
+  // --force: an ordinary user's directories are not what munged would ask of a system's; only that user's
+  // cluster depends on them. A fixed origin saves looking up this host's name.
   return std::vector<std::string>{*program,
                                   "--foreground",
                                   "--force",

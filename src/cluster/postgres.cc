@@ -16,7 +16,8 @@
 namespace bai::cluster {
 namespace {
 
-// The directory that holds initdb and postgres: Debian keeps them out of PATH, one directory for each version.
+// The directory that holds initdb and postgres: Debian keeps them out of PATH, one directory for each
+// version.
 std::optional<std::string> find_server() {
   const Env env = Env::real();
   const std::string base = "/usr/lib/postgresql";
@@ -59,7 +60,8 @@ Status check_passage(const std::string& dir) {
     struct stat info;
     if (stat(at.c_str(), &info) != 0) return errno_error("cannot look at", at, errno);
     if ((info.st_mode & S_IXOTH) == 0)
-      return Error{"postgres_directory", "PostgreSQL does not run as root, and its user cannot pass through this directory", at,
+      return Error{"postgres_directory",
+                   "PostgreSQL does not run as root, and its user cannot pass through this directory", at,
                    "choose another place with --dir, such as one below /var/tmp"};
   }
   return {};
@@ -71,8 +73,9 @@ Status make_own_dir(const std::string& path, const std::optional<RunAs>& as) {
   return {};
 }
 
-// What a server that was killed has left: its backends end by themselves when they notice. Its lock files go when they are gone, because the
-// server cannot tell a zombie (a container's init may leave it one for ever) from a living process.
+// What a server that was killed has left: its backends end by themselves when they notice. Its lock files go
+// when they are gone, because the server cannot tell a zombie (a container's init may leave it one for ever)
+// from a living process.
 Status clear_remains(const std::string& data, const std::string& sockets) {
   for (pid_t pid : step::all_processes()) {
     char cwd[PATH_MAX];
@@ -80,7 +83,9 @@ Status clear_remains(const std::string& data, const std::string& sockets) {
     if (n <= 0 || std::string_view(cwd, static_cast<std::size_t>(n)) != data) continue;
     const Process left{"postgres", pid, Fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)))};
     if (!left.pidfd || wait_for_end(left, 5'000)) continue;
-    return Error{"postgres_remains", "process " + std::to_string(pid) + " of an earlier PostgreSQL does not end", data, "kill " + std::to_string(pid)};
+    return Error{"postgres_remains",
+                 "process " + std::to_string(pid) + " of an earlier PostgreSQL does not end", data,
+                 "kill " + std::to_string(pid)};
   }
   for (const auto& file : {data + "/postmaster.pid", sockets + "/.s.PGSQL.5432.lock"}) unlink(file.c_str());
   return {};
@@ -91,12 +96,16 @@ Status clear_remains(const std::string& data, const std::string& sockets) {
 Result<Postgres> prepare_postgres(const Layout& layout, const Settings& settings, Interrupt& interrupt) {
   const auto bin = find_server();
   if (!bin)
-    return Error{"postgres_missing", "PostgreSQL's server is not installed", "", "apt-get install postgresql (no service needs to be started), or --store sqlite"};
+    return Error{"postgres_missing", "PostgreSQL's server is not installed", "",
+                 "apt-get install postgresql (no service needs to be started), or --store sqlite"};
   Postgres out;
   if (geteuid() == 0) {
     out.as = ordinary_user();
     if (!out.as)
-      return Error{"postgres_missing", "PostgreSQL does not run as root, and there is no user 'postgres' or 'nobody' to run it as", "", "--store sqlite does without"};
+      return Error{
+          "postgres_missing",
+          "PostgreSQL does not run as root, and there is no user 'postgres' or 'nobody' to run it as", "",
+          "--store sqlite does without"};
     if (auto passage = check_passage(layout.dir); !passage.ok()) return passage.error();
   }
   for (const auto& dir : {layout.postgres_dir(), postgres_socket_dir(settings)})
@@ -104,17 +113,20 @@ Result<Postgres> prepare_postgres(const Layout& layout, const Settings& settings
   if (access((layout.postgres_data() + "/PG_VERSION").c_str(), F_OK) != 0) {
     // Half of one, from a start that was cut off, is of no use.
     if (auto removed = Env::real().remove_tree(layout.postgres_data()); !removed.ok()) return removed.error();
-    auto made = run_process(layout, "initdb",
-                            {*bin + "/initdb", "--pgdata=" + layout.postgres_data(), "--username=bai", "--auth=trust", "--encoding=UTF8",
-                             "--locale=C", "--no-sync", "--no-instructions"},
-                            out.as, interrupt);
+    auto made =
+        run_process(layout, "initdb",
+                    {*bin + "/initdb", "--pgdata=" + layout.postgres_data(), "--username=bai", "--auth=trust",
+                     "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"},
+                    out.as, interrupt);
     if (!made.ok()) return made.error();
   }
-  if (auto cleared = clear_remains(layout.postgres_data(), postgres_socket_dir(settings)); !cleared.ok()) return cleared.error();
+  if (auto cleared = clear_remains(layout.postgres_data(), postgres_socket_dir(settings)); !cleared.ok())
+    return cleared.error();
   // The directory of the socket lets nobody else in, so trust is what its permissions say.
-  out.command = {*bin + "/postgres", "-D", layout.postgres_data(), "-k", postgres_socket_dir(settings), "-h", ""};
-  for (const char* setting : {"unix_socket_permissions=0700", "max_connections=20", "shared_buffers=32MB", "wal_level=minimal",
-                              "max_wal_senders=0", "jit=off", "logging_collector=off"}) {
+  out.command = {
+      *bin + "/postgres", "-D", layout.postgres_data(), "-k", postgres_socket_dir(settings), "-h", ""};
+  for (const char* setting : {"unix_socket_permissions=0700", "max_connections=20", "shared_buffers=32MB",
+                              "wal_level=minimal", "max_wal_senders=0", "jit=off", "logging_collector=off"}) {
     out.command.emplace_back("-c");
     out.command.emplace_back(setting);
   }

@@ -1,5 +1,5 @@
-// The cluster's own PostgreSQL: reached over a Unix socket only, and only by who runs it (and root). The server refuses to run as root;
-// when root calls, it runs as Debian's user postgres, else as nobody.
+// The cluster's own PostgreSQL: reached over a Unix socket only, and only by who runs it (and root). The
+// server refuses to run as root; when root calls, it runs as Debian's user postgres, else as nobody.
 #pragma once
 
 #include <optional>

@@ -28,14 +28,18 @@ using Clock = std::chrono::steady_clock;
 
 constexpr unsigned kCloseOnExec = 1u << 2;  // CLOSE_RANGE_CLOEXEC, Linux 5.11
 
-std::string pid_path(const Layout& layout, const std::string& name) { return layout.run_dir() + "/" + name + ".pid"; }
-std::string start_path(const Layout& layout, const std::string& name) { return layout.run_dir() + "/" + name + ".start"; }
+std::string pid_path(const Layout& layout, const std::string& name) {
+  return layout.run_dir() + "/" + name + ".pid";
+}
+std::string start_path(const Layout& layout, const std::string& name) {
+  return layout.run_dir() + "/" + name + ".start";
+}
 
 Fd open_pidfd(pid_t pid) { return Fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))); }
 
 int left_ms(Clock::time_point until) {
-  return static_cast<int>(
-      std::max<std::int64_t>(0, std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now()).count()));
+  return static_cast<int>(std::max<std::int64_t>(
+      0, std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now()).count()));
 }
 
 // Not durable on purpose: after a crash of the machine nothing of it runs any more.
@@ -59,7 +63,8 @@ bool write_own_pid_files(const Layout& layout, const std::string& name) {
 }
 
 bool become(const RunAs& as) {
-  return setgroups(1, &as.gid) == 0 && setresgid(as.gid, as.gid, as.gid) == 0 && setresuid(as.uid, as.uid, as.uid) == 0;
+  return setgroups(1, &as.gid) == 0 && setresgid(as.gid, as.gid, as.gid) == 0 &&
+         setresuid(as.uid, as.uid, as.uid) == 0;
 }
 
 [[noreturn]] void fail_child(const char* what) {
@@ -68,13 +73,15 @@ bool become(const RunAs& as) {
 }
 
 // In the child.
-[[noreturn]] void become_program(const Layout& layout, const std::string& name, const std::vector<std::string>& argv,
-                                 const std::optional<RunAs>& as, bool with_pid_file) {
+[[noreturn]] void become_program(const Layout& layout, const std::string& name,
+                                 const std::vector<std::string>& argv, const std::optional<RunAs>& as,
+                                 bool with_pid_file) {
   Interrupt::restore_in_child();
   setsid();
   const int null = open("/dev/null", O_RDWR);
   const int log = open(layout.log(name).c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
-  if (null < 0 || log < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0) fail_child("cannot open the log");
+  if (null < 0 || log < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
+    fail_child("cannot open the log");
   // Nothing else stays open in the program. Not closed at once: the starter's pipe is among them.
   if (syscall(SYS_close_range, 3u, ~0u, kCloseOnExec) != 0)
     for (int fd = 3; fd < 4096; ++fd) fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -90,9 +97,10 @@ bool become(const RunAs& as) {
   fail_child(words[0]);
 }
 
-Result<Process> spawn(const Layout& layout, const std::string& name, const std::vector<std::string>& argv, const std::optional<RunAs>& as,
-                      bool with_pid_file) {
-  if (access(argv[0].c_str(), X_OK) != 0) return Error{"spawn_failed", "cannot run it: " + std::string(strerror(errno)), argv[0], ""};
+Result<Process> spawn(const Layout& layout, const std::string& name, const std::vector<std::string>& argv,
+                      const std::optional<RunAs>& as, bool with_pid_file) {
+  if (access(argv[0].c_str(), X_OK) != 0)
+    return Error{"spawn_failed", "cannot run it: " + std::string(strerror(errno)), argv[0], ""};
   auto until_exec = make_pipe();
   if (!until_exec.ok()) return until_exec.error();
   const pid_t pid = fork();
@@ -126,12 +134,13 @@ bool is_dying(pid_t pid) {
 
 }  // namespace
 
-Result<Process> start_process(const Layout& layout, const std::string& name, const std::vector<std::string>& argv, std::optional<RunAs> as) {
+Result<Process> start_process(const Layout& layout, const std::string& name,
+                              const std::vector<std::string>& argv, std::optional<RunAs> as) {
   return spawn(layout, name, argv, as, true);
 }
 
-Status run_process(const Layout& layout, const std::string& name, const std::vector<std::string>& argv, std::optional<RunAs> as,
-                   Interrupt& interrupt) {
+Status run_process(const Layout& layout, const std::string& name, const std::vector<std::string>& argv,
+                   std::optional<RunAs> as, Interrupt& interrupt) {
   auto process = spawn(layout, name, argv, as, false);
   if (!process.ok()) return process.error();
   pollfd fds[] = {{process->pidfd.get(), POLLIN, 0}, {interrupt.fd(), POLLIN, 0}};
@@ -156,17 +165,23 @@ std::optional<Process> find_process(const Layout& layout, const std::string& nam
   // First the descriptor, then the question: so the answer is about what the descriptor holds.
   if (!out.pidfd || start_mark(out.pid) != *start) return {};
   const auto stat = step::process_stat(out.pid);
-  // A process is gone when all its threads are: until then it may hold locks, although its first thread is a zombie.
+  // A process is gone when all its threads are: until then it may hold locks, although its first thread is a
+  // zombie.
   if (!stat || ((stat->state == 'Z' || is_dying(out.pid)) && wait_for_end(out, 5'000))) return {};
   return out;
 }
 
 Status stop_process(const Layout& layout, Process process, int signum, int grace_ms) {
-  auto send = [&](int number) { return syscall(SYS_pidfd_send_signal, process.pidfd.get(), number, nullptr, 0) == 0; };
-  if (!send(signum) && errno == EPERM) return Error{"permission_denied", "may not end process " + std::to_string(process.pid), process.name, "be the user who started the cluster"};
+  auto send = [&](int number) {
+    return syscall(SYS_pidfd_send_signal, process.pidfd.get(), number, nullptr, 0) == 0;
+  };
+  if (!send(signum) && errno == EPERM)
+    return Error{"permission_denied", "may not end process " + std::to_string(process.pid), process.name,
+                 "be the user who started the cluster"};
   if (!wait_for_end(process, grace_ms)) {
     send(SIGKILL);
-    if (!wait_for_end(process, 10'000)) return Error{"not_ended", "process " + std::to_string(process.pid) + " does not end", process.name, ""};
+    if (!wait_for_end(process, 10'000))
+      return Error{"not_ended", "process " + std::to_string(process.pid) + " does not end", process.name, ""};
   }
   waitpid(process.pid, nullptr, WNOHANG);  // if it was our own child
   remove_pid_files(layout, process.name);
@@ -178,18 +193,21 @@ void remove_pid_files(const Layout& layout, const std::string& name) {
   unlink(start_path(layout, name).c_str());
 }
 
-Status wait_until(const Layout& layout, const std::vector<const Process*>& watched, Interrupt& interrupt, int timeout_ms, int pause_ms,
-                  const std::string& what, const std::function<bool()>& done) {
+Status wait_until(const Layout& layout, const std::vector<const Process*>& watched, Interrupt& interrupt,
+                  int timeout_ms, int pause_ms, const std::string& what, const std::function<bool()>& done) {
   const auto until = Clock::now() + std::chrono::milliseconds(timeout_ms);
   std::vector<pollfd> fds = {{interrupt.fd(), POLLIN, 0}};
   for (const auto* process : watched) fds.push_back({process->pidfd.get(), POLLIN, 0});
   for (;;) {
     if (done()) return {};
-    if (left_ms(until) == 0) return with_log(layout, "timed_out", what + " within " + std::to_string(timeout_ms / 1000) + " s", watched.back()->name);
+    if (left_ms(until) == 0)
+      return with_log(layout, "timed_out", what + " within " + std::to_string(timeout_ms / 1000) + " s",
+                      watched.back()->name);
     if (poll(fds.data(), fds.size(), std::min(pause_ms, left_ms(until))) <= 0) continue;
     if (fds[0].revents != 0 && interrupt.take() != 0) return Error{"interrupted", "interrupted", "", ""};
     for (std::size_t i = 1; i < fds.size(); ++i)
-      if (fds[i].revents != 0) return with_log(layout, "daemon_died", watched[i - 1]->name + " ended at once", watched[i - 1]->name);
+      if (fds[i].revents != 0)
+        return with_log(layout, "daemon_died", watched[i - 1]->name + " ended at once", watched[i - 1]->name);
   }
 }
 
@@ -220,7 +238,8 @@ std::string log_tail(const std::string& path, std::size_t lines) {
 
 std::optional<std::string> find_program(const std::string& name) {
   const char* path = getenv("PATH");
-  const std::string dirs = std::string(path ? path : "") + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  const std::string dirs =
+      std::string(path ? path : "") + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
   for (auto dir : split_list(dirs, ':')) {
     std::string file = std::string(dir) + "/" + name;
     if (file[0] == '/' && access(file.c_str(), X_OK) == 0) return file;

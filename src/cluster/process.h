@@ -1,6 +1,6 @@
-// The processes of a private cluster: started apart from their starter, written down in DIR/run/NAME.pid (the pid) and NAME.start (when
-// it started, in which boot), and found again by both, so that a number which the kernel gave to somebody else is never signalled.
-// bai-cluster is single-threaded; so is this.
+// The processes of a private cluster: started apart from their starter, written down in DIR/run/NAME.pid (the
+// pid) and NAME.start (when it started, in which boot), and found again by both, so that a number which the
+// kernel gave to somebody else is never signalled. bai-cluster is single-threaded; so is this.
 #pragma once
 
 #include <sys/types.h>
@@ -29,14 +29,15 @@ struct Process {
   Fd pidfd;  // readable when it has ended
 };
 
-// Starts argv in a session of its own; input from /dev/null, output and errors appended to DIR/log/NAME.log, nothing else open, `/` as
-// working directory, the environment inherited. The child writes its own pid file before it becomes the program, so none is lost when we die.
-// Errors: spawn_failed.
-Result<Process> start_process(const Layout& layout, const std::string& name, const std::vector<std::string>& argv,
-                              std::optional<RunAs> as = {});
-// The same, waiting for its end: for initdb. Errors: the program failed; the message ends with the last lines of its log.
-Status run_process(const Layout& layout, const std::string& name, const std::vector<std::string>& argv, std::optional<RunAs> as,
-                   Interrupt& interrupt);
+// Starts argv in a session of its own; input from /dev/null, output and errors appended to DIR/log/NAME.log,
+// nothing else open, `/` as working directory, the environment inherited. The child writes its own pid file
+// before it becomes the program, so none is lost when we die. Errors: spawn_failed.
+Result<Process> start_process(const Layout& layout, const std::string& name,
+                              const std::vector<std::string>& argv, std::optional<RunAs> as = {});
+// The same, waiting for its end: for initdb. Errors: the program failed; the message ends with the last lines
+// of its log.
+Status run_process(const Layout& layout, const std::string& name, const std::vector<std::string>& argv,
+                   std::optional<RunAs> as, Interrupt& interrupt);
 
 // The process of this name if it runs.
 std::optional<Process> find_process(const Layout& layout, const std::string& name);
@@ -45,10 +46,11 @@ std::optional<Process> find_process(const Layout& layout, const std::string& nam
 Status stop_process(const Layout& layout, Process process, int signum, int grace_ms);
 void remove_pid_files(const Layout& layout, const std::string& name);
 
-// Waits until `done` says yes, asking it first at once and then whenever `pause_ms` have passed or something happened: one of `watched` ended
-// (error daemon_died, with its log's last lines), a signal came (interrupted), `timeout_ms` passed (timed_out, with `what`).
-Status wait_until(const Layout& layout, const std::vector<const Process*>& watched, Interrupt& interrupt, int timeout_ms, int pause_ms,
-                  const std::string& what, const std::function<bool()>& done);
+// Waits until `done` says yes, asking it first at once and then whenever `pause_ms` have passed or something
+// happened: one of `watched` ended (error daemon_died, with its log's last lines), a signal came
+// (interrupted), `timeout_ms` passed (timed_out, with `what`).
+Status wait_until(const Layout& layout, const std::vector<const Process*>& watched, Interrupt& interrupt,
+                  int timeout_ms, int pause_ms, const std::string& what, const std::function<bool()>& done);
 
 // Waits until it has ended. False after the timeout.
 bool wait_for_end(const Process& process, int timeout_ms);

@@ -1,5 +1,5 @@
-// Ends what the steps of a cluster have left on this machine after its agents are gone: shepherds, which outlive agents on purpose, and
-// the processes that they own. Blocks; one thread.
+// Ends what the steps of a cluster have left on this machine after its agents are gone: shepherds, which
+// outlive agents on purpose, and the processes that they own. Blocks; one thread.
 #pragma once
 
 #include <string>

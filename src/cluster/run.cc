@@ -53,7 +53,8 @@ void end_orphans() {
   }
 }
 
-Result<int> run_command(const std::vector<std::string>& words, const std::string& conf, Interrupt& interrupt) {
+Result<int> run_command(const std::vector<std::string>& words, const std::string& conf,
+                        Interrupt& interrupt) {
   const std::string path = path_with_programs();
   const pid_t pid = fork();
   if (pid < 0) return errno_error("cannot fork", words[0], errno);
@@ -80,7 +81,8 @@ Result<int> run_command(const std::vector<std::string>& words, const std::string
     signalfd_siginfo ignored;
     while (read(children.get(), &ignored, sizeof ignored) > 0) {
     }
-    if (auto status = reap_until(pid)) return WIFEXITED(*status) ? WEXITSTATUS(*status) : 128 + WTERMSIG(*status);
+    if (auto status = reap_until(pid))
+      return WIFEXITED(*status) ? WEXITSTATUS(*status) : 128 + WTERMSIG(*status);
     if (poll(fds, 2, -1) < 0 || fds[1].revents == 0) continue;
     // The terminal has told the whole foreground group already; what somebody sent to us alone is passed on.
     const int signal = interrupt.take();
