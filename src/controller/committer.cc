@@ -14,8 +14,8 @@ using Clock = std::chrono::steady_clock;
 namespace {
 
 constexpr std::chrono::milliseconds kLinger{2};
-constexpr std::uint64_t kCheckpointIdle = 10'000;   // changes since the last, when there is nothing else to do
-constexpr std::uint64_t kCheckpointBusy = 200'000;  // and when there always is
+constexpr std::uint64_t kCheckpointIdle = 2'000;    // changes since the last, when there is nothing else to do
+constexpr std::uint64_t kCheckpointBusy = 50'000;   // and when there always is
 
 }  // namespace
 
