@@ -84,6 +84,7 @@ struct Server::Impl {
   Env env = Env::real();
   Board board;
   Stats stats{env.now()};
+  log::Once once;
   Time started = env.now();
   std::shared_ptr<Users> users;
   Channel<Item> inputs;
@@ -132,6 +133,8 @@ struct Server::Impl {
     auto request = wire::decode_request(bytes);
     if (!request) {
       stats.count("bad_requests");
+      once.write(log::Level::warning, "request " + std::to_string(caller.uid), "a request could not be read",
+                 {{"uid", caller.uid}, {"host", caller.host}, {"why", request.error().message}});
       send(conn, {}, wire::ErrorBody{{"bad_message", "the request could not be read: " + request.error().message, "",
                                       "use a command of the controller's version, " + std::string(kVersion)}});
       listener->close(conn);
@@ -163,14 +166,16 @@ struct Server::Impl {
   void on_agent(ConnId conn, const wire::Caller& caller, const std::string& bytes) {
     auto cfg = current_config();
     if (caller.uid != 0 && caller.uid != cfg->bai_uid) {
-      log::warning("an agent of an ordinary user was refused", {{"uid", caller.uid}, {"node", caller.name}});
+      once.write(log::Level::warning, "agent's user " + std::to_string(caller.uid), "an agent of an ordinary user was refused",
+                 {{"uid", caller.uid}, {"node", caller.name}});
       listener->send(conn, wire::encode_order(wire::AgentRefused{wire::ErrorBody{{"not_permitted", "an agent runs as root or as BaiUser", "", ""}}}));
       listener->close(conn);
       return;
     }
     auto body = wire::decode_agent(bytes);
     if (!body) {
-      log::warning("an agent's message could not be read", {{"node", caller.name}, {"why", body.error().message}});
+      once.write(log::Level::warning, "agent's message " + caller.host, "an agent's message could not be read",
+                 {{"node", caller.name}, {"host", caller.host}, {"why", body.error().message}});
       listener->close(conn);
       return;
     }

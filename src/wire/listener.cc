@@ -1,10 +1,12 @@
 #include "wire/listener.h"
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <cstring>
 #include <deque>
 #include <mutex>
 #include <optional>
@@ -42,6 +44,8 @@ struct Conn {
   ConnId id = 0;
   std::string routing_id;
   std::string peer;  // address without port, for the log
+  int fd = -1;       // libzmq's; to be used only while `far` is what it leads to
+  sockaddr_storage far{};
 
   // The I/O thread's.
   ZmtpDecoder decoder;
@@ -71,6 +75,18 @@ struct Conn {
   bool kill = false;       // goes now
 };
 using ConnPtr = std::shared_ptr<Conn>;
+
+bool far_end(int fd, sockaddr_storage& address) {
+  socklen_t size = sizeof address;
+  return fd >= 0 && getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
+}
+
+// libzmq takes no word to close a connection whose pipe is full, and a peer that does not read keeps it full. So the socket
+// itself is shut down, unless the descriptor leads elsewhere by now.
+void cut(const Conn& conn) {
+  sockaddr_storage now{};
+  if (far_end(conn.fd, now) && std::memcmp(&now, &conn.far, sizeof now) == 0) shutdown(conn.fd, SHUT_RDWR);
+}
 
 struct Counters {
   std::atomic<std::uint64_t> accepted{0}, authenticated{0}, refused{0}, broken{0}, overrun{0}, timed_out{0},
@@ -193,7 +209,7 @@ struct Listener::Impl {
   // ---- the I/O thread ----
   void io_loop();
   void receive_all();
-  void on_connect(std::string routing_id, std::string peer);
+  void on_connect(std::string routing_id, std::string peer, int fd);
   void on_bytes(const ConnPtr& conn, std::string_view bytes);
   bool take_message(const ConnPtr& conn, Parts message);
   void refuse(const ConnPtr& conn, const Error& error, std::atomic<std::uint64_t>& counter, bool tell);
@@ -417,7 +433,7 @@ void Listener::Impl::receive_all() {
     if (it == by_routing_id.end()) {
       if (data.size() == 0) {
         const char* peer = zmq_msg_gets(data.handle(), "Peer-Address");
-        on_connect(routing_id, peer != nullptr ? peer : "unknown");
+        on_connect(routing_id, peer != nullptr ? peer : "unknown", zmq_msg_get(data.handle(), ZMQ_SRCFD));
       }
       continue;
     }
@@ -431,12 +447,13 @@ void Listener::Impl::receive_all() {
   }
 }
 
-void Listener::Impl::on_connect(std::string routing_id, std::string peer) {
+void Listener::Impl::on_connect(std::string routing_id, std::string peer, int fd) {
   ++n.accepted;
   auto conn = std::make_shared<Conn>();
   conn->id = next_id++;
   conn->routing_id = std::move(routing_id);
   conn->peer = std::move(peer);
+  if (far_end(fd, conn->far)) conn->fd = fd;
   conn->decoder.set_limits({.parts = 3, .part_bytes = options.max_hello, .message_bytes = options.max_hello});
   by_routing_id.emplace(conn->routing_id, conn);
   {
@@ -580,9 +597,11 @@ void Listener::Impl::drop(const ConnPtr& conn, bool tell_libzmq) {
   release_hello(*conn);
   set_partial(*conn, 0);
   if (tell_libzmq) {  // an empty message closes it
-    zmq_send(socket.handle(), conn->routing_id.data(), conn->routing_id.size(), ZMQ_SNDMORE | ZMQ_DONTWAIT) >=
-            0 &&
-        zmq_send(socket.handle(), "", 0, ZMQ_DONTWAIT);
+    const auto& id = conn->routing_id;
+    if (zmq_send(socket.handle(), id.data(), id.size(), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
+        zmq_send(socket.handle(), "", 0, ZMQ_DONTWAIT) < 0) {
+      cut(*conn);
+    }
   }
   bool wake = false;
   {
