@@ -1,0 +1,77 @@
+// SimulatedController: bai-ctld without its threads: controller::Machine, the scheduler, and what server.cc, committer.cc and engine.cc
+// do around them, with every delay and death that may lie between. The store outlives it. One thread.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "controller/machine.h"
+#include "../controller/memory_store.h"
+#include "network.h"
+#include "world.h"
+
+namespace bai::sim {
+
+class SimulatedController {
+ public:
+  using Conn = controller::ConnId;
+  SimulatedController(World& world, Network& network, std::shared_ptr<const ClusterConfig> config);
+
+  // What a command's end of a connection hears; the connection dies with the controller's process.
+  std::function<void(Conn, const wire::Reply&)> on_reply;
+
+  bool listening() const { return store_ != nullptr; }
+  void start();
+  void kill();
+
+  // A request arrives on a connection of `life`; those of an earlier process lead nowhere.
+  std::uint64_t life() const { return life_; }
+  void command(std::uint64_t life, Conn conn, const controller::Caller& caller, const wire::Request& request);
+  void agent_message(Conn conn, wire::AgentBody body);
+  void closed(Conn conn);
+
+  const store::MemoryStore::State& durable() const { return *state_; }
+  const controller::Machine* machine() const { return machine_.get(); }
+  bool idle() const { return machine_ && queue_.empty(); }
+  // What a restart would find is what is in memory. Only when idle().
+  void compare_with_reload();
+
+ private:
+  void tick();
+  void input(controller::InputBody body);
+  void emit(controller::Output out);
+  void commit();
+  void look_at(const store::Batch& batch);
+  void refuse(const controller::Output& output);
+  void recover();
+  void release(controller::Effects effects);
+  void load();
+  void engine();
+  void later(std::int64_t delay_us, std::function<void()> what);
+  void run_tick();
+
+  World& world_;
+  Network& network_;
+  std::shared_ptr<const ClusterConfig> config_;
+  std::shared_ptr<store::MemoryStore::State> state_ = std::make_shared<store::MemoryStore::State>();
+  std::unique_ptr<store::MemoryStore> store_;
+  std::unique_ptr<store::Reader> reader_;
+  std::unique_ptr<controller::Machine> machine_;
+  sokovan::Scheduler scheduler_;
+  std::uint64_t life_ = 0;
+  std::uint64_t generation_ = 0;        // the state thread's
+  std::uint64_t committed_generation_ = 0;
+  std::int64_t careful_until_ms_ = 0;
+  bool lost_ = false;
+  Lsn compared_ = 0;
+  std::deque<controller::Output> queue_;
+  bool commit_planned_ = false, engine_planned_ = false;
+  std::vector<sokovan::Change> feed_;
+  std::map<JobId, bool> met_;           // what the scheduler was told last of each job's dependencies
+};
+
+}  // namespace bai::sim
