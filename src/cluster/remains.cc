@@ -56,7 +56,8 @@ std::map<std::string, pid_t> find_shepherds(const std::string& below) {
 
 Status end_attempt(const std::string& dir, pid_t shepherd) {
   auto launch = step::read_launch(dir);
-  if (!launch.ok()) return launch.error();
+  // A record that cannot be read started nothing, or is being thrown away by an agent that ended meanwhile.
+  if (!launch.ok()) return {};
   if (shepherd > 0) {
     const step::Tracker tracker{step::cgroup_dirs(*launch), shepherd, launch->mark};
     tracker.kill_round();
