@@ -1,0 +1,178 @@
+// The bytes of protocol version 1, as released: a message that encodes otherwise would not be understood by the other side of
+// an upgrade. BAI_WRITE_GOLDEN=1 writes tests/data/wire/v1.txt anew; a change of an existing line needs a new version.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <map>
+
+#include "wire/agent_messages.h"
+#include "wire/messages.h"
+
+namespace bai::wire {
+namespace {
+
+std::string golden_path() { return "tests/data/wire/v1.txt"; }
+
+std::string hex(std::string_view bytes) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string out;
+  for (unsigned char c : bytes) {
+    out += kDigits[c >> 4];
+    out += kDigits[c & 15];
+  }
+  return out;
+}
+
+Uuid id() {
+  Uuid out;
+  for (std::size_t i = 0; i < 16; ++i) out.bytes[i] = static_cast<std::uint8_t>(i * 17);
+  return out;
+}
+
+JobSpec spec() {
+  JobSpec s;
+  s.name = "train";
+  s.user = "ada";
+  s.group = "users";
+  s.uid = 1000;
+  s.gid = 100;
+  s.account = "physics";
+  s.partition = "main";
+  s.workdir = "/home/ada";
+  s.std_out = "bai-%j.out";
+  s.command = "/home/ada/train.sh";
+  s.request.min_nodes = 2;
+  s.request.tasks = 4;
+  s.request.cpus_per_task = 8;
+  s.request.mem_per_node_mib = 4096;
+  s.request.constraint = "a100&ib";
+  s.time_limit = 3600;
+  s.nice = -5;
+  JobExtras extras;
+  extras.begin = Time::from_seconds(1'700'000'000);
+  extras.dependencies.list.push_back({DependencyKind::kAfterOk, 7, 3, 0, DependencyState::kWaiting});
+  extras.signal = {10, true, 90};
+  extras.mail_events = kMailEnd | kMailFail;
+  extras.mail_user = "ada@example.org";
+  s.set_extras(extras);
+  return s;
+}
+
+LaunchRecord launch() {
+  LaunchRecord l;
+  l.args = {"--epochs", "3"};
+  l.script.bytes[0] = 1;
+  l.environment.bytes[1] = 2;
+  l.nonce = id();
+  l.credential = "MUNGE:golden:";
+  l.path = {l.script};
+  l.index = 5;
+  return l;
+}
+
+Job job() {
+  Job j;
+  j.id = 12;
+  j.array_id = 9;
+  j.array_task = 3;
+  j.state = JobState::kRunning;
+  j.priority = 1'000'000;
+  j.attempt = 2;
+  j.submitted = Time{1'700'000'000'123'456};
+  j.started = Time{1'700'000'001'000'000};
+  j.lsn = 99;
+  j.spec = std::make_shared<const JobSpec>(spec());
+  Allocation allocation;
+  allocation.partition = "main";
+  allocation.nodes = {{"n1", 16, 4096}, {"n2", 16, 4096}};
+  j.allocation = std::make_shared<const Allocation>(allocation);
+  return j;
+}
+
+std::map<std::string, std::string> samples() {
+  std::map<std::string, std::string> out;
+  auto request = [&out](const std::string& name, RequestBody body) { out["request " + name] = hex(encode_request({id(), true, std::move(body)})); };
+  auto reply = [&out](const std::string& name, ReplyBody body) { out["reply " + name] = hex(encode_reply({id(), std::move(body)})); };
+  JobFilter filter;
+  filter.jobs = {{7, kNoTask}, {8, 2}};
+  filter.users = {"ada"};
+  filter.states = {JobState::kPending};
+  filter.mine = true;
+  Submission submission;
+  submission.spec = spec();
+  submission.launch = launch();
+  submission.array_tasks = IdSet();
+  submission.array_tasks->insert(1, 10);
+  submission.array_max_running = 2;
+  submission.priority = 5;
+  request("ping", PingRequest{});
+  request("submit", SubmitRequest{{{"#!/bin/sh\n"}}, {submission}, false});
+  request("queue", QueueRequest{filter, true});
+  request("watch", WatchRequest{filter});
+  request("wait", WaitRequest{7});
+  request("history", HistoryRequest{{7, 3}});
+  request("accounting", AccountingRequest{filter, Time{1}, Time{2}, true});
+  request("cluster", ClusterRequest{});
+  request("config", ConfigRequest{});
+  request("diag", DiagRequest{true});
+  request("action", ActionRequest{JobAction::kCancel, filter, 10, true, false, false});
+  request("update", UpdateRequest{UpdateKind::kNode, {}, {"n1"}, {{"state", "drain"}, {"reason", "fan"}}});
+  request("reconfigure", ReconfigureRequest{});
+  request("shutdown", ShutdownRequest{true});
+  request("log_level", LogLevelRequest{"debug"});
+  JobTableBuilder rows;
+  rows.add(job(), 3600, "n1");
+  reply("error", ErrorBody{{"no_such_job", "there is no job 7", "-j", "see bai-queue"}});
+  reply("submit", SubmitReply{{{{7, kNoTask}, {}, "held"}}, Time{5}, 8, "n[1-2]", "main", {"warning"}});
+  reply("jobs", JobsReply{99, Time{6}, false, true, rows.take()});
+  reply("wait", WaitReply{JobState::kFailed, {3, 9}});
+  reply("history", HistoryReply{{{7, 1, 98, Time{4}, JobState::kPending, JobState::kConfiguring, "scheduler", 0}}});
+  reply("action", ActionReply{{{{7, 3}, ErrorBody{{"not_permitted", "no", "", ""}}, ""}}});
+  reply("done", DoneReply{{"nothing changed"}});
+  AttemptReport report{{12, 2}, AttemptPhase::kEnded, AttemptEnd::kTimeout, Time{1}, Time{2}, {1, 15}, "time limit", {10, 20, 30}};
+  AgentRegister hello;
+  hello.node = "n1";
+  hello.boot_id = id();
+  hello.found.cpus = 64;
+  hello.seen = {id(), 3, 77, 12};
+  hello.attempts = {report};
+  out["agent register"] = hex(encode_agent(hello));
+  out["agent heartbeat"] = hex(encode_agent(AgentHeartbeat{150, 2048, 7}));
+  out["agent attempts"] = hex(encode_agent(AgentAttempts{{report}}));
+  out["order welcome"] = hex(encode_order(AgentWelcome{{id(), 3, 77, 12}, "blue", 7, "ClusterName=blue\n", 10}));
+  AgentOrders orders;
+  orders.lineage = {id(), 3, 78, 12};
+  LaunchOrder start;
+  start.key = {12, 2};
+  start.job = std::make_shared<const Job>(job());
+  start.launch = launch();
+  start.time_limit = 3600;
+  start.script = "#!/bin/sh\n";
+  start.environment = std::string("A=1\0", 4);
+  orders.launches.push_back(start);
+  orders.signals.push_back({{12, 2}, 4, 10, true, false, AttemptEnd::kCancelled});
+  orders.forget = {{11, 1}};
+  out["order orders"] = hex(encode_order(std::move(orders)));
+  return out;
+}
+
+TEST(Golden, version_1_is_what_it_was) {
+  auto now = samples();
+  if (std::getenv("BAI_WRITE_GOLDEN")) {
+    std::ofstream file(golden_path());
+    for (const auto& [name, bytes] : now) file << name << ' ' << bytes << '\n';
+  }
+  std::ifstream file(golden_path());
+  ASSERT_TRUE(file.good()) << golden_path();
+  std::map<std::string, std::string> released;
+  for (std::string line; std::getline(file, line);) {
+    auto space = line.rfind(' ');
+    released[line.substr(0, space)] = line.substr(space + 1);
+  }
+  EXPECT_EQ(released.size(), now.size());
+  for (const auto& [name, bytes] : released) EXPECT_EQ(now[name], bytes) << name;
+}
+
+}  // namespace
+}  // namespace bai::wire
