@@ -19,7 +19,15 @@ wire::JobResult failed(const wire::JobRef& ref, std::string code, std::string me
 void Machine::on_action(const FromCommand& command, const wire::ActionRequest& request) {
   wire::ActionReply result;
   auto refs = select(request.filter, command.caller, result.results);
+  JobId last_before = last_job_id_;
   for (const auto& ref : refs) result.results.push_back(act(command.caller, ref, request));
+  // The end of one job may have brought forth tasks of another array that the filter finds, too.
+  if (request.action == wire::JobAction::kCancel) {
+    Selector selector(request.filter, command.caller);
+    for (JobId id = last_before + 1; id <= last_job_id_; ++id)
+      if (JobPtr job = find(id); job && !is_finished(job->state) && selector.matches(*job))
+        result.results.push_back(act(command.caller, {id, kNoTask}, request));
+  }
   answer(command, std::move(result));
 }
 

@@ -164,31 +164,26 @@ void Machine::on_register(ConnId conn, const wire::AgentRegister& hello) {
 
   wire::AgentOrders orders;
   orders.lineage = lineage_;
-  std::set<JobId> known;
+  std::set<wire::AttemptKey> known;
   for (const auto& report : hello.attempts) {
-    known.insert(report.key.job);
+    known.insert(report.key);
     on_report(*entry, report, orders.forget);
   }
   // Jobs that this node should run and says nothing of.
   std::vector<JobId> here(entry->jobs.begin(), entry->jobs.end());
   for (JobId id : here) {
     auto running = running_.find(id);
-    if (running == running_.end() || running->second.node != hello.node || known.contains(id)) continue;
+    if (running == running_.end() || running->second.node != hello.node) continue;
     JobPtr job = find(id);
-    if (!running->second.acknowledged) {
-      if (running->second.terminating)
-        send_termination(*job, running->second, wire::AttemptEnd::kCancelled);
-      else
-        send_launch(*job, running->second);
-      continue;
-    }
-    wire::AttemptReport report;
-    report.key = {id, job->attempt};
-    report.phase = wire::AttemptPhase::kEnded;
-    report.end = wire::AttemptEnd::kNodeRebooted;
-    report.started = job->started;
-    report.message = "the node has no trace of it: its spool directory was emptied";
-    attempt_ended(job, report);
+    if (known.contains({id, job->attempt})) continue;
+    // What was claimed and is not there any more: its spool directory was emptied, or this registration was so long on its way that the
+    // node knows more by now. So nothing is concluded: it is told to end it, and one without a trace answers that it never started.
+    if (running->second.terminating)
+      send_termination(*job, running->second, wire::AttemptEnd::kCancelled);
+    else if (running->second.acknowledged)
+      terminate(job, true, wire::AttemptEnd::kCancelled);
+    else
+      send_launch(*job, running->second);
   }
   if (!orders.forget.empty()) out_->effects.orders.push_back({conn, std::move(orders)});
   if (decided)
@@ -293,7 +288,13 @@ void Machine::node_lost(NodeEntry& entry, std::string_view why) {
     copy.detail = "node " + n.name.str() + " was lost";
     // The batch node may be another one and well: its processes end there.
     auto running = running_.find(id);
-    if (running != running_.end() && running->second.node != n.name) terminate(job, true, wire::AttemptEnd::kCancelled);
+    if (running != running_.end() && running->second.node != n.name) {
+      terminate(job, true, wire::AttemptEnd::kCancelled);
+      if (NodeEntry* batch = node(running->second.node)) {
+        batch->stale.insert({id, job->attempt});
+        node_changed(*batch);
+      }
+    }
     if (copy.cancel_requested)
       finish(std::move(copy), JobState::kCancelled, "cancelled; its node was lost", job->ended_by_uid);
     else if (may_requeue(copy) || copy.requeue_requested)

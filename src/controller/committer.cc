@@ -236,8 +236,15 @@ void Committer::release(Effects& effects, const store::Batch& batch) {
     hooks_.send(reply.conn, wire::encode_reply(reply.reply));
     hooks_.replied(reply.reply.id);
   }
-  for (auto& order : effects.orders) hooks_.send(order.conn, wire::encode_order(order.order));
+  // A repeated launch that came before "forget" in the same batch must not be overtaken by it: the agent would start the attempt again. So:
+  // welcomes, then launches, then everything about attempts that were launched before.
+  auto send_orders = [&](bool about_attempts) {
+    for (auto& order : effects.orders)
+      if (std::holds_alternative<wire::AgentOrders>(order.order) == about_attempts) hooks_.send(order.conn, wire::encode_order(order.order));
+  };
+  send_orders(false);
   launch(effects.launches);
+  send_orders(true);
   for (ConnId conn : effects.close) hooks_.close(conn);
   if (!effects.jobs.empty()) tell_watchers(effects);
   for (const auto& mail : effects.mails) hooks_.mail(mail);

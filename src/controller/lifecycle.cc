@@ -90,6 +90,7 @@ JobPtr Machine::split_task(const Job& head, std::uint32_t task) {
   array.tasks[task] = id;
   bool met = jobs_[head.id].dependencies_met;
   jobs_[id].dependencies_met = met;
+  if (!met) watch_dependencies(task_job);
   put_job(std::move(task_job));
   return find(id);
 }
@@ -203,6 +204,10 @@ void Machine::attempt_ended(const JobPtr& job, const wire::AttemptReport& report
       if (may_requeue(copy)) return back_to_queue(std::move(copy), "its node was rebooted", 0, Hold::kNone);
       return end(JobState::kNodeFail, Reason::kNodeDown, "its node was rebooted");
     case End::kNeverStarted:
+      if (copy.state == JobState::kRunning && !may_requeue(copy)) {
+        copy.detail = "its node has no trace of it";
+        return end(JobState::kNodeFail, Reason::kNodeDown, "its node has no trace of it");
+      }
       return back_to_queue(std::move(copy), "it never started", 0, Hold::kNone);
   }
 }
@@ -320,7 +325,12 @@ void Machine::back_to_queue(Job job, std::string_view cause, std::uint32_t actor
   job.eligible = now_;
   JobId id = job.id;
   mail(job, kMailRequeue, "Requeued");
-  jobs_[id].dependencies_met = true;  // they held once
+  // Those that held once are recorded so; a job that was cancelled before waits again.
+  watch_dependencies(job);
+  bool met = true;
+  evaluate(job, met);
+  note_delays(job);
+  jobs_[id].dependencies_met = met;
   move(std::move(job), JobState::kPending, cause, actor);
   JobPtr record = find(id);
   if (record->spec->extras().deadline.is_set()) deadlines_.insert({record->spec->extras().deadline, id});

@@ -12,7 +12,7 @@ Machine::Machine(MachineStart start, Output& out)
       lineage_(start.lineage),
       lsn_(start.lineage.lsn),
       last_job_id_(start.lineage.last_job_id),
-      signal_generation_(start.lineage.epoch << 32),
+      signal_generation_((start.lineage.epoch << 40) + (start.life << 28)),
       last_tick_ms_(start.mono_ms),
       now_(start.now),
       mono_ms_(start.mono_ms),
@@ -86,10 +86,7 @@ void Machine::load(store::Loaded loaded) {
     if (job->array_id) {
       auto& array = arrays_[job->array_id];
       if (!job->array) array.tasks[job->array_task] = job->id;
-      if (job->array)
-        array.unfinished += job->array->waiting.count();
-      else if (!is_finished(job->state))
-        ++array.unfinished;
+      if (!is_finished(job->state)) array.unfinished += job->array ? job->array->waiting.count() : 1;
     }
     if (is_active(job->state)) {
       occupy(*job);
@@ -198,7 +195,12 @@ void Machine::move(Job job, JobState to, std::string_view cause, std::uint32_t a
   before.state = job.state;
   job.state = to;
   event(before, job, cause, actor);
+  JobId id = job.id, array_id = job.array_id;
   put_job(std::move(job));
+  if (before.state == JobState::kConfiguring && to == JobState::kCompleting) {  // it will never be seen running: "after" counts it as started
+    reconsider_dependents(id);
+    if (array_id) reconsider_dependents(array_id);
+  }
 }
 
 const Partition* Machine::partition_of(const Job& job) const {

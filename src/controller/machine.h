@@ -31,6 +31,7 @@ struct MachineStart {
   store::Loaded loaded;
   Time now;
   std::int64_t mono_ms = 0;
+  std::uint64_t life = 0;                // how often the store was loaded anew in this epoch: signals are told apart by it
 };
 
 class Machine {

@@ -420,7 +420,7 @@ struct Server::Impl {
   void load_machine(Lineage lineage, store::Loaded what) {
     Output output;
     engine->reset(generation);
-    MachineStart start{current_config(), lineage, std::move(what), env.now(), env.monotonic_ms()};
+    MachineStart start{current_config(), lineage, std::move(what), env.now(), env.monotonic_ms(), generation};
     machine = std::make_unique<Machine>(std::move(start), output);
     emit(output);
   }
