@@ -75,8 +75,11 @@ JobPtr Machine::split_task(const Job& head, std::uint32_t task) {
   task_job.array_task = task;
   task_job.expected_start = Time{};
   auto& array = arrays_[head.array_id];
+  bool met = jobs_[head.id].dependencies_met;
+  if (!met) evaluate(task_job, met);  // with aftercorr, a task waits for less than its head
   if (head.array->waiting.count() == 1) {  // the last one takes the head's record and id
     array.tasks[task] = head.id;
+    jobs_[head.id].dependencies_met = met;
     put_job(std::move(task_job));
     return find(head.id);
   }
@@ -88,7 +91,6 @@ JobPtr Machine::split_task(const Job& head, std::uint32_t task) {
   task_job.id = ++last_job_id_;
   JobId id = task_job.id;
   array.tasks[task] = id;
-  bool met = jobs_[head.id].dependencies_met;
   jobs_[id].dependencies_met = met;
   if (!met) watch_dependencies(task_job);
   put_job(std::move(task_job));

@@ -94,6 +94,7 @@ void Machine::load(store::Loaded loaded) {
       running.node = job->allocation && !job->allocation->nodes.empty() ? job->allocation->nodes[0].node : Istr();
       running.terminating = job->cancel_requested || job->requeue_requested || job->state == JobState::kCompleting;
       running.acknowledged = job->state != JobState::kConfiguring;
+      if (running.terminating) running.generation = ++signal_generation_;  // an agent acts on rising ones only
     }
     if (is_finished(job->state)) finished_.insert({job->ended, job->id});
   }
@@ -410,6 +411,13 @@ void Machine::release_waiters(JobId id) {
   }
   for (auto& [conn, request] : it->second) reply(conn, request, result);
   waiters_.erase(it);
+}
+
+std::vector<ConnId> Machine::waiting() const {
+  std::vector<ConnId> out;
+  for (const auto& [job, waiters] : waiters_)
+    for (const auto& [conn, request] : waiters) out.push_back(conn);
+  return out;
 }
 
 std::string Machine::check_invariants() const {

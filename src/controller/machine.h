@@ -50,6 +50,8 @@ class Machine {
   Lsn lsn() const { return lsn_; }
   JobPtr find(JobId id) const;
   std::size_t job_count() const { return jobs_.size(); }
+  // The connections that wait for a job's end: whoever drops this machine must end them.
+  std::vector<ConnId> waiting() const;
 
  private:
   struct JobEntry {

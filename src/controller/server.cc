@@ -103,6 +103,7 @@ struct Server::Impl {
   std::unordered_map<ConnId, bool> agents;
   std::unordered_map<RequestId, std::pair<std::chrono::steady_clock::time_point, std::string>> timed;
   std::shared_ptr<const ClusterConfig> config;
+  std::atomic<std::int64_t> careful_until_ms{0};  // until then every changing request is looked up in the store
   std::atomic<bool> ending{false};
   std::latch ready{1};                   // callbacks wait until everything that they use is there
 
@@ -287,7 +288,9 @@ struct Server::Impl {
       }
       submit->contents.clear();
     }
-    if (command.request.repeat) {  // its first answer may be older than memory
+    // A repeat's first answer may be older than memory. So may the answer to its own first sending, after a recovery dropped memory: that one
+    // may have waited in a connection's queue until now.
+    if (command.request.repeat || env.monotonic_ms() < careful_until_ms) {
       archivist->look_up(command.request.id, [this, command = std::move(command)](Result<std::optional<store::RequestAnswer>> earlier) mutable {
         if (!earlier) {
           // Silence, not a refusal: the request may have been done. The caller asks again, or ends with "outcome unknown".
@@ -434,10 +437,13 @@ struct Server::Impl {
       for (auto& item : items) {
         if (auto* lost = std::get_if<Lost>(&item)) {
           log::error("the store is lost: changes are refused until it is back", {{"why", lost->why}});
+          if (machine)
+            for (ConnId conn : machine->waiting()) listener->close(conn);  // they ask again
           machine.reset();
           output = Output();
         } else if (auto* back = std::get_if<Recovered>(&item)) {
           generation = back->generation;
+          careful_until_ms = env.monotonic_ms() + kAnswerMemoryMs;
           load_machine(back->lineage, std::move(back->loaded));
           std::vector<ConnId> all;
           {
