@@ -496,7 +496,13 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
   if (config.store_type == StoreType::kSqlite) {
     if (auto made = s.env.make_dirs(parent_dir(open.path), 0700); !made) return made.error();
   }
-  auto store = store::open(config.store_type == StoreType::kSqlite ? "sqlite" : "postgresql", open);
+  const char* kind = config.store_type == StoreType::kSqlite ? "sqlite" : "postgresql";
+  auto store = store::open(kind, open);
+  // The one before may still be leaving: a killed process holds its lock until its last thread is gone.
+  for (auto until = s.env.monotonic_ms() + 3000; !store && store.error().code == "locked" && s.env.monotonic_ms() < until;) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    store = store::open(kind, open);
+  }
   if (!store) return store.error();
   auto loaded = (*store)->load();
   if (!loaded) return loaded.error();
