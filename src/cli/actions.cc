@@ -26,7 +26,7 @@ Result<std::optional<RequestId>> request_id(const Parsed& parsed) {
 }
 
 int show_results(const wire::ActionReply& reply, const Reporter& reporter,
-                 const std::function<std::string(const std::string& job, const std::string& why)>& sentence) {
+                 const std::function<std::string(const std::string& job, const Error& why)>& sentence) {
   int status = 0;
   Output out;
   JsonWriter json(out.buffer());
@@ -51,7 +51,12 @@ int show_results(const wire::ActionReply& reply, const Reporter& reporter,
       json.end_object();
     } else if (result.error) {
       const Error& error = result.error->error;
-      reporter.error_line(sentence(job, reporter.dialect().slurm ? slurm_message(error) : error.text()));
+      // scontrol's lines stand alone, scancel's name it.
+      const std::string text = sentence(job, error);
+      if (reporter.dialect().bare_errors)
+        reporter.said(text);
+      else
+        reporter.error_line(text);
     } else if (!result.note.empty() && result.ref.job) {
       reporter.note(job + ": " + result.note);
     }

@@ -18,9 +18,9 @@ std::string ref_text(const wire::JobRef& ref);
 Result<std::optional<RequestId>> request_id(const Parsed& parsed);
 Option request_id_option();
 
-// Prints what became of each job: nothing, or an error line made by `sentence` (job, the error's words), or JSON.
+// Prints what became of each job: nothing, or an error line made by `sentence` (of a job and what was wrong), or JSON.
 // 0 when all went well.
 int show_results(const wire::ActionReply& reply, const Reporter& reporter,
-                 const std::function<std::string(const std::string& job, const std::string& why)>& sentence);
+                 const std::function<std::string(const std::string& job, const Error& why)>& sentence);
 
 }  // namespace bai::cli

@@ -9,6 +9,7 @@
 #include "cli/actions.h"
 #include "cli/job_list.h"
 #include "cli/output.h"
+#include "cli/slurm_words.h"
 #include "cli/values.h"
 
 namespace bai::cli {
@@ -17,7 +18,7 @@ namespace {
 constexpr auto kReq = ArgKind::required;
 
 // -i: asks for each job that the filter finds; only what was agreed to is left in it. False: nothing is.
-Result<bool> ask_for_each(Session& session, wire::JobFilter& filter) {
+Result<bool> ask_for_each(Session& session, wire::JobFilter& filter, bool slurm) {
   wire::QueueRequest request;
   request.filter = filter;
   auto list = fetch_jobs(session, std::move(request));
@@ -29,7 +30,7 @@ Result<bool> ask_for_each(Session& session, wire::JobFilter& filter) {
     put_job_id(question, job);
     question += " name=" + std::string(job.text(job.row->name)) +
                 " partition=" + std::string(job.text(job.row->partition)) + " [y/n]? ";
-    Output(2).put(question);
+    Output(slurm ? 1 : 2).put(question);
     char answer[64] = "";
     if (!std::fgets(answer, sizeof answer, stdin)) break;
     if (answer[0] == 'y' || answer[0] == 'Y') chosen.push_back({job.row->id, kNoTask});
@@ -37,6 +38,11 @@ Result<bool> ask_for_each(Session& session, wire::JobFilter& filter) {
   filter = wire::JobFilter{};
   filter.jobs = std::move(chosen);
   return !filter.jobs.empty();
+}
+
+// What scancel says nothing of when a job shall end: it has ended, or there is none.
+bool is_done(const Error& error) {
+  return error.code == "no_such_job" || error.code == "already_finished" || error.code == "not_running";
 }
 
 bool is_empty(const wire::JobFilter& f) {
@@ -56,7 +62,9 @@ OptionTable cancel_table(const Dialect& dialect) {
   table.options = {
       {.name = "account", .letter = 'A', .arg = kReq, .value_name = "LIST", .help = "Jobs of these accounts"},
       {.name = "batch", .letter = 'b', .help = "Signal the batch script only"},
+      {.name = "ctld", .help = "Accepted; the controller always signals", .hidden = true},
       {.name = "full", .letter = 'f', .help = "Signal the batch script and all steps"},
+      {.name = "hurry", .letter = 'H', .help = "Accepted", .hidden = true},
       {.name = "interactive", .letter = 'i', .help = "Ask before each"},
       {.name = "me", .help = "All of your own"},
       {.name = "name", .letter = 'n', .arg = kReq, .value_name = "LIST", .help = "Jobs of these names", .aliases = {"jobname"}},
@@ -83,10 +91,17 @@ int run_cancel(const Dialect& dialect, int argc, const char* const* argv) {
   int status = 0;
   if (handle_common(table, parsed, reporter, status)) return status;
   auto filter = make_filter(parsed);
-  if (!filter.ok()) return reporter.mistyped(filter.error());
+  if (!filter.ok()) {
+    if (dialect.slurm && filter.error().code == "bad_state")
+      return reporter.said("Invalid job state specified: " + parsed.value_or("states", "") +
+                           "\nValid job states are PENDING, RUNNING, and SUSPENDED");
+    return reporter.mistyped(filter.error());
+  }
   for (const auto& word : parsed.rest) {
     auto refs = parse_job_refs(word);
-    if (!refs.ok()) return reporter.mistyped(refs.error());
+    if (!refs.ok())
+      return reporter.mistyped(dialect.slurm ? Error{refs.error().code, "Invalid job id " + word, "", ""}
+                                             : refs.error());
     filter->jobs.insert(filter->jobs.end(), refs->begin(), refs->end());
   }
   if (is_empty(*filter))
@@ -100,6 +115,7 @@ int run_cancel(const Dialect& dialect, int argc, const char* const* argv) {
   request.full = parsed.has("full");
   if (const Given* signal = parsed.find("signal")) {
     auto number = parse_signal(signal->value);
+    if (!number.ok() && dialect.slurm) return reporter.said("Unknown job signal: " + signal->value);
     if (!number.ok())
       return reporter.mistyped(
           {number.error().code, number.error().message, signal->place, number.error().remedy});
@@ -108,7 +124,7 @@ int run_cancel(const Dialect& dialect, int argc, const char* const* argv) {
   auto session = Session::open(parsed, reporter);
   if (!session.ok()) return reporter.refused(session.error());
   if (parsed.has("interactive")) {
-    auto any = ask_for_each(*session, *filter);
+    auto any = ask_for_each(*session, *filter, dialect.slurm);
     if (!any.ok()) return reporter.refused(any.error(), "slurm_load_jobs error");
     if (!*any) return 0;
   }
@@ -117,14 +133,30 @@ int run_cancel(const Dialect& dialect, int argc, const char* const* argv) {
   if (!reply.ok()) return reporter.refused(reply.error(), "Kill job error");
   if (parsed.has("verbose"))
     for (const auto& result : reply->results)
-      if (!result.error) reporter.note("Terminating job " + ref_text(result.ref));
+      if (!result.error || dialect.slurm) reporter.note("Terminating job " + ref_text(result.ref));
   if (parsed.has("quiet"))
     std::erase_if(reply->results, [](const wire::JobResult& r) {
       return r.error && r.error->error.code == "already_finished";
     });
-  return show_results(*reply, reporter, [](const std::string& job, const std::string& why) {
-    return "Kill job error on job id " + job + ": " + why;
+  if (dialect.slurm && !parsed.has("signal"))
+    std::erase_if(reply->results, [&](const wire::JobResult& r) {
+      if (!r.error || !is_done(r.error->error)) return false;
+      if (parsed.has("verbose"))
+        reporter.error_line("Kill job error on job id " + ref_text(r.ref) + ": " +
+                            slurm_message(r.error->error));
+      return true;
+    });
+  int shown = show_results(*reply, reporter, [&](const std::string& job, const Error& error) {
+    if (!dialect.slurm) return "Kill job error on job id " + job + ": " + error.text();
+    const bool waits = error.code == "not_running" && parsed.has("signal");
+    return "Kill job error on job id " + job + ": " +
+           (waits ? "Invalid job id specified" : slurm_message(error));
   });
+  if (dialect.slurm && shown != 0)
+    for (const auto& result : reply->results)
+      if (result.error && slurm_status(result.error->error) != kRefused)
+        shown = slurm_status(result.error->error);
+  return shown;
 }
 
 }  // namespace bai::cli

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "cli/actions.h"
 #include "cli/output.h"
+#include "cli/slurm_words.h"
 #include "cli/values.h"
 
 namespace bai::cli {
@@ -117,7 +118,18 @@ Result<std::vector<wire::JobRef>> job_words(const std::vector<std::string>& word
 }
 
 int control_jobs(ControlCall& call, wire::JobAction action, bool user_hold) {
+  const bool slurm = call.reporter.dialect().slurm;
+  const std::string_view name = action == wire::JobAction::kHold          ? (user_hold ? "uhold" : "hold")
+                                : action == wire::JobAction::kRelease     ? "release"
+                                : action == wire::JobAction::kRequeueHold ? "requeuehold"
+                                                                          : "requeue";
+  const bool holds = action == wire::JobAction::kHold || action == wire::JobAction::kRelease;
   auto refs = job_words(call.words);
+  if (!refs.ok() && slurm) {
+    if (call.words.empty()) return call.reporter.said("too few arguments for keyword:" + std::string(name));
+    return call.reporter.said("Invalid job id specified for job " + call.words[0] +
+                              (holds ? "\nslurm_suspend error: Invalid job id specified" : ""));
+  }
   if (!refs.ok()) return call.reporter.mistyped(refs.error());
   auto id = request_id(call.parsed);
   if (!id.ok()) return call.reporter.mistyped(id.error());
@@ -130,10 +142,19 @@ int control_jobs(ControlCall& call, wire::JobAction action, bool user_hold) {
   if (!session) return status;
   auto reply = session->get<wire::ActionReply>(std::move(request), *id);
   if (!reply.ok()) return call.reporter.refused(reply.error(), "slurm_suspend error");
-  const bool slurm = call.reporter.dialect().slurm;
-  return show_results(*reply, call.reporter, [&](const std::string& job, const std::string& why) {
-    return slurm ? why + " for job " + job : "job " + job + ": " + why;
-  });
+  // Slurm holds and releases running jobs without a word.
+  if (slurm && holds)
+    std::erase_if(reply->results,
+                  [](const wire::JobResult& r) { return r.error && r.error->error.code == "not_pending"; });
+  std::string last;
+  const int status_of_all =
+      show_results(*reply, call.reporter, [&](const std::string& job, const Error& error) {
+        if (!slurm) return "job " + job + ": " + error.text();
+        last = error.code == "not_running" ? "Job is pending execution" : slurm_control_message(error);
+        return last + " for job " + job;
+      });
+  if (!last.empty() && holds) call.reporter.said("slurm_suspend error: " + last);
+  return status_of_all;
 }
 
 int control_nodes(ControlCall& call, std::string_view state) {
@@ -159,8 +180,8 @@ int control_nodes(ControlCall& call, std::string_view state) {
   if (!session) return status;
   auto reply = session->get<wire::ActionReply>(std::move(request), *id);
   if (!reply.ok()) return call.reporter.refused(reply.error(), "slurm_update error");
-  return show_results(*reply, call.reporter, [](const std::string& node, const std::string& why) {
-    return "node " + node + ": " + why;
+  return show_results(*reply, call.reporter, [](const std::string& node, const Error& error) {
+    return "node " + node + ": " + error.text();
   });
 }
 
@@ -170,7 +191,9 @@ int control_plain(ControlCall& call, wire::RequestBody request) {
   if (!session) return status;
   const std::string name(wire::request_name(request));
   auto reply = session->get<wire::DoneReply>(std::move(request));
-  if (!reply.ok()) return call.reporter.refused(reply.error(), "slurm_" + name + " error");
+  if (!reply.ok() && call.reporter.dialect().slurm)
+    return call.reporter.said("slurm_" + name + " error: " + slurm_control_message(reply.error()));
+  if (!reply.ok()) return call.reporter.refused(reply.error());
   if (call.reporter.json()) {
     Output out;
     JsonWriter json(out.buffer());
@@ -239,8 +262,7 @@ int run_control(const Dialect& dialect, int argc, const char* const* argv) {
     std::vector<std::string_view> names;
     for (const auto& one : kSubcommands) names.push_back(one.name);
     if (dialect.slurm) {
-      reporter.error_line("invalid keyword: " + parsed.rest[0]);
-      return dialect.usage_status;
+      return reporter.said("invalid keyword: " + parsed.rest[0]);
     }
     return reporter.mistyped({"bad_command", quote(parsed.rest[0]) + " is not a command", "",
                               did_you_mean(parsed.rest[0], names)});

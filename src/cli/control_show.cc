@@ -1,5 +1,7 @@
 // bai-control show and check-config.
+#include <algorithm>
 #include <ctime>
+#include <set>
 
 #include "base/hostlist.h"
 #include "base/paths.h"
@@ -75,6 +77,8 @@ int show_jobs(ControlCall& call) {
   const auto words = behind(call);
   if (!words.empty()) {
     auto named = job_words(words);
+    if (!named.ok() && call.reporter.dialect().slurm)
+      return call.reporter.said("scontrol_print_job error: Invalid job id specified");
     if (!named.ok()) return call.reporter.mistyped(named.error());
     refs = std::move(*named);
   }
@@ -88,6 +92,7 @@ int show_jobs(ControlCall& call) {
   }
   auto list = fetch_named(*session, refs);
   if (!list.ok()) return call.reporter.refused(list.error(), "slurm_load_jobs error");
+  narrow_arrays(list->jobs, refs);
   if (list->jobs.empty()) {
     if (!refs.empty())
       return call.reporter.refused(
@@ -148,9 +153,10 @@ int show_nodes(ControlCall& call) {
         found = true;
       }
     if (found) continue;
-    if (call.reporter.dialect().slurm)
+    if (call.reporter.dialect().slurm) {
       out.put("Node " + name + " not found\n");
-    else
+      status = kRefused;
+    } else
       status =
           call.reporter.refused({"no_such_node", "there is no node " + quote(name), "", "see bai-info -N"});
   }
@@ -159,6 +165,15 @@ int show_nodes(ControlCall& call) {
     out.put("\n");
   }
   return status;
+}
+
+std::uint64_t memory_of(const Partition& partition, const std::vector<Node>& nodes) {
+  std::set<std::string_view> names;
+  for (const auto& name : partition.nodes) names.insert(name.view());
+  std::uint64_t out = 0;
+  for (const auto& node : nodes)
+    if (names.contains(node.name.view())) out += node.declared.mem_mib;
+  return out;
 }
 
 int show_partitions(ControlCall& call) {
@@ -179,7 +194,8 @@ int show_partitions(ControlCall& call) {
     if (call.reporter.json())
       put_partition_json(json.line(), partition);
     else
-      show_partition(out.buffer(), partition, call.parsed.has("oneliner"));
+      show_partition(out.buffer(), partition, call.parsed.has("oneliner"),
+                     memory_of(partition, cluster->nodes));
   }
   if (call.reporter.json()) {
     json.end_array().end_object();
@@ -195,6 +211,21 @@ int show_partitions(ControlCall& call) {
       {"no_such_partition", "there is no partition " + quote(wanted), "", "see bai-info"});
 }
 
+// Keys in Slurm's spelling, in its order, and the version that is spoken.
+void use_slurms_keys(std::vector<std::pair<std::string, std::string>>& values, const Dialect& dialect) {
+  for (auto& [key, value] : values) {
+    if (key.starts_with("Ctld"))
+      key = "Slurmctld" + key.substr(4);
+    else if (key.starts_with("Agentd"))
+      key = "Slurmd" + key.substr(6);
+    else if (key == "BaiUser")
+      key = "SlurmUser";
+  }
+  values.emplace_back("SLURM_VERSION", std::string(dialect.version.substr(dialect.version.find(' ') + 1)));
+  std::sort(values.begin(), values.end(),
+            [](const auto& a, const auto& b) { return lower(a.first) < lower(b.first); });
+}
+
 void put_pairs(std::string& out, const std::vector<std::pair<std::string, std::string>>& values) {
   for (const auto& [key, value] : values) out += pad_right(key, 23) + " = " + value + "\n";
 }
@@ -205,6 +236,7 @@ int show_config(ControlCall& call) {
   if (!session) return status;
   auto config = session->get<wire::ConfigReply>(wire::ConfigRequest{});
   if (!config.ok()) return call.reporter.refused(config.error(), "slurm_load_ctl_conf error");
+  if (call.reporter.dialect().slurm) use_slurms_keys(config->values, call.reporter.dialect());
   Output out;
   if (call.reporter.json()) {
     JsonWriter json(out.buffer());
@@ -233,12 +265,25 @@ int show_config(ControlCall& call) {
   return 0;
 }
 
+int show_reservations(ControlCall& call) {
+  if (!call.reporter.json()) {
+    Output().put("No reservations in the system\n");
+    return 0;
+  }
+  Output().put("{\"reservations\":[]}\n");
+  return 0;
+}
+
 int show_hostnames(ControlCall& call) {
   const auto words = behind(call);
   std::string text = words.empty() ? "" : words[0];
   if (text.empty())
     for (const char* name : {"BAI_JOB_NODELIST", "SLURM_JOB_NODELIST"})
       if (const char* value = getenv(name); text.empty() && value) text = value;
+  if (text.empty() && call.reporter.dialect().slurm) {
+    call.reporter.error_line("host list is empty");
+    return 0;
+  }
   if (text.empty())
     return call.reporter.mistyped(
         {"bad_hostlist", "a host list is missing", "", "write show hostnames n[1-4]"});
@@ -251,6 +296,7 @@ int show_hostnames(ControlCall& call) {
 
 int show_hostlist(ControlCall& call, bool sorted) {
   const auto words = behind(call);
+  if (words.empty() && call.reporter.dialect().slurm) return call.reporter.said("invalid encode argument");
   if (words.empty())
     return call.reporter.mistyped(
         {"bad_hostlist", "host names are missing", "", "write show hostlist n1,n2"});
@@ -272,13 +318,18 @@ int control_show(ControlCall& call) {
       {"nodes", show_nodes},
       {"partitions", show_partitions},
       {"config", show_config},
+      {"reservations", show_reservations},
       {"hostnames", show_hostnames},
       {"hostlistsorted", [](ControlCall& c) { return show_hostlist(c, true); }},
       {"hostlist", [](ControlCall& c) { return show_hostlist(c, false); }},
   };
+  if (call.words.empty() && call.reporter.dialect().slurm)
+    return call.reporter.said("too few arguments for keyword:show");
   if (call.words.empty())
     return call.reporter.mistyped(
         {"bad_command", "what is to be shown?", "", "job, node, partition, config, hostnames or hostlist"});
+  if (call.words.size() > 2 && call.reporter.dialect().slurm)
+    return call.reporter.said("too many arguments for keyword:show");
   std::string_view word = std::string_view(call.words[0]);
   const auto equals = word.find('=');  // "show job=7"
   const std::string_view name = word.substr(0, equals);
@@ -294,8 +345,7 @@ int control_show(ControlCall& call) {
   if (iequals(name, "partitionname")) found = &kEntities[2];
   if (!found) {
     if (call.reporter.dialect().slurm) {
-      call.reporter.error_line("invalid entity:" + call.words[0] + " for keyword:show");
-      return call.reporter.dialect().usage_status;
+      return call.reporter.said("invalid entity:" + call.words[0] + " for keyword:show ");
     }
     std::vector<std::string_view> names;
     for (const auto& entity : kEntities) names.push_back(entity.name);

@@ -1,12 +1,63 @@
 // bai-control update KEY=VALUE...: the first of JobId, NodeName and PartitionName says what is changed.
+#include <algorithm>
+
 #include "base/hostlist.h"
 #include "base/text.h"
 #include "cli/actions.h"
 #include "cli/control.h"
+#include "cli/slurm_words.h"
 
 namespace bai::cli {
 
+namespace {
+
+// The word that gave `key`, as it was typed.
+std::string typed(const ControlCall& call, std::string_view key) {
+  for (const auto& word : call.words)
+    if (istarts_with(word, key) && word.size() > key.size() && word[key.size()] == '=') return word;
+  return std::string(key);
+}
+
+// scontrol's lines for one thing that could not be updated.
+std::string slurm_update_text(const ControlCall& call, wire::UpdateKind kind, const std::string& name,
+                              const Error& error) {
+  const std::string word = typed(call, error.place),
+                    value = word.substr(std::min(word.size(), error.place.size() + 1));
+  const std::string prefix = "scontrol: error: ";
+  if (kind == wire::UpdateKind::kPartition) {
+    if (error.code == "bad_key")
+      return prefix + "Update of this parameter is not supported: " + word + "\n\n" + prefix +
+             "Request aborted\nslurm_update error: No error";
+    if (error.place == "state")
+      return prefix + "Invalid input: " + word + "\n" + prefix +
+             "Acceptable State values are UP, DOWN, DRAIN and INACTIVE\nslurm_update error: No error";
+    return "slurm_update error: " + slurm_control_message(error);
+  }
+  if (error.code == "bad_key")
+    return "Update of this parameter is not supported: " + word + "\nRequest aborted";
+  if (kind == wire::UpdateKind::kNode) {
+    if (error.code == "no_reason")
+      return "You must specify a reason when DOWNING or DRAINING a node. Request denied";
+    if (error.place == "state")
+      return "Invalid input: " + word +
+             "\nRequest aborted\nValid states are: DRAIN FAIL RESUME UNDRAIN\n"
+             "Not all states are valid given a node's prior state";
+    return "slurm_update error: " + slurm_control_message(error);
+  }
+  if (error.code == "bad_value" && error.place == "timelimit") return prefix + "Invalid TimeLimit value";
+  if (error.code == "bad_value" && error.place == "priority")
+    return prefix + "Invalid Priority value: " + value;
+  std::string why = slurm_control_message(error);
+  if (error.code == "bad_value" && error.place == "numnodes") why = "Node count specification invalid";
+  if (error.place == "dependency") why = "Job dependency problem";
+  return why + " for job " + name;
+}
+
+}  // namespace
+
 int control_update(ControlCall& call) {
+  const bool slurm = call.reporter.dialect().slurm;
+  if (slurm && call.words.empty()) return call.reporter.said("too few arguments for update keyword");
   wire::UpdateRequest request;
   bool known = false;
   std::string_view what;
@@ -25,7 +76,9 @@ int control_update(ControlCall& call) {
     std::string value = word.substr(equals + 1);
     if (!known && (key == "jobid" || key == "job")) {
       auto refs = job_words({value});
-      if (!refs.ok()) return call.reporter.mistyped(refs.error());
+      if (!refs.ok())
+        return slurm ? call.reporter.said("Invalid job id specified for job " + value)
+                     : call.reporter.mistyped(refs.error());
       request.kind = wire::UpdateKind::kJob;
       request.jobs = std::move(*refs);
       known = true;
@@ -43,9 +96,14 @@ int control_update(ControlCall& call) {
       request.values.emplace_back(std::move(key), std::move(value));
     }
   }
+  if (!known && slurm)
+    return call.reporter.said(
+        "No valid entity in update command\nInput line must include \"NodeName\", \"PartitionName\", or "
+        "\"JobId\"");
   if (!known)
     return call.reporter.mistyped({"bad_option", "No valid entity in update command", "",
                                    "begin with JobId=, NodeName= or PartitionName="});
+  if (request.values.empty() && slurm) return call.reporter.said("No changes specified");
   if (request.values.empty())
     return call.reporter.mistyped({"bad_option", "No changes specified", "", "add KEY=VALUE"});
   auto id = request_id(call.parsed);
@@ -53,12 +111,14 @@ int control_update(ControlCall& call) {
   int status = 0;
   Session* session = call.session(status);
   if (!session) return status;
+  const wire::UpdateKind kind = request.kind;
   auto reply = session->get<wire::ActionReply>(std::move(request), *id);
+  if (!reply.ok() && slurm && reply.error().code == "not_permitted")
+    return call.reporter.said("slurm_update error: Invalid user id");
   if (!reply.ok()) return call.reporter.refused(reply.error(), "slurm_update error");
-  const bool slurm = call.reporter.dialect().slurm;
-  return show_results(*reply, call.reporter, [&](const std::string& name, const std::string& why) {
-    return slurm ? (what == "job" ? why + " for job " + name : "slurm_update error: " + why)
-                 : std::string(what) + " " + name + ": " + why;
+  return show_results(*reply, call.reporter, [&](const std::string& name, const Error& error) {
+    return slurm ? slurm_update_text(call, kind, name, error)
+                 : std::string(what) + " " + name + ": " + error.text();
   });
 }
 

@@ -17,6 +17,8 @@ Dialect Dialect::of(const char* argv0) {
     out.brand = "Slurm";
     out.version = "slurm 22.05.8";
     out.usage_status = 1;
+    out.bare_errors = name == "scontrol";
+    out.option_status = name == "sbatch" ? 255 : 1;
   } else {
     out.output = "bai-%j.out";
     out.array_output = "bai-%A_%a.out";

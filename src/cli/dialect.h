@@ -15,6 +15,8 @@ struct Dialect {
   std::string_view brand;    // "bai", "Slurm": in sentences
   std::string_view version;  // "slurm 22.05.8", or bai's own
   int usage_status = 2;      // exit status for what was typed wrong (Slurm: 1)
+  bool bare_errors = false;  // scontrol: most of its errors name no program
+  int option_status = 2;     // for an option that is wrong in itself (sbatch: 255)
 
   // From argv[0]. Slurm's names are sbatch, squeue, sinfo, scancel, scontrol, sacct; everything else is bai.
   static Dialect of(const char* argv0);

@@ -53,10 +53,14 @@ void fit_cell(std::string& out, std::size_t begin, std::uint32_t width, bool rig
     out.append(width - shown, ' ');
 }
 
-Result<std::vector<FormatToken>> split_short_format(std::string_view format) {
+Result<std::vector<FormatToken>> split_short_format(std::string_view format, bool lenient) {
   std::vector<FormatToken> out;
   std::size_t i = format.find('%');
-  if (i == std::string_view::npos) return bad_format(format, "there is no field in it");
+  if (i == std::string_view::npos) {
+    if (!lenient) return bad_format(format, "there is no field in it");
+    out.push_back({.name = {}, .after = format});
+    return out;
+  }
   if (i > 0) {
     FormatToken before;
     before.after = format.substr(0, i);
@@ -66,7 +70,8 @@ Result<std::vector<FormatToken>> split_short_format(std::string_view format) {
     FormatToken token;
     ++i;  // the percent sign
     if (!read_width(format, i, token)) return bad_format(format, "a width is too large");
-    if (i >= format.size() || !(is_alpha(format[i]) || format[i] == '#'))
+    if (i >= format.size() && lenient) break;
+    if (i >= format.size() || !(is_alpha(format[i]) || format[i] == '#' || lenient))
       return bad_format(format, "a letter is missing after %");
     // sinfo's "%#P" is "%P" with a star at the default partition.
     if (format[i] == '#') {

@@ -40,14 +40,17 @@ struct FormatToken {
   bool right = false;
   std::string_view after;
 };
-// Splits "%[[.]WIDTH]LETTER..." into tokens; the first has an empty name and holds the text before. Errors: bad_format.
-Result<std::vector<FormatToken>> split_short_format(std::string_view format);
+// Splits "%[[.]WIDTH]LETTER..." into tokens; the first has an empty name and holds the text before. Errors: bad_format,
+// but with `lenient` (Slurm's manner) a format without any field is text, and a lone percent sign nothing.
+Result<std::vector<FormatToken>> split_short_format(std::string_view format, bool lenient = false);
 // Splits "name[:[.]WIDTH[SUFFIX]],...". Errors: bad_format.
 Result<std::vector<FormatToken>> split_long_format(std::string_view format, std::uint32_t default_width);
 
+// With `unknown`, fields that do not exist are no errors but are gathered there, as Slurm's commands do.
 template <class Row>
-Result<std::vector<Column<Row>>> short_columns(std::string_view format, std::span<const Field<Row>> fields) {
-  auto tokens = split_short_format(format);
+Result<std::vector<Column<Row>>> short_columns(std::string_view format, std::span<const Field<Row>> fields,
+                                               std::vector<std::string>* unknown = nullptr) {
+  auto tokens = split_short_format(format, unknown != nullptr);
   if (!tokens.ok()) return tokens.error();
   std::vector<Column<Row>> out;
   for (const auto& token : *tokens) {
@@ -55,7 +58,10 @@ Result<std::vector<Column<Row>>> short_columns(std::string_view format, std::spa
     if (!token.name.empty()) {
       for (const auto& field : fields)
         if (field.letter != 0 && field.letter == token.name[0]) column.field = &field;
-      if (!column.field)
+      if (!column.field && unknown) {
+        unknown->emplace_back(token.name);
+        column.after = "%" + std::string(token.name) + column.after;
+      } else if (!column.field)
         return Error{"bad_format", "%" + std::string(token.name) + " is not a field", "",
                      "see the manual page, --format"};
     }
@@ -66,7 +72,8 @@ Result<std::vector<Column<Row>>> short_columns(std::string_view format, std::spa
 
 template <class Row>
 Result<std::vector<Column<Row>>> long_columns(std::string_view format, std::span<const Field<Row>> fields,
-                                              std::uint32_t default_width = 20) {
+                                              std::uint32_t default_width = 20,
+                                              std::vector<std::string>* unknown = nullptr) {
   auto tokens = split_long_format(format, default_width);
   if (!tokens.ok()) return tokens.error();
   std::vector<Column<Row>> out;
@@ -74,6 +81,10 @@ Result<std::vector<Column<Row>>> long_columns(std::string_view format, std::span
     Column<Row> column{nullptr, token.width, token.right, false, std::string(token.after)};
     for (const auto& field : fields)
       if (!field.name.empty() && iequals(field.name, token.name)) column.field = &field;
+    if (!column.field && unknown) {
+      unknown->emplace_back(token.name);
+      continue;
+    }
     if (!column.field) {
       std::vector<std::string_view> names;
       for (const auto& field : fields)

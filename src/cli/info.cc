@@ -14,6 +14,7 @@
 #include "cli/report.h"
 #include "cli/session.h"
 #include "cli/show.h"
+#include "cli/slurm_words.h"
 
 namespace bai::cli {
 namespace {
@@ -24,7 +25,7 @@ std::string_view default_format(const Parsed& parsed) {
   const bool wide = parsed.has("long"), nodes = parsed.has("Node");
   if (parsed.has("summarize")) return "%#P %.5a %.10l %.16F %N";
   if (parsed.has("list-reasons")) return wide ? "%20E %12U %19H %6t %N" : "%20E %9u %19H %N";
-  if (nodes) return wide ? "%#N %.6D %#P %.11T %.4c %.8z %.6m %.8d %.6w %.8f %20E" : "%#N %.6D %#P %6t";
+  if (nodes) return wide ? "%#N %.6D %#.P %.11T %4c %.8z %.6m %.8d %.6w %.8f %20E" : "%#N %.6D %#.P %6t";
   return wide ? "%#P %.5a %.10l %.10s %.4r %.8h %.10g %.6D %.11T %N" : "%#P %.5a %.10l %.6D %.6t %N";
 }
 
@@ -78,14 +79,15 @@ void keep_selected(wire::ClusterReply& cluster, const Selection& want) {
   });
 }
 
-// "%#P" and "%#N": as wide as the widest.
+// "%#P", "%#.P" and "%#N": as wide as the widest, at least 9.
 void widen(std::vector<Column<InfoRow>>& columns, const std::vector<InfoRow>& rows, std::string_view format) {
   if (format.find('#') == std::string_view::npos) return;
+  auto holds = [&](const std::string& field) { return format.find(field) != std::string_view::npos; };
   for (auto& column : columns) {
     if (!column.field || column.width != 0 ||
-        format.find(std::string("#") + column.field->letter) == std::string_view::npos)
+        !(holds(std::string("#") + column.field->letter) || holds(std::string("#.") + column.field->letter)))
       continue;
-    std::size_t width = column.field->title.size();
+    std::size_t width = std::max<std::size_t>(9, column.field->title.size());
     std::string cell;
     for (const auto& row : rows) {
       cell.clear();
@@ -113,6 +115,9 @@ void put_json(std::string& out, const wire::ClusterReply& cluster) {
 void put_table(std::string& out, const Parsed& parsed, const wire::ClusterReply& cluster,
                std::vector<Column<InfoRow>> columns, std::string_view format) {
   auto rows = make_info_rows(cluster.nodes, cluster.partitions, columns, parsed.has("Node"));
+  sort_info_rows(rows, parsed.value_or("sort", parsed.has("list-reasons") ? "H"
+                                               : parsed.has("Node")       ? "N"
+                                                                          : "#P,-t"));
   if (parsed.has("list-reasons")) {
     std::erase_if(rows, [](const InfoRow& row) { return row.nodes.empty(); });
     // A node in two partitions has one reason.
@@ -150,14 +155,17 @@ OptionTable info_table(const Dialect& dialect) {
       {.name = "Format", .letter = 'O', .arg = kReq, .value_name = "FIELDS", .help = "Columns by name: partition,nodes,statelong"},
       {.name = "iterate", .letter = 'i', .arg = kReq, .value_name = "SECONDS", .help = "Show again and again"},
       {.name = "list-reasons", .letter = 'R', .help = "Why nodes are down or drained"},
+      {.name = "hide", .help = "No hidden partitions (the default)"},
       {.name = "long", .letter = 'l', .help = "More columns"},
       {.name = "Node", .letter = 'N', .help = "One line for each node"},
       {.name = "nodes", .letter = 'n', .arg = kReq, .value_name = "NODES", .help = "Only these nodes"},
       {.name = "noheader", .letter = 'h', .help = "No title line"},
       {.name = "partition", .letter = 'p', .arg = kReq, .value_name = "LIST", .help = "Only these partitions", .env = "PARTITION"},
       {.name = "responding", .letter = 'r', .help = "Only nodes that respond"},
+      {.name = "sort", .letter = 'S', .arg = kReq, .value_name = "KEYS", .help = "Order by letters of --format, - before one reverses: #P,-t", .env = "SORT"},
       {.name = "states", .letter = 't', .arg = kReq, .value_name = "LIST", .help = "Only nodes in these states: idle,alloc,drain", .aliases = {"state"}},
       {.name = "summarize", .letter = 's', .help = "One line for each partition"},
+      {.name = "reservation", .letter = 'T', .help = "Accepted; there are none", .hidden = true},
       {.name = "verbose", .letter = 'v', .help = "Say more", .hidden = true},
   };
   add_common_options(table, 0, 'V');
@@ -178,21 +186,42 @@ int run_info(const Dialect& dialect, int argc, const char* const* argv) {
       parser.from_environment({"BAI_INFO_", "SINFO_"}, [](const char* name) { return getenv(name); });
   if (!environment.ok()) return reporter.mistyped(environment.error());
   parsed.add(std::move(*environment));
-  if (!parsed.rest.empty())
+  if (parsed.has("reservation")) {
+    Output().put("No reservations in the system\n");
+    return 0;
+  }
+  if (!parsed.rest.empty() && !dialect.slurm)  // sinfo reads on
     return reporter.mistyped({"bad_option", "Unrecognized option: " + parsed.rest[0], "", "see --help"});
 
   const Given* format = parsed.find_last({"format", "Format"});
   const std::string text(format ? std::string_view(format->value) : default_format(parsed));
   const bool by_name = format && format->option->name == std::string_view("Format");
-  auto columns =
-      by_name ? long_columns<InfoRow>(text, info_fields()) : short_columns<InfoRow>(text, info_fields());
+  std::vector<std::string> unknown;
+  auto* gather = dialect.slurm ? &unknown : nullptr;
+  auto columns = by_name ? long_columns<InfoRow>(text, info_fields(), 20, gather)
+                         : short_columns<InfoRow>(text, info_fields(), gather);
   if (!columns.ok())
     return reporter.mistyped(
         {columns.error().code, columns.error().message, format ? format->place : "", columns.error().remedy});
+  for (const auto& name : unknown) {
+    if (by_name)
+      reporter.error_line("Invalid job format specification: " + name);
+    else
+      reporter.said("Invalid node format specification: " + name);
+  }
+  if (const Given* sort = parsed.find("sort"); sort && !dialect.slurm) {
+    std::vector<InfoRow> none;
+    if (!sort_info_rows(none, sort->value))
+      return reporter.mistyped({"bad_sort", quote(sort->value) + " holds a letter that is no field",
+                                sort->place, "letters of --format, as in -S P,-t"});
+  }
   Selection want;
   if (const Given* given = parsed.find("states"))
     for (auto word : split_list(given->value)) want.states.push_back(lower(word));
-  if (Status good = check_states(want.states); !good.ok()) return reporter.mistyped(good.error());
+  if (Status good = check_states(want.states); !good.ok())
+    return reporter.mistyped(
+        dialect.slurm ? Error{"bad_state", slurm_bad_node_state(parsed.value_or("states", "")), "", ""}
+                      : good.error());
   if (const Given* given = parsed.find("partition"))
     for (auto word : split_list(given->value)) want.partitions.emplace_back(word);
   if (const Given* given = parsed.find("nodes")) {
@@ -209,6 +238,8 @@ int run_info(const Dialect& dialect, int argc, const char* const* argv) {
   unsigned pause = 0;
   if (const Given* given = parsed.find("iterate")) {
     auto seconds = parse_int(given->value, 1, 86400);
+    if (!seconds.ok() && dialect.slurm)
+      return reporter.mistyped({"bad_number", "Error: invalid entry for --iterate=" + given->value, "", ""});
     if (!seconds.ok())
       return reporter.mistyped(
           {seconds.error().code, seconds.error().message, given->place, seconds.error().remedy});

@@ -18,13 +18,18 @@ OptionTable info_table(const Dialect& dialect);
 struct InfoRow {
   const Partition* partition = nullptr;  // nullptr: a node in none
   std::vector<const Node*> nodes;        // empty: an empty partition
+  std::size_t order = 0;                 // of the partition, in the configuration
 };
 
 std::span<const Field<InfoRow>> info_fields();
 
 // Groups the nodes: a row for each partition and each set of nodes whose shown fields are equal; with `by_node` a row for
-// each node and partition. `states` (lower case, compact or long) keeps nodes of these only.
+// each node and partition. In the partitions' order.
 std::vector<InfoRow> make_info_rows(const std::vector<Node>& nodes, const std::vector<Partition>& partitions,
                                     const std::vector<Column<InfoRow>>& columns, bool by_node);
+
+// Sorts as sinfo -S says: letters of --format, - before one reverses, #P is the configuration's order. False: some
+// letter is no field; it was skipped.
+bool sort_info_rows(std::vector<InfoRow>& rows, std::string_view spec);
 
 }  // namespace bai::cli

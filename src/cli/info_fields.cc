@@ -1,7 +1,9 @@
 // What sinfo's letters and names show of a group of nodes.
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <map>
+#include <set>
 
 #include "base/hostlist.h"
 #include "base/text.h"
@@ -178,6 +180,12 @@ void put_reason_user(std::string& out, const InfoRow& row, bool with_uid) {
   if (with_uid) out += "(" + uid + ")";
 }
 
+// "mixed+drain": scontrol's word in small letters.
+void put_complete_state(std::string& out, const InfoRow& row) {
+  const Node* node = first(row);
+  out += node ? lower(node_state_long(*node)) : std::string("n/a");
+}
+
 // clang-format off
 #define BAI_FIELD(letter, name, title, ...) \
   Field<InfoRow>{letter, name, title, [](std::string& out, const InfoRow& r) { __VA_ARGS__; }}
@@ -196,7 +204,7 @@ const Field<InfoRow> kFields[] = {
     BAI_FIELD('F', "nodeaiot", "NODES(A/I/O/T)", put_counts(out, count_nodes(r))),
     BAI_FIELD('g', "groups", "GROUPS", out += r.partition && !r.partition->allow_groups.empty() ? join(r.partition->allow_groups, ",") : std::string("all")),
     BAI_FIELD('G', "gres", "GRES", out += "(null)"; (void)r),
-    BAI_FIELD('h', "oversubscribe", "OVERSUBS", out += r.partition && r.partition->oversubscribe_exclusive ? "EXCLUSIV" : "NO"),
+    BAI_FIELD('h', "oversubscribe", "OVERSUBSCRIBE", out += r.partition && r.partition->oversubscribe_exclusive ? "EXCLUSIV" : "NO"),
     BAI_FIELD('H', "timestamp", "TIMESTAMP", put_reason_time(out, r)),
     BAI_FIELD('I', "priorityjobfactor", "PRIO_JOB_FACTOR", put(out, r.partition ? r.partition->priority_job_factor : 0)),
     BAI_FIELD('l', "time", "TIMELIMIT", if (r.partition) put_limit(out, r.partition->max_time); else out += "n/a"),
@@ -228,14 +236,25 @@ const Field<InfoRow> kFields[] = {
               put_least(out, r, [](const Node& n) { return n.declared.cores_per_socket; }); out += ':';
               put_least(out, r, [](const Node& n) { return n.declared.threads_per_core; })),
     BAI_FIELD(0, "allocmem", "ALLOCMEM", put_least(out, r, [](const Node& n) { return n.mem_used_mib; })),
+    BAI_FIELD(0, "comment", "COMMENT", out += "(null)"; (void)r),
+    BAI_FIELD(0, "extra", "EXTRA", out += "(null)"; (void)r),
+    BAI_FIELD(0, "gresused", "GRES_USED", out += "(null)"; (void)r),
+    BAI_FIELD(0, "port", "PORT", out += "n/a"; (void)r),
+    BAI_FIELD(0, "statecomplete", "STATECOMPLETE", put_complete_state(out, r)),
 };
 #undef BAI_FIELD
 // clang-format on
 
 // Fields whose nodes share a line only when they are equal; the others are summed or told as ranges.
 bool divides(char letter) {
-  return letter != 0 && std::string_view("tTEHuUfbvon").find(letter) != std::string_view::npos;
+  return letter != 0 && std::string_view("tTEHuUfbvonV").find(letter) != std::string_view::npos;
 }
+
+bool tells_of_partition(const Field<InfoRow>& field) {
+  return field.letter != 0 && std::string_view("aBghIlLMpPrRsS").find(field.letter) != std::string_view::npos;
+}
+
+bool divides_by_name(std::string_view name) { return name == "allocmem" || name == "statecomplete"; }
 
 // Slurm's number of the state, flags above: what -S t sorts by.
 std::uint32_t state_number(const Node& node) {
@@ -256,21 +275,101 @@ std::uint32_t state_number(const Node& node) {
 
 std::span<const Field<InfoRow>> info_fields() { return kFields; }
 
+namespace {
+
+// Numbers before their text: "9" < "10", "1:00:00" as text.
+int compare_cells(const std::string& a, const std::string& b) {
+  auto number = [](const std::string& text) {
+    char* end = nullptr;
+    const double value = std::strtod(text.c_str(), &end);
+    return std::pair(end != text.c_str() && (*end == 0 || *end == '+'), value);
+  };
+  const auto [good_a, value_a] = number(a);
+  const auto [good_b, value_b] = number(b);
+  if (good_a && good_b) return value_a < value_b ? -1 : value_b < value_a ? 1 : 0;
+  return a.compare(b);
+}
+
+int compare_rows(char letter, const InfoRow& a, const InfoRow& b, const Field<InfoRow>& field) {
+  if ((letter == 't' || letter == 'T') && first(a) && first(b)) {
+    const auto x = state_number(*first(a)), y = state_number(*first(b));
+    return x < y ? -1 : y < x ? 1 : 0;
+  }
+  if ((letter == 'N' || letter == 'n') && first(a) && first(b)) {
+    const auto x = first(a)->name.view(), y = first(b)->name.view();
+    return host_less(x, y) ? -1 : host_less(y, x) ? 1 : 0;
+  }
+  if (letter == 'l' && a.partition && b.partition) {
+    const auto x = static_cast<std::uint64_t>(a.partition->max_time),
+               y = static_cast<std::uint64_t>(b.partition->max_time);
+    return x < y ? -1 : y < x ? 1 : 0;
+  }
+  std::string text_a, text_b;
+  field.put(text_a, a);
+  field.put(text_b, b);
+  return compare_cells(text_a, text_b);
+}
+
+}  // namespace
+
+bool sort_info_rows(std::vector<InfoRow>& rows, std::string_view spec) {
+  struct Key {
+    char letter;  // '#': partitions in the configuration's order
+    const Field<InfoRow>* field;
+    bool reverse;
+  };
+  std::vector<Key> keys;
+  bool good = true, reverse = false, hash = false;
+  for (char c : spec) {
+    if (c == ',' || c == '+' || is_blank(c)) continue;
+    if (c == '-' || c == '#') {
+      (c == '-' ? reverse : hash) = true;
+      continue;
+    }
+    const Field<InfoRow>* field = nullptr;
+    for (const auto& one : kFields)
+      if (one.letter == c) field = &one;
+    if (field) keys.push_back({hash && c == 'P' ? '#' : c, field, reverse});
+    good &= field != nullptr;
+    reverse = hash = false;
+  }
+  std::stable_sort(rows.begin(), rows.end(), [&](const InfoRow& a, const InfoRow& b) {
+    for (const Key& key : keys) {
+      const int order = key.letter == '#' ? (a.order < b.order   ? -1
+                                             : b.order < a.order ? 1
+                                                                 : 0)
+                                          : compare_rows(key.letter, a, b, *key.field);
+      if (order != 0) return key.reverse ? order > 0 : order < 0;
+    }
+    return false;
+  });
+  return good;
+}
+
 std::vector<InfoRow> make_info_rows(const std::vector<Node>& nodes, const std::vector<Partition>& partitions,
                                     const std::vector<Column<InfoRow>>& columns, bool by_node) {
   std::map<std::string_view, const Node*> by_name;
   for (const Node& node : nodes) by_name.emplace(node.name.view(), &node);
   std::vector<InfoRow> out;
+  // A format that shows nothing of partitions tells of nodes alone.
+  bool by_partition = by_node;
+  for (const auto& column : columns) by_partition |= column.field && tells_of_partition(*column.field);
+  std::map<std::string, std::size_t> all_rows;
+  std::set<std::string_view> seen;
+  std::size_t order = 0;
   for (const Partition& partition : partitions) {
-    std::map<std::string, std::size_t> rows;  // by what divides
+    ++order;
+    std::map<std::string, std::size_t> own_rows;  // by what divides
+    auto& rows = by_partition ? own_rows : all_rows;
     const std::size_t begin = out.size();
     for (const Istr& name : partition.nodes) {
       const auto it = by_name.find(name.view());
-      if (it == by_name.end()) continue;
+      if (it == by_name.end() || (!by_partition && !seen.insert(name.view()).second)) continue;
       std::string key;
-      const InfoRow one{&partition, {it->second}};
+      const InfoRow one{&partition, {it->second}, order};
       for (const auto& column : columns) {
-        if (!column.field || !divides(column.field->letter)) continue;
+        if (!column.field || !(divides(column.field->letter) || divides_by_name(column.field->name)))
+          continue;
         column.field->put(key, one);
         key += '\n';
       }
@@ -281,18 +380,8 @@ std::vector<InfoRow> make_info_rows(const std::vector<Node>& nodes, const std::v
       else
         out[row->second].nodes.push_back(it->second);
     }
-    if (out.size() == begin && !by_node) out.push_back({&partition, {}});
-    if (!by_node)
-      std::stable_sort(out.begin() + static_cast<std::ptrdiff_t>(begin), out.end(),
-                       [](const InfoRow& a, const InfoRow& b) {
-                         return !a.nodes.empty() && !b.nodes.empty() &&
-                                state_number(*a.nodes[0]) > state_number(*b.nodes[0]);
-                       });
+    if (out.size() == begin && by_partition && !by_node) out.push_back({&partition, {}, order});
   }
-  if (by_node)
-    std::stable_sort(out.begin(), out.end(), [](const InfoRow& a, const InfoRow& b) {
-      return host_less(a.nodes[0]->name.view(), b.nodes[0]->name.view());
-    });
   return out;
 }
 

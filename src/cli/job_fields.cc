@@ -29,10 +29,6 @@ void put_time(std::string& out, Time at) {
     out += "N/A";
 }
 
-Time start_time(const JobView& job) {
-  return job.row->state == JobState::kPending ? job.row->expected_start : job.row->started;
-}
-
 Seconds time_left(const JobView& job) {
   return job.row->time_limit == kUnlimited ? kUnlimited : job.row->time_limit - run_time(job);
 }
@@ -77,14 +73,17 @@ void put_nodes_or_reason(std::string& out, const JobView& job) {
   }
 }
 
-void put_memory(std::string& out, const JobView& job) {
-  out += format_memory(job.row->mem_per_cpu_mib ? job.row->mem_per_cpu_mib : job.row->mem_per_node_mib);
-}
+void put_memory(std::string& out, const JobView& job) { out += format_memory(asked_memory(job)); }
 
 void put_float_priority(std::string& out, const JobView& job) {
   char buf[40];
   const int n = std::snprintf(buf, sizeof buf, "%16.14f", shown_priority(job) / 4294967295.0);
   out.append(buf, static_cast<std::size_t>(n));
+}
+
+// As wait() gives it.
+std::uint64_t exit_status(const JobView& job) {
+  return static_cast<std::uint64_t>(job.row->exit.code) << 8 | job.row->exit.signal;
 }
 
 FilenameContext file_context(const JobView& job) {
@@ -109,22 +108,22 @@ const Field<JobView> kFields[] = {
     BAI_FIELD('a', "account", "ACCOUNT", put_or_null(out, j.text(j.row->account))),
     BAI_FIELD('A', "jobid", "JOBID", put(out, j.row->id)),
     BAI_FIELD('B', "batchhost", "EXEC_HOST", out += j.row->batch_host ? j.text(j.row->batch_host) : std::string_view("n/a")),
-    BAI_FIELD('c', "mincpus", "MIN_CPUS", put(out, j.row->cpus_per_task)),
+    BAI_FIELD('c', "mincpus", "MIN_CPUS", put(out, least_cpus(j))),
     BAI_FIELD('C', "numcpus", "CPUS", put(out, j.row->cpus)),
     BAI_FIELD('d', "mintmpdisk", "MIN_TMP_DISK", out += '0'; (void)j),
     BAI_FIELD('D', "numnodes", "NODES", put(out, j.row->nodes)),
-    BAI_FIELD('e', "endtime", "END_TIME", put_time(out, end_time(j))),
+    BAI_FIELD('e', "endtime", "END_TIME", if (ends_never(j)) out += "NONE"; else put_time(out, end_time(j))),
     BAI_FIELD('E', "dependency", "DEPENDENCY", put_or_null(out, j.text(j.row->dependency))),
     BAI_FIELD('f', "feature", "FEATURES", put_or_null(out, j.text(j.row->constraint))),
     BAI_FIELD('F', "arrayjobid", "ARRAY_JOB_ID", put(out, j.row->array_id ? j.row->array_id : j.row->id)),
     BAI_FIELD('g', "groupname", "GROUP", out += j.text(j.row->group)),
     BAI_FIELD('G', "groupid", "GROUP", put(out, j.row->gid)),
     BAI_FIELD('h', "oversubscribe", "OVER_SUBSCRIBE", out += j.row->exclusive ? "NO" : "OK"),
-    BAI_FIELD('H', "sockets", "SOCKETS", out += '*'; (void)j),
+    BAI_FIELD('H', "sockets", "SOCKETS_PER_NODE", out += '*'; (void)j),
     BAI_FIELD('i', "jobarrayid", "JOBID", put_job_id(out, j)),
-    BAI_FIELD('I', "cores", "CORES", out += '*'; (void)j),
+    BAI_FIELD('I', "cores", "CORES_PER_SOCKET", out += '*'; (void)j),
     BAI_FIELD('j', "name", "NAME", out += j.text(j.row->name)),
-    BAI_FIELD('J', "threads", "THREADS", out += '*'; (void)j),
+    BAI_FIELD('J', "threads", "THREADS_PER_CORE", out += '*'; (void)j),
     BAI_FIELD('k', "comment", "COMMENT", put_or_null(out, j.text(j.row->comment))),
     BAI_FIELD('K', "arraytaskid", "ARRAY_TASK_ID", put_task(out, j)),
     BAI_FIELD('l', "timelimit", "TIME_LIMIT", out += format_duration(j.row->time_limit)),
@@ -136,16 +135,17 @@ const Field<JobView> kFields[] = {
     BAI_FIELD('o', "command", "COMMAND", put_or_null(out, j.text(j.row->command))),
     BAI_FIELD('O', "contiguous", "CONTIGUOUS", out += '0'; (void)j),
     BAI_FIELD('p', "priority", "PRIORITY", put_float_priority(out, j)),
-    BAI_FIELD('P', "partition", "PARTITION", out += j.text(j.row->partition)),
+    BAI_FIELD('P', "partition", "PARTITION", out += j.partition.empty() ? j.text(j.row->partition) : j.partition),
     BAI_FIELD('q', "qos", "QOS", put_or_null(out, j.text(j.row->qos))),
     BAI_FIELD('Q', "prioritylong", "PRIORITY", put(out, shown_priority(j))),
     BAI_FIELD('r', "reason", "REASON", out += reason_text(j)),
     BAI_FIELD('R', "reasonlist", "NODELIST(REASON)", put_nodes_or_reason(out, j)),
+    BAI_FIELD('s', "", "", (void)j; (void)out),
     BAI_FIELD('S', "starttime", "START_TIME", put_time(out, start_time(j))),
     BAI_FIELD('t', "statecompact", "ST", out += compact(j.row->state)),
     BAI_FIELD('T', "state", "STATE", out += name(j.row->state)),
     BAI_FIELD('u', "username", "USER", out += j.text(j.row->user)),
-    BAI_FIELD('U', "userid", "USER", put(out, j.row->uid)),
+    BAI_FIELD('U', "userid", "UID", put(out, j.row->uid)),
     BAI_FIELD('v', "reservation", "RESERVATION", out += "(null)"; (void)j),
     BAI_FIELD('V', "submittime", "SUBMIT_TIME", put_time(out, j.row->submitted)),
     BAI_FIELD('w', "wckey", "WCKEY", out += "(null)"; (void)j),
@@ -158,11 +158,15 @@ const Field<JobView> kFields[] = {
     BAI_FIELD('Z', "workdir", "WORK_DIR", out += j.text(j.row->workdir)),
     BAI_FIELD(0, "admin_comment", "ADMIN_COMMENT", put_or_null(out, j.text(j.row->admin_comment))),
     BAI_FIELD(0, "deadline", "DEADLINE", put_time(out, j.row->deadline)),
-    BAI_FIELD(0, "eligibletime", "ELIGIBLE_TIME", put_time(out, j.row->eligible)),
+    BAI_FIELD(0, "eligibletime", "ELIGIBLE_TIME", put_time(out, eligible_time(j))),
+    BAI_FIELD(0, "accruetime", "ACCRUE_TIME", put_time(out, eligible_time(j))),
+    BAI_FIELD(0, "lastschedeval", "LAST_SCHED_EVAL", put_time(out, j.row->started.is_set() ? j.row->started : j.row->eligible)),
+    BAI_FIELD(0, "derivedec", "DERIVED_EC", out += '0'; (void)j),
+    BAI_FIELD(0, "tres-alloc", "TRES_ALLOC", out += tres_text(j)),
     BAI_FIELD(0, "cpus-per-task", "CPUS_PER_TASK", put(out, j.row->cpus_per_task)),
-    BAI_FIELD(0, "exit_code", "EXIT_CODE", put(out, j.row->exit.code)),
+    BAI_FIELD(0, "exit_code", "EXIT_CODE", put(out, exit_status(j))),
     BAI_FIELD(0, "maxcpus", "MAX_CPUS", put(out, j.row->cpus)),
-    BAI_FIELD(0, "maxnodes", "MAX_NODES", put(out, j.row->max_nodes)),
+    BAI_FIELD(0, "maxnodes", "MAX_NODES", put(out, std::max(j.row->max_nodes, j.row->min_nodes))),
     BAI_FIELD(0, "nodes", "NODELIST", out += j.text(j.row->node_list)),
     BAI_FIELD(0, "ntpernode", "NTASKS_PER_NODE", put(out, j.row->tasks_per_node)),
     BAI_FIELD(0, "numtasks", "TASKS", put(out, j.row->tasks)),
@@ -172,6 +176,43 @@ const Field<JobView> kFields[] = {
     BAI_FIELD(0, "stderr", "STDERR", put_path(out, j, j.row->std_err ? j.row->std_err : j.row->std_out)),
     BAI_FIELD(0, "stdin", "STDIN", put_path(out, j, j.row->std_in)),
     BAI_FIELD(0, "stdout", "STDOUT", put_path(out, j, j.row->std_out)),
+    // What other schedulers' sites read and bai has nothing to say of.
+    BAI_FIELD(0, "associd", "ASSOC_ID", out += "0"; (void)j),
+    BAI_FIELD(0, "batchflag", "BATCH_FLAG", out += "1"; (void)j),
+    BAI_FIELD(0, "boardspernode", "BOARDS_PER_NODE", out += "0"; (void)j),
+    BAI_FIELD(0, "burstbuffer", "BURST_BUFFER", out += "(null)"; (void)j),
+    BAI_FIELD(0, "burstbufferstate", "BURST_BUFFER_STATE", out += "(null)"; (void)j),
+    BAI_FIELD(0, "clusterfeature", "CLUSTER_FEATURES", out += "(null)"; (void)j),
+    BAI_FIELD(0, "container", "CONTAINER", out += "(null)"; (void)j),
+    BAI_FIELD(0, "cpus-per-tres", "CPUS_PER_TRES", out += "N/A"; (void)j),
+    BAI_FIELD(0, "delayboot", "DELAY_BOOT", out += "0:00"; (void)j),
+    BAI_FIELD(0, "mcslabel", "MCSLABEL", out += "(null)"; (void)j),
+    BAI_FIELD(0, "mem-per-tres", "MEM_PER_TRES", out += "N/A"; (void)j),
+    BAI_FIELD(0, "mintime", "TIME_MIN", out += "0:00"; (void)j),
+    BAI_FIELD(0, "network", "NETWORK", out += "(null)"; (void)j),
+    BAI_FIELD(0, "ntperboard", "NTASKS_PER_BOARD", out += "0"; (void)j),
+    BAI_FIELD(0, "ntpercore", "NTASKS_PER_CORE", out += "N/A"; (void)j),
+    BAI_FIELD(0, "ntpersocket", "NTASKS_PER_SOCKET", out += "N/A"; (void)j),
+    BAI_FIELD(0, "origin", "ORIGIN", out += "NA"; (void)j),
+    BAI_FIELD(0, "originraw", "ORIGIN_RAW", out += "NA"; (void)j),
+    BAI_FIELD(0, "prefer", "PREFER", out += "(null)"; (void)j),
+    BAI_FIELD(0, "profile", "PROFILE", out += "NotSet"; (void)j),
+    BAI_FIELD(0, "reboot", "REBOOT", out += "0"; (void)j),
+    BAI_FIELD(0, "reqswitch", "REQ_SWITCH", out += "0"; (void)j),
+    BAI_FIELD(0, "resizetime", "RESIZE_TIME", out += "N/A"; (void)j),
+    BAI_FIELD(0, "siblingsactive", "ACTIVE_SIBLINGS", out += "NA"; (void)j),
+    BAI_FIELD(0, "siblingsactiveraw", "ACTIVE_SIBLINGS_RAW", out += "NA"; (void)j),
+    BAI_FIELD(0, "siblingsviable", "VIABLE_SIBLINGS", out += "NA"; (void)j),
+    BAI_FIELD(0, "siblingsviableraw", "VIALBLE_SIBLINGS_RAW", out += "NA"; (void)j),
+    BAI_FIELD(0, "sperboard", "SOCKETS_PER_BOARD", out += "0"; (void)j),
+    BAI_FIELD(0, "system_comment", "SYSTEM_COMMENT", out += "(null)"; (void)j),
+    BAI_FIELD(0, "tres-bind", "TRES_BIND", out += "N/A"; (void)j),
+    BAI_FIELD(0, "tres-freq", "TRES_FREQ", out += "N/A"; (void)j),
+    BAI_FIELD(0, "tres-per-job", "TRES_PER_JOB", out += "N/A"; (void)j),
+    BAI_FIELD(0, "tres-per-node", "TRES_PER_NODE", out += "N/A"; (void)j),
+    BAI_FIELD(0, "tres-per-socket", "TRES_PER_SOCKET", out += "N/A"; (void)j),
+    BAI_FIELD(0, "tres-per-task", "TRES_PER_TASK", out += "N/A"; (void)j),
+    BAI_FIELD(0, "wait4switch", "WAIT4SWITCH", out += "0:00"; (void)j),
 };
 #undef BAI_FIELD
 // clang-format on
@@ -205,7 +246,7 @@ Time end_time(const JobView& job) {
   const JobRow& row = *job.row;
   if (row.ended.is_set()) return row.ended;
   const Time start = start_time(job);
-  if (!start.is_set()) return Time{};
+  if (!start.is_set() || (job.row->state == JobState::kPending && start == job.row->begin)) return Time{};
   return start + (row.time_limit == kUnlimited || row.time_limit == 0 ? kYear : row.time_limit);
 }
 
@@ -213,6 +254,44 @@ std::string_view reason_text(const JobView& job) {
   const bool told = job.row->reason == Reason::kJobLaunchFailure || job.row->reason == Reason::kSystemFailure;
   if (told && job.row->detail) return job.text(job.row->detail);
   return name(job.row->reason);
+}
+
+Time start_time(const JobView& job) {
+  const JobRow& row = *job.row;
+  if (row.state == JobState::kPending) return row.expected_start.is_set() ? row.expected_start : row.begin;
+  return row.started.is_set() ? row.started : row.ended;
+}
+
+Time eligible_time(const JobView& job) {
+  const JobRow& row = *job.row;
+  if (row.state != JobState::kPending || row.begin.is_set()) return row.eligible;
+  const bool waits = row.hold != Hold::kNone || row.reason == Reason::kDependency ||
+                     row.reason == Reason::kDependencyNeverSatisfied;
+  return waits ? Time{} : row.eligible;
+}
+
+bool ends_never(const JobView& job) {
+  return !is_finished(job.row->state) && job.row->time_limit == kUnlimited && start_time(job).is_set();
+}
+
+std::uint64_t asked_memory(const JobView& job) {
+  const std::uint64_t mib = job.row->mem_per_cpu_mib ? job.row->mem_per_cpu_mib : job.row->mem_per_node_mib;
+  return mib == kAllMemory ? 0 : mib;
+}
+
+std::uint32_t least_cpus(const JobView& job) {
+  return std::max(1u, job.row->tasks_per_node) * job.row->cpus_per_task;
+}
+
+std::string tres_text(const JobView& job) {
+  const JobRow& row = *job.row;
+  std::string out = "cpu=" + std::to_string(row.cpus);
+  std::uint64_t mem = row.mem_mib;
+  // All of a node's memory is known only once there is a node.
+  if (mem == 0 && row.mem_per_node_mib != kAllMemory)
+    mem = row.mem_per_cpu_mib ? row.mem_per_cpu_mib * row.cpus : row.mem_per_node_mib * row.nodes;
+  if (mem != 0) out += ",mem=" + format_memory(mem);
+  return out + ",node=" + std::to_string(row.nodes) + ",billing=" + std::to_string(row.cpus);
 }
 
 std::uint32_t shown_priority(const JobView& job) {
@@ -273,7 +352,10 @@ void put_job_json(JsonWriter& json, const JobView& job) {
   number("cpus", row.cpus);
   if (row.tasks_per_node) number("tasks_per_node", row.tasks_per_node);
   number("mem_mib", row.mem_mib);
-  if (row.mem_per_node_mib) number("mem_per_node_mib", row.mem_per_node_mib);
+  if (row.mem_per_node_mib == kAllMemory)
+    json.flag("mem_all", true);
+  else if (row.mem_per_node_mib)
+    number("mem_per_node_mib", row.mem_per_node_mib);
   if (row.mem_per_cpu_mib) number("mem_per_cpu_mib", row.mem_per_cpu_mib);
   json.flag("exclusive", row.exclusive);
   text("nodes_wanted", row.nodes_wanted);

@@ -14,8 +14,9 @@ namespace bai::cli {
 struct JobView {
   const wire::JobTable* table = nullptr;
   const wire::JobRow* row = nullptr;
-  Time now;                      // the controller's
-  std::uint32_t task = kNoTask;  // with -r: one of the tasks that a head stands for
+  Time now;                         // the controller's
+  std::uint32_t task = kNoTask;     // with -r: one of the tasks that a head stands for
+  std::string_view partition = {};  // with --priority: one of those that it asked for
 
   std::string_view text(wire::TextId id) const { return table->text(id); }
   bool is_head() const { return row->array_waiting != 0 && task == kNoTask; }
@@ -32,6 +33,18 @@ Time end_time(const JobView& job);
 // The reason as a word, or the sentence that says more where the job failed to start.
 std::string_view reason_text(const JobView& job);
 std::uint32_t shown_priority(const JobView& job);
+// When it started, or is expected to; its --begin while that is all that is known.
+Time start_time(const JobView& job);
+// Since when it may start; not set while it is held or waits for other jobs.
+Time eligible_time(const JobView& job);
+// It starts or has started, and has no time limit.
+bool ends_never(const JobView& job);
+// MiB for each node or processor as it was asked for; 0 also for all of a node's.
+std::uint64_t asked_memory(const JobView& job);
+// "cpu=2,mem=200M,node=1,billing=2": held, or at least needed.
+std::string tres_text(const JobView& job);
+// Processors that a node must have at least.
+std::uint32_t least_cpus(const JobView& job);
 
 // One JSON object.
 void put_job_json(JsonWriter& json, const JobView& job);

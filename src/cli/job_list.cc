@@ -93,6 +93,10 @@ int order(const T& a, const T& b) {
   return a < b ? -1 : b < a ? 1 : 0;
 }
 
+// The array that it belongs to, else itself.
+JobId family(const JobView& job) { return job.row->array_id ? job.row->array_id : job.row->id; }
+std::uint32_t task_of(const JobView& job) { return job.task != kNoTask ? job.task : job.row->array_task; }
+
 using Compare = int (*)(const JobView&, const JobView&);
 
 int by_text(const JobView& a, const JobView& b, wire::TextId wire::JobRow::*id) {
@@ -179,7 +183,10 @@ Compare comparison(char letter) {
       BAI_TEXT(command);
     case 'p':
     case 'Q':
-      BAI_BY(order(shown_priority(a), shown_priority(b)));
+      // Of two jobs that may start, the earlier one goes first.
+      BAI_BY(shown_priority(a) != shown_priority(b) || shown_priority(a) == 0
+                 ? order(shown_priority(a), shown_priority(b))
+                 : order(family(b), family(a)));
     case 'P':
       BAI_TEXT(partition);
     case 'q':
@@ -187,8 +194,9 @@ Compare comparison(char letter) {
     case 'r':
       BAI_BY(name(a.row->reason).compare(name(b.row->reason)));
     case 'S':
-      BAI_BY(order(a.row->started.is_set() ? a.row->started : a.row->expected_start,
-                   b.row->started.is_set() ? b.row->started : b.row->expected_start));
+      BAI_BY(start_time(a) != start_time(b) ? order(start_time(a).is_set() ? start_time(a) : kFarFuture,
+                                                    start_time(b).is_set() ? start_time(b) : kFarFuture)
+                                            : order(family(a), family(b)));
     case 't':
       BAI_BY(order(state_rank(a.row->state), state_rank(b.row->state)));
     case 'T':
@@ -213,6 +221,32 @@ Compare comparison(char letter) {
 
 }  // namespace
 
+void narrow_arrays(std::vector<JobView>& jobs, const std::vector<wire::JobRef>& refs) {
+  std::vector<JobView> out;
+  out.reserve(jobs.size());
+  for (const JobView& job : jobs) {
+    std::vector<std::uint32_t> named;
+    bool whole = !job.is_head();
+    for (const auto& ref : refs)
+      if (!whole && (ref.job == job.row->array_id || ref.job == job.row->id)) {
+        whole = ref.task == kNoTask;
+        named.push_back(ref.task);
+      }
+    auto tasks = whole || named.empty() ? Result<IdSet>(IdSet())
+                                        : IdSet::parse(job.text(job.row->array_tasks), kNoTask - 1);
+    if (whole || named.empty() || !tasks.ok()) {
+      out.push_back(job);
+      continue;
+    }
+    for (std::uint32_t task : named)
+      if (tasks->contains(task)) {
+        out.push_back(job);
+        out.back().task = task;
+      }
+  }
+  jobs = std::move(out);
+}
+
 Status sort_jobs(std::vector<JobView>& jobs, std::string_view spec) {
   struct Key {
     Compare compare;
@@ -236,7 +270,10 @@ Status sort_jobs(std::vector<JobView>& jobs, std::string_view spec) {
   std::stable_sort(jobs.begin(), jobs.end(), [&](const JobView& a, const JobView& b) {
     for (const Key& key : keys)
       if (const int c = key.compare(a, b); c != 0) return c * key.sign < 0;
-    return false;
+    // As squeue has it: an array's tasks in order, else last started, then last submitted.
+    if (family(a) == family(b)) return task_of(a) < task_of(b);
+    const auto begun_a = start_time(a).seconds(), begun_b = start_time(b).seconds();
+    return begun_a != begun_b ? begun_a > begun_b : a.row->id > b.row->id;
   });
   return {};
 }

@@ -32,7 +32,11 @@ Result<wire::JobFilter> make_filter(const Parsed& parsed);
 // One view for each waiting task in place of its array's head.
 void expand_arrays(std::vector<JobView>& jobs);
 
-// Sorts as squeue -S says: letters of job_fields() with + or - before them, most significant first. Stable.
+// Where `refs` name single tasks of an array whose head waits: a view for each of these in place of the head.
+void narrow_arrays(std::vector<JobView>& jobs, const std::vector<wire::JobRef>& refs);
+
+// Sorts as squeue -S says: letters of job_fields() with + or - before them, most significant first;
+// what is equal stands as squeue has it: last started, then last submitted.
 // Errors: bad_sort.
 Status sort_jobs(std::vector<JobView>& jobs, std::string_view spec);
 

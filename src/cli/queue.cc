@@ -2,8 +2,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <ctime>
+
+#include "base/text.h"
+#include "cli/slurm_words.h"
 
 namespace bai::cli {
 namespace {
@@ -14,20 +18,21 @@ constexpr std::string_view kFormat = "%.18i %.9P %.8j %.8u %.2t %.10M %.6D %R";
 constexpr std::string_view kLong = "%.18i %.9P %.8j %.8u %.8T %.10M %.9l %.6D %R";
 constexpr std::string_view kStart = "%.18i %.9P %.8j %.8u %.2t %.19S %.6D %20Y %R";
 
-Result<QueueView> make_view(const Parsed& parsed) {
+Result<QueueView> make_view(const Parsed& parsed, const Dialect& dialect) {
   QueueView view;
+  auto* unknown = dialect.slurm ? &view.unknown : nullptr;
   view.header = !parsed.has("noheader");
   view.long_view = parsed.has("long");
   view.expand = parsed.has("array");
   view.finished = parsed.has("states");
   const Given* format = parsed.find_last({"format", "Format"});
-  auto columns = !format ? short_columns<JobView>(view.long_view        ? kLong
-                                                  : parsed.has("start") ? kStart
-                                                                        : kFormat,
+  auto columns = !format ? short_columns<JobView>(parsed.has("start") ? kStart
+                                                  : view.long_view    ? kLong
+                                                                      : kFormat,
                                                   job_fields())
                  : format->option->name == std::string_view("format")
-                     ? short_columns<JobView>(format->value, job_fields())
-                     : long_columns<JobView>(format->value, job_fields());
+                     ? short_columns<JobView>(format->value, job_fields(), unknown)
+                     : long_columns<JobView>(format->value, job_fields(), 20, unknown);
   if (!columns.ok()) {
     Error error = columns.error();
     if (format) error.place = format->place;
@@ -38,6 +43,72 @@ Result<QueueView> make_view(const Parsed& parsed) {
   std::vector<JobView> none;
   if (Status sorted = sort_jobs(none, view.sort); !sorted.ok()) return sorted.error();
   return view;
+}
+
+// squeue's sentences for filters that cannot be read.
+Error in_slurms_words(const Parsed& parsed, const Error& error) {
+  if (error.code == "bad_job_id")
+    return Error{error.code, "Invalid job id: " + parsed.value_or("jobs", ""), "", ""};
+  if (error.code == "bad_state") {
+    for (auto word : split_list(parsed.value_or("states", "")))
+      if (!parse_job_state(word) && !iequals(word, "all"))
+        return Error{error.code, slurm_bad_job_state(word) + "\n", "", ""};
+  }
+  if (error.code == "bad_hostlist")
+    return Error{error.code, "Invalid node name " + parsed.value_or("nodelist", ""), "", ""};
+  return error;
+}
+
+// -w with a node that is not there: an error, as in squeue.
+Status check_nodes(Session& session, const std::vector<std::string>& names, bool slurm) {
+  if (names.empty()) return {};
+  auto cluster = session.get<wire::ClusterReply>(wire::ClusterRequest{});
+  if (!cluster.ok()) return cluster.error();
+  for (const auto& name : names) {
+    const bool known = std::any_of(cluster->nodes.begin(), cluster->nodes.end(),
+                                   [&](const Node& n) { return n.name == name; });
+    if (!known)
+      return Error{"no_such_node", slurm ? "Invalid node name " + name : "there is no node " + quote(name),
+                   "", "see bai-info -N"};
+  }
+  return {};
+}
+
+bool in_list(const std::string& list, std::string_view word) {
+  for (auto one : split_list(list))
+    if (one == word) return true;
+  return false;
+}
+
+// What the controller does not filter by: licenses (names, whatever the count), QOS, reservations (of which there are none).
+void keep_asked(std::vector<JobView>& jobs, const Parsed& parsed) {
+  const std::string licenses = parsed.value_or("licenses", ""), qos = parsed.value_or("qos", "");
+  if (licenses.empty() && qos.empty() && !parsed.has("reservation")) return;
+  std::erase_if(jobs, [&](const JobView& job) {
+    if (parsed.has("reservation") || (!qos.empty() && !in_list(qos, job.text(job.row->qos)))) return true;
+    if (licenses.empty()) return false;
+    for (auto one : split_list(job.text(job.row->licenses)))
+      if (in_list(licenses, one.substr(0, one.find(':')))) return false;
+    return true;
+  });
+}
+
+// --priority: a job that asked for several partitions has a line for each.
+void split_partitions(std::vector<JobView>& jobs) {
+  std::vector<JobView> out;
+  out.reserve(jobs.size());
+  for (const JobView& job : jobs) {
+    const std::string_view all = job.text(job.row->partition);
+    if (job.row->state != JobState::kPending || all.find(',') == std::string_view::npos) {
+      out.push_back(job);
+      continue;
+    }
+    for (auto one : split_list(all)) {
+      out.push_back(job);
+      out.back().partition = one;
+    }
+  }
+  jobs = std::move(out);
 }
 
 void drop_finished(std::vector<JobView>& jobs) {
@@ -60,6 +131,9 @@ int show_json(const JobList& list) {
 
 int show_once(Session& session, const Parsed& parsed, const wire::JobFilter& filter, const QueueView& view,
               const Reporter& reporter) {
+  if (Status good = check_nodes(session, filter.nodes, reporter.dialect().slurm); !good.ok())
+    return good.error().code == "no_such_node" ? reporter.mistyped(good.error())
+                                               : reporter.refused(good.error(), "slurm_load_node error");
   wire::QueueRequest request;
   request.filter = filter;
   if (parsed.has("start")) request.filter.states = {JobState::kPending};
@@ -72,8 +146,11 @@ int show_once(Session& session, const Parsed& parsed, const wire::JobFilter& fil
         {"no_such_job", "there is no job " + std::to_string(filter.jobs[0].job) + " in the queue", "",
          "bai-acct knows jobs that ended"},
         "slurm_load_jobs error");
+  narrow_arrays(list->jobs, filter.jobs);
   if (!view.finished) drop_finished(list->jobs);
   if (list->stale) reporter.note("the controller's store is failing: this is what was durable last");
+  keep_asked(list->jobs, parsed);
+  if (parsed.has("priority")) split_partitions(list->jobs);
   if (view.expand) expand_arrays(list->jobs);
   if (reporter.json()) {
     (void)sort_jobs(list->jobs, view.sort);
@@ -101,12 +178,16 @@ OptionTable queue_table(const Dialect& dialect) {
       {.name = "Format", .letter = 'O', .arg = kReq, .value_name = "FIELDS", .help = "Columns by name: jobid:10,name,state", .env = "FORMAT2"},
       {.name = "iterate", .letter = 'i', .arg = kReq, .value_name = "SECONDS", .help = "Show again and again"},
       {.name = "jobs", .letter = 'j', .arg = kReq, .value_name = "LIST", .help = "Only these jobs: 7,8_[1-3]", .aliases = {"job"}},
+      {.name = "licenses", .letter = 'L', .arg = kReq, .value_name = "LIST", .help = "Only jobs that asked for these licenses", .aliases = {"license"}},
       {.name = "long", .letter = 'l', .help = "More columns"},
       {.name = "me", .help = "Only your own"},
       {.name = "name", .letter = 'n', .arg = kReq, .value_name = "LIST", .help = "Only jobs of these names", .env = "NAMES", .aliases = {"names"}},
       {.name = "nodelist", .letter = 'w', .arg = kReq, .value_name = "NODES", .help = "Only jobs on these nodes", .aliases = {"nodes"}},
       {.name = "noheader", .letter = 'h', .help = "No title line"},
       {.name = "partition", .letter = 'p', .arg = kReq, .value_name = "LIST", .help = "Only these partitions", .env = "PARTITION"},
+      {.name = "priority", .letter = 'P', .help = "A line for each partition that a waiting job asked for"},
+      {.name = "qos", .letter = 'q', .arg = kReq, .value_name = "LIST", .help = "Only these qualities of service"},
+      {.name = "reservation", .letter = 'R', .arg = kReq, .value_name = "LIST", .help = "Accepted; there are none", .hidden = true},
       {.name = "sort", .letter = 'S', .arg = kReq, .value_name = "KEYS", .help = "Order by letters of --format, - before one reverses: P,t,-p", .env = "SORT"},
       {.name = "start", .help = "When waiting jobs are expected to start"},
       {.name = "states", .letter = 't', .arg = kReq, .value_name = "LIST", .help = "Only these states, or all", .env = "STATES", .aliases = {"state"}},
@@ -152,15 +233,24 @@ int run_queue(const Dialect& dialect, int argc, const char* const* argv) {
     return reporter.mistyped(
         {"bad_option", "Unrecognized option: " + parsed.rest[0], "", "jobs are given with --jobs"});
   auto filter = make_filter(parsed);
-  if (!filter.ok()) return reporter.mistyped(filter.error());
-  auto view = make_view(parsed);
-  if (!view.ok()) return reporter.mistyped(view.error());
+  if (!filter.ok())
+    return reporter.mistyped(dialect.slurm ? in_slurms_words(parsed, filter.error()) : filter.error());
+  auto view = make_view(parsed, dialect);
+  if (!view.ok()) {
+    if (dialect.slurm && view.error().code == "bad_sort")
+      return reporter.mistyped(
+          {"bad_sort", "Invalid sort specification: " + parsed.value_or("sort", ""), "", ""});
+    return reporter.mistyped(view.error());
+  }
+  for (const auto& name : view->unknown) reporter.error_line("Invalid job format specification: " + name);
   unsigned pause = 0;
   if (const Given* given = parsed.find("iterate")) {
     auto seconds = parse_duration(given->value);
     pause = static_cast<unsigned>(std::strtoul(given->value.c_str(), nullptr, 10));
     if (!seconds.ok() || pause == 0)
-      return reporter.mistyped({"bad_number", "is a number of seconds", given->place, ""});
+      return reporter.mistyped(dialect.slurm
+                                   ? Error{"bad_number", "--iterate=" + given->value + "\n", "", ""}
+                                   : Error{"bad_number", "is a number of seconds", given->place, ""});
   }
   auto session = Session::open(parsed, reporter);
   if (!session.ok()) return reporter.refused(session.error());

@@ -20,9 +20,10 @@ struct QueueView {
   std::vector<Column<JobView>> columns;
   std::string sort;
   bool header = true;
-  bool long_view = false;  // a line with the date goes first
-  bool expand = false;     // -r
-  bool finished = false;   // finished jobs, too: states were given
+  bool long_view = false;            // a line with the date goes first
+  bool expand = false;               // -r
+  bool finished = false;             // finished jobs, too: states were given
+  std::vector<std::string> unknown;  // fields of the format that do not exist (Slurm's names: no error)
 };
 
 // Sorts and renders. `jobs` is changed.

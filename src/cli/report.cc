@@ -3,61 +3,12 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "cli/output.h"
+#include "cli/slurm_words.h"
 
 namespace bai::cli {
 namespace {
 
 void write_stderr(const std::string& text) { (void)write_all(2, text); }
-
-struct Phrase {
-  std::string_view code;
-  std::string_view slurm;
-};
-// slurm_errno.c of 22.05, for the refusals that both know.
-constexpr Phrase kPhrases[] = {
-    {"bad_partition", "Invalid partition name specified"},
-    {"no_default_partition", "No partition specified or system default partition"},
-    {"partition_refuses", "Required partition not available (inactive or drain)"},
-    {"no_such_partition", "Invalid partition name specified"},
-    {"bad_node", "Invalid node name specified"},
-    {"no_such_node", "Invalid node name specified"},
-    {"no_such_job", "Invalid job id specified"},
-    {"bad_license", "Invalid license specification"},
-    {"not_permitted", "Access/permission denied"},
-    {"queue_full", "Slurm temporarily unable to accept job, sleeping and retrying"},
-    {"not_requeueable", "Requested operation is presently disabled"},
-    {"bad_deadline", "Invalid time specified"},
-    {"unknown_partition", "Invalid partition name specified"},
-    {"unknown_job", "Invalid job id specified"},
-    {"unknown_node", "Invalid node name specified"},
-    {"unknown_user", "Invalid user id"},
-    {"unknown_account", "Invalid account or account/partition combination specified"},
-    {"unknown_qos", "Invalid qos specification"},
-    {"unknown_feature", "Invalid feature specification"},
-    {"bad_constraint", "Invalid feature specification"},
-    {"unknown_license", "Invalid license specification"},
-    {"bad_dependency", "Job dependency problem"},
-    {"circular_dependency", "Circular job dependency"},
-    {"bad_array", "Invalid job array specification"},
-    {"array_too_large", "Invalid job array specification"},
-    {"too_many_jobs", "Slurm temporarily unable to accept job, sleeping and retrying"},
-    {"script_too_large", "Pathname of a file, directory or other parameter too long"},
-    {"too_many_nodes", "Node count specification invalid"},
-    {"not_enough_nodes", "Node count specification invalid"},
-    {"not_satisfiable", "Requested node configuration is not available"},
-    {"node_config", "Requested node configuration is not available"},
-    {"time_limit", "Requested time limit is invalid (missing or exceeds some limit)"},
-    {"partition_down", "Required partition not available (inactive or drain)"},
-    {"begin_time", "Invalid time specified"},
-    {"permission_denied", "Access/permission denied"},
-    {"not_allowed", "Access/permission denied"},
-    {"already_finished", "Job/step already completing or completed"},
-    {"finished", "Job/step already completing or completed"},
-    {"not_pending", "Job is no longer pending execution"},
-    {"not_running", "Job/step not running"},
-    {"unreachable", "Unable to contact slurm controller (connect failure)"},
-    {"outcome_unknown", "Socket timed out on send/recv operation"},
-};
 
 }  // namespace
 
@@ -71,26 +22,23 @@ std::string error_json(const Error& error) {
   return out + "\n";
 }
 
-std::string slurm_message(const Error& error) {
-  for (const auto& phrase : kPhrases)
-    if (error.code == phrase.code) return std::string(phrase.slurm);
-  return error.text();
-}
-
 void Reporter::print(const Error& error, std::string_view what) const {
   if (json_) return write_stderr(error_json(error));
   std::string text;
   if (dialect_.slurm) {
-    // Remedies are ours; Slurm's words stand alone. getopt's own sentence for an option that it does not know.
-    const bool unknown = error.code == "bad_option" && error.message == "unknown option";
-    if (unknown)
-      return write_stderr(dialect_.program + ": unrecognized option '" + error.place + "'\nTry \"" +
-                          dialect_.program + " --help\" for more information\n");
+    // Remedies are ours; Slurm's words stand alone.
+    if (const auto getopt = slurm_getopt_text(dialect_.program, error)) return write_stderr(*getopt);
     const std::string sentence = what.empty() ? Error{error.code, error.message, error.place, ""}.text()
                                               : std::string(what) + ": " + slurm_message(error);
-    // slurm_perror() names no program.
-    const std::string before = what.starts_with("slurm") ? "" : dialect_.program + ": error: ";
-    for (auto line : split(sentence, '\n')) text += before + std::string(line) + "\n";
+    for (auto line : split(sentence, '\n')) {
+      // slurm_perror() and the reader of times name no program.
+      const bool bare =
+          line.empty() || what.starts_with("slurm") || line.starts_with("Invalid time specification (pos=");
+      text += (bare                          ? ""
+               : line.starts_with("fatal: ") ? dialect_.program + ": "
+                                             : dialect_.program + ": error: ") +
+              std::string(line) + "\n";
+    }
   } else {
     text = dialect_.program + ": " + error.text() + "\n";
   }
@@ -99,7 +47,8 @@ void Reporter::print(const Error& error, std::string_view what) const {
 
 int Reporter::mistyped(const Error& error) const {
   print(error, {});
-  return dialect_.usage_status;
+  return error.code == "bad_option" || error.code == "bad_value" ? dialect_.option_status
+                                                                 : dialect_.usage_status;
 }
 
 int Reporter::refused(const Error& error, std::string_view what) const {
@@ -113,6 +62,11 @@ void Reporter::note(std::string_view text) const {
 
 void Reporter::error_line(std::string_view text) const {
   write_stderr(dialect_.program + (dialect_.slurm ? ": error: " : ": ") + std::string(text) + "\n");
+}
+
+int Reporter::said(std::string_view text) const {
+  write_stderr(std::string(text) + "\n");
+  return dialect_.usage_status;
 }
 
 bool handle_common(const OptionTable& table, const Parsed& parsed, Reporter& reporter, int& status) {

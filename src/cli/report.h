@@ -30,6 +30,8 @@ class Reporter {
   void note(std::string_view text) const;
   // "PROGRAM: error: TEXT" of Slurm's, "PROGRAM: TEXT" of ours, whatever --quiet says.
   void error_line(std::string_view text) const;
+  // The text as it is, for the lines of Slurm's that name no program. Returns the status of what was typed wrong.
+  int said(std::string_view text) const;
 
  private:
   void print(const Error& error, std::string_view what) const;
@@ -40,10 +42,6 @@ class Reporter {
 
 // {"error":{...}} and a newline.
 std::string error_json(const Error& error);
-
-// What Slurm's commands say for an error of ours, without program and context; the error's own text when Slurm has no such
-// thing.
-std::string slurm_message(const Error& error);
 
 // Options that every command has: --help, --version, --conf, --json. True when the command is done (`status` is its
 // exit status): help or version was asked for.

@@ -25,6 +25,11 @@ RecordWriter& RecordWriter::line() {
   return *this;
 }
 
+RecordWriter& RecordWriter::blank() {
+  out_ += one_line_ ? " " : "\n   ";
+  return *this;
+}
+
 void RecordWriter::end() { out_ += one_line_ ? "\n" : "\n\n"; }
 
 std::string partitions_of(const Node& node, const std::vector<Partition>& partitions) {

@@ -25,6 +25,8 @@ class RecordWriter {
   RecordWriter& time(std::string_view name, Time at, std::string_view otherwise = "Unknown");
   RecordWriter& line();
   void end();
+  // A line with nothing but its indentation, or one more blank.
+  RecordWriter& blank();
 
  private:
   std::string& out_;
@@ -34,7 +36,8 @@ class RecordWriter {
 
 void show_job(std::string& out, const JobView& job, bool one_line);
 void show_node(std::string& out, const Node& node, const std::vector<Partition>& partitions, bool one_line);
-void show_partition(std::string& out, const Partition& partition, bool one_line);
+// `mem_mib`: of all its nodes together.
+void show_partition(std::string& out, const Partition& partition, bool one_line, std::uint64_t mem_mib = 0);
 
 void put_node_json(JsonWriter& json, const Node& node, const std::vector<Partition>& partitions);
 void put_partition_json(JsonWriter& json, const Partition& partition);

@@ -7,15 +7,6 @@
 namespace bai::cli {
 namespace {
 
-std::string tres(const JobView& job) {
-  const auto& row = *job.row;
-  std::string out = "cpu=" + std::to_string(row.cpus);
-  std::uint64_t mem = row.mem_mib;
-  if (mem == 0) mem = row.mem_per_cpu_mib ? row.mem_per_cpu_mib * row.cpus : row.mem_per_node_mib * row.nodes;
-  if (mem != 0) out += ",mem=" + format_memory(mem);
-  return out + ",node=" + std::to_string(row.nodes) + ",billing=" + std::to_string(row.cpus);
-}
-
 std::string user(std::string_view name, std::uint32_t id) {
   const std::string number = std::to_string(id);
   return (name.empty() ? number : std::string(name)) + "(" + number + ")";
@@ -25,7 +16,7 @@ std::string path(const JobView& job, wire::TextId id) {
   FilenameContext context;
   context.job = job.row->id;
   context.array_job = job.row->array_id;
-  context.array_task = job.row->array_task;
+  context.array_task = job.task != kNoTask ? job.task : job.row->array_task;
   context.job_name = job.text(job.row->name);
   context.user = job.text(job.row->user);
   context.node = job.text(job.row->batch_host);
@@ -41,7 +32,7 @@ void identity(RecordWriter& w, const JobView& job) {
       w.key("ArrayTaskId", std::string(job.text(row.array_tasks)) +
                                (row.array_max_running ? "%" + std::to_string(row.array_max_running) : ""));
     else
-      w.key("ArrayTaskId", row.array_task);
+      w.key("ArrayTaskId", job.task != kNoTask ? job.task : row.array_task);
     if (row.array_max_running) w.key("ArrayTaskThrottle", row.array_max_running);
   }
   w.key("JobName", job.text(row.name)).line();
@@ -73,10 +64,9 @@ void times(RecordWriter& w, const JobView& job) {
       .key("TimeLimit", format_duration_full(row.time_limit))
       .key("TimeMin", "N/A")
       .line();
-  w.time("SubmitTime", row.submitted).time("EligibleTime", row.eligible).line();
-  w.time("AccrueTime", row.eligible).line();
-  w.time("StartTime", row.state == JobState::kPending ? row.expected_start : row.started)
-      .time("EndTime", end_time(job));
+  w.time("SubmitTime", row.submitted).time("EligibleTime", eligible_time(job)).line();
+  w.time("AccrueTime", eligible_time(job)).line();
+  w.time("StartTime", start_time(job)).time("EndTime", ends_never(job) ? Time{} : end_time(job));
   w.time("Deadline", row.deadline, "N/A").line();
   w.key("SuspendTime", "None")
       .key("SecsPreSuspend", "0")
@@ -93,20 +83,19 @@ void placement(RecordWriter& w, const JobView& job) {
   w.key("NodeList", job.text(row.node_list)).line();
   if (row.batch_host) w.key("BatchHost", job.text(row.batch_host)).line();
   std::string nodes = std::to_string(row.nodes);
-  if (row.state == JobState::kPending && row.max_nodes > row.min_nodes)
-    nodes += "-" + std::to_string(row.max_nodes);
+  if (row.state == JobState::kPending && row.max_nodes != 0) nodes += "-" + std::to_string(row.max_nodes);
   w.key("NumNodes", nodes)
       .key("NumCPUs", row.cpus)
       .key("NumTasks", row.tasks)
       .key("CPUs/Task", row.cpus_per_task);
   w.key("ReqB:S:C:T", "0:0:*:*").line();
-  w.key("TRES", tres(job)).line();
+  w.key("TRES", tres_text(job)).line();
   w.key("Socks/Node", "*")
       .key("NtasksPerN:B:S:C", std::to_string(row.tasks_per_node) + ":0:*:*")
       .key("CoreSpec", "*")
       .line();
-  const std::uint64_t mem = row.mem_per_cpu_mib ? row.mem_per_cpu_mib : row.mem_per_node_mib;
-  w.key("MinCPUsNode", std::max(1u, row.tasks_per_node) * row.cpus_per_task);
+  const std::uint64_t mem = asked_memory(job);
+  w.key("MinCPUsNode", least_cpus(job));
   w.key(row.mem_per_cpu_mib ? "MinMemoryCPU" : "MinMemoryNode", format_memory(mem))
       .key("MinTmpDiskNode", "0")
       .line();
@@ -127,8 +116,8 @@ void show_job(std::string& out, const JobView& job, bool one_line) {
   placement(w, job);
   w.null_key("Command", job.text(row.command)).line();
   w.key("WorkDir", job.text(row.workdir)).line();
-  if (row.admin_comment) w.key("AdminComment", job.text(row.admin_comment)).line();
-  if (row.comment) w.key("Comment", job.text(row.comment)).line();
+  if (row.admin_comment) w.key("AdminComment", std::string(job.text(row.admin_comment)) + " ").line();
+  if (row.comment) w.key("Comment", std::string(job.text(row.comment)) + " ").line();
   w.key("StdErr", path(job, row.std_err ? row.std_err : row.std_out)).line();
   w.key("StdIn", path(job, row.std_in)).line();
   w.key("StdOut", path(job, row.std_out)).line();
@@ -137,7 +126,7 @@ void show_job(std::string& out, const JobView& job, bool one_line) {
     w.line()
         .key("MailUser", row.mail_user ? job.text(row.mail_user) : job.text(row.user))
         .key("MailType", format_mail_events(row.mail_events));
-  w.end();
+  w.blank().end();
 }
 
 }  // namespace bai::cli

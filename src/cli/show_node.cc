@@ -37,7 +37,7 @@ void show_node(std::string& out, const Node& node, const std::vector<Partition>&
   RecordWriter w(out, one_line);
   w.key("NodeName", node.name.view());
   if (!node.arch.empty()) w.key("Arch", node.arch.view());
-  w.key("CoresPerSocket", shape.cores_per_socket).line();
+  w.key("CoresPerSocket", std::to_string(shape.cores_per_socket) + " ").line();
   w.key("CPUAlloc", node.cpus_used)
       .key("CPUEfctv", shape.cpus)
       .key("CPUTot", shape.cpus)
@@ -51,7 +51,7 @@ void show_node(std::string& out, const Node& node, const std::vector<Partition>&
       .key("NodeHostName", node.name.view());
   if (!node.version.empty()) w.key("Version", node.version.view());
   w.line();
-  if (!node.os.empty()) w.key("OS", node.os.view()).line();
+  if (!node.os.empty()) w.key("OS", node.os.str() + " ").line();
   w.key("RealMemory", shape.mem_mib).key("AllocMem", node.mem_used_mib);
   w.key("FreeMem", node.responding ? std::to_string(node.free_mib) : std::string("N/A"));
   w.key("Sockets", shape.sockets).key("Boards", shape.boards).line();
@@ -60,7 +60,7 @@ void show_node(std::string& out, const Node& node, const std::vector<Partition>&
       .key("TmpDisk", shape.tmp_mib);
   w.key("Weight", node.weight).key("Owner", "N/A").key("MCS_label", "N/A").line();
   const std::string in = partitions_of(node, partitions);
-  if (!in.empty()) w.key("Partitions", in).line();
+  if (!in.empty()) w.key("Partitions", in + " ").line();
   w.time("BootTime", node.boot, "None").time("SlurmdStartTime", node.agent_started, "None").line();
   w.time("LastBusyTime", node.last_heard, "Unknown").line();
   w.key("CfgTRES", tres(shape.cpus, shape.mem_mib, 0)).line();
@@ -75,13 +75,15 @@ void show_node(std::string& out, const Node& node, const std::vector<Partition>&
   if (!node.reason.empty()) {
     std::string reason = node.reason.str();
     if (node.reason_at.is_set())
-      reason += " [" + std::to_string(node.reason_uid) + "@" + format_timestamp(node.reason_at) + "]";
+      // Without a user database here, root is the one name that is known.
+      reason += " [" + (node.reason_uid == 0 ? "root" : std::to_string(node.reason_uid)) + "@" +
+                format_timestamp(node.reason_at) + "]";
     w.line().key("Reason", reason);
   }
   w.end();
 }
 
-void show_partition(std::string& out, const Partition& partition, bool one_line) {
+void show_partition(std::string& out, const Partition& partition, bool one_line, std::uint64_t mem_mib) {
   RecordWriter w(out, one_line);
   w.key("PartitionName", partition.name.view()).line();
   w.key("AllowGroups", listed(partition.allow_groups, "ALL"));
@@ -114,7 +116,7 @@ void show_partition(std::string& out, const Partition& partition, bool one_line)
   else
     w.key("DefMemPerNode", memory(partition.default_mem_per_node_mib));
   w.key("MaxMemPerNode", memory(partition.max_mem_per_node_mib)).line();
-  w.key("TRES", tres(partition.total_cpus, 0, static_cast<std::uint32_t>(partition.nodes.size())));
+  w.key("TRES", tres(partition.total_cpus, mem_mib, static_cast<std::uint32_t>(partition.nodes.size())));
   w.end();
 }
 

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "cli/environment.h"
 #include "cli/output.h"
+#include "cli/slurm_words.h"
 
 namespace bai::cli {
 namespace {
@@ -21,7 +22,7 @@ Result<Script> obtain_script(const Parsed& parsed, const Submitter& submitter, c
                              std::uint64_t max_bytes) {
   if (const Given* wrap = parsed.find("wrap")) {
     if (!parsed.rest.empty())
-      return Error{"bad_option", "Script arguments not permitted with --wrap option", "",
+      return Error{"bad_script", "Script arguments not permitted with --wrap option", "",
                    "put them into the command"};
     return wrap_script(dialect, wrap->value);
   }
@@ -167,7 +168,8 @@ int run_submit(const Dialect& dialect, int argc, const char* const* argv) {
   if (Status checked = check_script(*script, session->config().max_script_size); !checked.ok())
     return reporter.mistyped(checked.error());
   auto directives = read_directives(*script, parser);
-  if (!directives.ok()) return reporter.mistyped(directives.error());
+  if (!directives.ok())
+    return reporter.mistyped(dialect.slurm ? slurm_directive_error(directives.error()) : directives.error());
   std::vector<std::string> args;
   if (!parsed.rest.empty()) args.assign(parsed.rest.begin() + 1, parsed.rest.end());
   parsed.add(std::move(*directives));
@@ -179,7 +181,12 @@ int run_submit(const Dialect& dialect, int argc, const char* const* argv) {
     return reporter.mistyped(added.error());
   const bool test_only = parsed.has("test-only");
   auto reply = submit_one(*session, batch, id, test_only);
-  if (!reply.ok()) return reporter.refused(reply.error(), test_only ? "allocation failure" : kFailed);
+  if (!reply.ok()) {
+    if (const Given* partition = parsed.find("partition");
+        dialect.slurm && partition && reply.error().code == "bad_partition")
+      reporter.error_line("invalid partition specified: " + partition->value);
+    return reporter.refused(reply.error(), test_only ? "allocation failure" : kFailed);
+  }
   for (const auto& warning : reply->warnings) reporter.note(warning);
   if (test_only) return show_test_only(*reply, session->next_job_id(), reporter);
   if (reply->results.empty())

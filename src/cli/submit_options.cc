@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/report.h"
+#include "cli/slurm_words.h"
 #include "cli/values.h"
 
 namespace bai::cli {
@@ -65,7 +66,7 @@ std::vector<Option> job_options() {
 // Reads options one after another and keeps the first error.
 class Reader {
  public:
-  explicit Reader(const Parsed& parsed) : parsed_(parsed) {}
+  Reader(const Parsed& parsed, const Dialect& dialect) : parsed_(parsed), slurm_(dialect.slurm) {}
 
   const Given* find(std::string_view name) const { return parsed_.find(name); }
   // Runs `parse` on the value of an option that was given; an error of its gets the place.
@@ -84,13 +85,14 @@ class Reader {
   }
   void check(const Given& given, const Status& status) {
     if (status.ok() || error_) return;
-    error_ = status.error();
-    error_->place = given.place;
+    error_ = slurm_ ? slurm_value_error(given, status.error()) : status.error();
+    if (!slurm_) error_->place = given.place;
   }
   const std::optional<Error>& error() const { return error_; }
 
  private:
   const Parsed& parsed_;
+  bool slurm_;
   std::optional<Error> error_;
 };
 
@@ -124,14 +126,12 @@ void read_resources(Reader& in, ResourceRequest& request) {
     return {};
   });
   if (!tasks_given) request.tasks = request.min_nodes * std::max(1u, request.tasks_per_node);
-  auto memory = [](std::uint64_t& out) {
-    return [&out](std::string_view text) -> Status {
+  auto memory = [&request](std::uint64_t& out) {
+    return [&request, &out](std::string_view text) -> Status {
       auto mib = parse_memory_mib(text, ZeroMemory::kAllowed);
       if (!mib.ok()) return mib.error();
-      if (*mib == 0)
-        return Error{"bad_size", "0 (all memory of a node) is not supported", "",
-                     "give a size, or --exclusive for whole nodes"};
-      out = *mib;
+      // 0 is all that each node has, whichever of the two says so.
+      (*mib == 0 ? request.mem_per_node_mib : out) = *mib == 0 ? kAllMemory : *mib;
       return {};
     };
   };
@@ -214,7 +214,7 @@ OptionTable submit_table(const Dialect& dialect) {
 Result<wire::Submission> make_submission(const Parsed& parsed, const SubmitContext& context) {
   wire::Submission out;
   JobSpec& spec = out.spec;
-  Reader in(parsed);
+  Reader in(parsed, *context.dialect);
   read_resources(in, spec.request);
   JobExtras extras;
   read_extras(in, context, extras);
@@ -257,6 +257,7 @@ Result<wire::Submission> make_submission(const Parsed& parsed, const SubmitConte
   if (const Given* given = parsed.find_last({"requeue", "no-requeue"}))
     spec.requeue = given->option->name == std::string_view("requeue") ? Requeue::kYes : Requeue::kNo;
   in.with("array", [&](std::string_view value) -> Status {
+    if (value.empty() && context.dialect->slurm) return {};  // as good as none there
     auto array = parse_array_spec(value, context.max_array_size);
     if (!array.ok()) return array.error();
     out.array_tasks = std::move(array->ids);

@@ -108,6 +108,12 @@ Result<Dependencies> parse_dependencies(std::string_view text) {
     return Error{"bad_dependency", "',' and '?' are mixed in " + quote(text), "", "use one of them"};
   for (auto part : split(text, out.any ? '?' : ',')) {
     const auto words = split(part, ':');
+    if (words.size() == 1 && all_digits(words[0]) && !words[0].empty()) {  // Slurm's first form: "7"
+      auto one = parse_dependency_job(words[0], DependencyKind::kAfterAny);
+      if (!one.ok()) return one.error();
+      out.list.push_back(*one);
+      continue;
+    }
     const auto* kind = std::find_if(std::begin(kKinds), std::end(kKinds),
                                     [&](const KindName& k) { return iequals(k.name, words[0]); });
     if (kind == std::end(kKinds)) return bad_dependency(part, suggest(words[0], kKinds));

@@ -9,6 +9,7 @@
 #include "cli/info.h"
 #include "cli/queue.h"
 #include "cli/report.h"
+#include "cli/slurm_words.h"
 #include "cli/submit.h"
 
 namespace bai::cli {

@@ -143,7 +143,7 @@ TEST_F(Show, job) {
             "   StdErr=/home/ada/bai-7.out\n"
             "   StdIn=/dev/null\n"
             "   StdOut=/home/ada/bai-7.out\n"
-            "   Power=\n\n");
+            "   Power=\n   \n\n");
   out.clear();
   show_job(out, jobs.jobs[0], true);
   EXPECT_EQ(std::count(out.begin(), out.end(), '\n'), 1);
@@ -233,7 +233,9 @@ class InfoTest : public Show {
     auto columns = *short_columns<InfoRow>(format, info_fields());
     std::string out;
     put_header(out, columns);
-    for (const auto& row : make_info_rows(nodes_, partitions_, columns, by_node)) put_row(out, columns, row);
+    auto rows = make_info_rows(nodes_, partitions_, columns, by_node);
+    EXPECT_TRUE(sort_info_rows(rows, by_node ? "N" : "#P,-t"));
+    for (const auto& row : rows) put_row(out, columns, row);
     return out;
   }
   std::vector<Node> nodes_;

@@ -104,8 +104,9 @@ TEST(Values, dependencies) {
             "afterok:7(unfulfilled),afterok:8_3(unfulfilled),after:9+10(unfulfilled),singleton(unfulfilled)");
   EXPECT_TRUE(parse_dependencies("afterany:1?afterok:2")->any);
   EXPECT_TRUE(parse_dependencies("")->list.empty());
+  EXPECT_EQ(parse_dependencies("7")->list[0].kind, DependencyKind::kAfterAny);
   for (const char* bad : {"afterok:7,afterany:8?afterok:9", "afterok:x", "afterok:7+3", "singleton:3",
-                          "afterok:0", "aftrok:7", "7"})
+                          "afterok:0", "aftrok:7", "x7"})
     EXPECT_EQ(parse_dependencies(bad).error().code, "bad_dependency") << bad;
 }
 
