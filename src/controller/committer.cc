@@ -222,7 +222,7 @@ void Committer::release(Effects& effects, const store::Batch& batch) {
   for (const auto& change : batch.changes) {
     if (auto* put = std::get_if<store::ContentPut>(&change)) contents_.put(put->hash, put->bytes);
     if (auto* put = std::get_if<store::LaunchPut>(&change)) {
-      if (launches_.size() > 10'000) launches_.clear();
+      if (launches_.size() > 2'000) launches_.clear();
       launches_[put->job] = put->launch;
     }
     ended = ended || std::holds_alternative<store::JobEnded>(change);

@@ -153,7 +153,7 @@ Status SqliteStore::connect() {
       "PRAGMA locking_mode=NORMAL;"
       "PRAGMA wal_autocheckpoint=0;"
       "PRAGMA journal_size_limit=16777216;"
-      "PRAGMA cache_size=-65536;"
+      "PRAGMA cache_size=-16384;"
       "PRAGMA temp_store=MEMORY;"
       "PRAGMA foreign_keys=OFF;");
   if (!done) return done;
