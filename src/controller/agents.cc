@@ -209,13 +209,14 @@ void Machine::on_report(NodeEntry& entry, const wire::AttemptReport& report, std
       send_termination(*find(job->id), running, wire::AttemptEnd::kCancelled);
     return;
   }
-  if (!job) {
-    // Forgotten long ago, or never known: told, never killed by guess.
+  if (!job && !surely_ended(report.key.job)) {
+    // Never known: told, never killed by guess.
     log::warning("a node runs a job that is not in the queue",
                  {{"node", entry.node->name.view()}, {"job", report.key.job}, {"attempt", report.key.attempt}});
     return;
   }
-  // An attempt that was given up (the node was declared lost, the job was requeued or ended): it ends before new work comes.
+  // An attempt that was given up (the node was declared lost, the job was requeued or ended, perhaps forgotten since): it ends before new
+  // work comes.
   if (entry.stale.insert(report.key).second) {
     log::info("ending a stale attempt", {{"node", entry.node->name.view()}, {"job", report.key.job}, {"attempt", report.key.attempt}});
     node_changed(entry);
@@ -228,6 +229,14 @@ void Machine::on_report(NodeEntry& entry, const wire::AttemptReport& report, std
   order.now = true;
   orders.signals.push_back(order);
   out_->effects.orders.push_back({entry.conn, std::move(orders)});
+}
+
+// A job that is not in the queue and has an id that was given: it ended, unless it was given by a database that is no more.
+bool Machine::surely_ended(JobId id) const {
+  if (id == 0 || id > last_job_id_) return false;
+  for (auto it = settings_.lower_bound(std::string(kUnknownJobs)); it != settings_.end() && it->first.starts_with(kUnknownJobs); ++it)
+    if (id >= std::stoul(it->first.substr(kUnknownJobs.size())) && id <= std::stoul(it->second)) return false;
+  return true;
 }
 
 void Machine::on_closed(ConnId conn) {

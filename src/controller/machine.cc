@@ -18,6 +18,12 @@ Machine::Machine(MachineStart start, Output& out)
       mono_ms_(start.mono_ms),
       out_(&out) {
   if (last_job_id_ + 1 < config_->first_job_id) last_job_id_ = config_->first_job_id - 1;
+  if (start.unknown_from) {
+    const store::SettingPut gap{std::string(kUnknownJobs) + std::to_string(start.unknown_from), std::to_string(lineage_.last_job_id)};
+    start.loaded.settings[gap.key] = gap.text;
+    change(gap);
+    out.batch.last_job_id = last_job_id_;
+  }
   load(std::move(start.loaded));
   out_ = nullptr;
 }

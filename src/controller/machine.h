@@ -24,6 +24,8 @@ inline constexpr std::uint32_t kDefaultPriority = 1'000'000;
 // credential lives, so that a first sending can never arrive after its answer was dropped.
 inline constexpr std::int64_t kAnswerMemoryMs = 15 * 60 * 1000;
 inline constexpr std::int64_t kResendMs = 5'000;
+// A setting whose name ends in an id, and whose text is one: jobs between them may have been given by a database that was lost.
+inline constexpr std::string_view kUnknownJobs = "unknown_jobs/";
 
 struct MachineStart {
   std::shared_ptr<const ClusterConfig> config;
@@ -31,6 +33,7 @@ struct MachineStart {
   store::Loaded loaded;
   Time now;
   std::int64_t mono_ms = 0;
+  JobId unknown_from = 0;                // after an accepted loss: ids from here to lineage.last_job_id may have been given before
   std::uint64_t life = 0;                // how often the store was loaded anew in this epoch: signals are told apart by it
 };
 
@@ -165,6 +168,7 @@ class Machine {
   void on_agent(const FromAgent& message);
   void on_register(ConnId conn, const wire::AgentRegister& hello);
   void on_report(NodeEntry& entry, const wire::AttemptReport& report, std::vector<wire::AttemptKey>& forget);
+  bool surely_ended(JobId id) const;
   void on_closed(ConnId conn);
   void check_silence();
   void node_lost(NodeEntry& entry, std::string_view why);

@@ -96,6 +96,7 @@ struct Server::Impl {
   std::unique_ptr<Machine> machine;      // the state thread's
   std::uint64_t generation = 0;          // the state thread's
   Lineage opened;                        // as the store was opened
+  JobId unknown_from = 0;                // MachineStart's, once
   store::Loaded loaded;
   std::mutex mutex;                      // of the five below
   std::string lost_why;                  // why changes are refused now; empty: they are taken
@@ -423,7 +424,7 @@ struct Server::Impl {
   void load_machine(Lineage lineage, store::Loaded what) {
     Output output;
     engine->reset(generation);
-    MachineStart start{current_config(), lineage, std::move(what), env.now(), env.monotonic_ms(), generation};
+    MachineStart start{current_config(), lineage, std::move(what), env.now(), env.monotonic_ms(), std::exchange(unknown_from, 0), generation};
     machine = std::make_unique<Machine>(std::move(start), output);
     emit(output);
   }
@@ -513,6 +514,7 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
   s.opened = (*store)->lineage();
   if (options.accept_loss) {
     // Whatever the agents have seen lies below: nothing that is given out from here on can be mistaken for it.
+    s.unknown_from = s.opened.last_job_id + 1;
     s.opened.lsn += 1'000'000'000;
     s.opened.last_job_id += 1'000'000;
   }

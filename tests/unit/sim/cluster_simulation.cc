@@ -71,7 +71,7 @@ std::string ClusterSimulation::run() {
   for (auto& agent : agents_) agent->start_agent();
   plan_work();
   plan_faults();
-  std::int64_t faults_us = world_.between(20'000'000, 300'000'000);
+  std::int64_t faults_us = world_.between(20'000'000, world_.rng.chance(1, 5) ? 800'000'000 : 300'000'000);
   world_.after(faults_us, [this] { settle(); });
   std::int64_t limit_us = faults_us + 3 * 3600 * std::int64_t{1'000'000};
   std::uint64_t steps = 0;
@@ -286,7 +286,10 @@ void ClusterSimulation::settle() {
 // Every job has ended but those that can never start, and those that wait for them.
 void ClusterSimulation::check_stuck() {
   if (!controller_->machine()) return;
-  if (!world_.running.empty()) return world_.after(50'000'000, [this] { check_stuck(); });  // a long queue is not a stuck one
+  bool active = !world_.running.empty();
+  for (const auto& [id, record] : controller_->durable().jobs)
+    if (auto job = controller_->machine()->find(id)) active = active || is_active(job->state);
+  if (active) return world_.after(50'000'000, [this] { check_stuck(); });  // a long queue is not a stuck one
   auto unfinished = [this](JobId id) {
     for (const auto& [other, record] : controller_->durable().jobs) {
       auto job = controller_->machine()->find(other);
@@ -298,7 +301,7 @@ void ClusterSimulation::check_stuck() {
     auto job = controller_->machine()->find(id);
     if (!job || is_finished(job->state)) continue;
     bool impossible = job->state == JobState::kPending && job->reason == Reason::kPartitionConfig;
-    bool waits = job->state == JobState::kPending && job->reason == Reason::kDependencyNeverSatisfied;
+    bool waits = job->state == JobState::kPending && (job->reason == Reason::kDependencyNeverSatisfied || job->eligible > world_.now());
     for (const auto& dependency : job->spec->extras().dependencies.list)
       waits = waits || (job->reason == Reason::kDependency && (dependency.kind == DependencyKind::kSingleton || unfinished(dependency.job)));
     if (!impossible && !waits && job->state != JobState::kRunning)

@@ -61,7 +61,7 @@ void SimulatedController::load() {
   feed_.clear();
   met_.clear();
   Output out;
-  controller::MachineStart start{config_, store_->lineage(), *store_->load(), world_.now(), world_.ms(), generation_};
+  controller::MachineStart start{config_, store_->lineage(), *store_->load(), world_.now(), world_.ms(), 0, generation_};
   machine_ = std::make_unique<controller::Machine>(std::move(start), out);
   emit(std::move(out));
 }
@@ -310,7 +310,7 @@ void SimulatedController::release(controller::Effects effects) {
 void SimulatedController::compare_with_reload() {
   if (std::exchange(compared_, state_->lineage.lsn) == state_->lineage.lsn) return;
   Output out;
-  controller::Machine other({config_, state_->lineage, store::MemoryStore::load(*state_), world_.now(), world_.ms(), 0}, out);
+  controller::Machine other({config_, state_->lineage, store::MemoryStore::load(*state_), world_.now(), world_.ms(), 0, 0}, out);
   if (auto broken = other.check_invariants(); !broken.empty()) world_.fail("after a reload: " + broken);
   if (other.job_count() != machine_->job_count()) world_.fail("a reload finds " + std::to_string(other.job_count()) + " jobs, not " + std::to_string(machine_->job_count()));
   if (other.lsn() != machine_->lsn()) world_.fail("a reload finds another LSN");

@@ -36,7 +36,7 @@ class SimulatedController {
 
   const store::MemoryStore::State& durable() const { return *state_; }
   const controller::Machine* machine() const { return machine_.get(); }
-  bool idle() const { return machine_ && queue_.empty(); }
+  bool idle() const { return machine_ && !lost_ && queue_.empty(); }
   // What a restart would find is what is in memory. Only when idle().
   void compare_with_reload();
 
