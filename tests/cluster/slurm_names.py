@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""The commands under Slurm's names, against what Slurm 22.05.8 was seen to print with nodes, partitions and jobs of the same shape."""
+import os
+import re
+import sys
+
+from bai import BIN, Cluster, check, equal, need_root, run_tests, test
+
+NAMES = os.path.join(os.path.dirname(BIN), "slurm", "bin")
+jobs = {}
+
+
+def masked(text):
+    text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", "@", text)
+    text = re.sub(r"[A-Z][a-z]{2} [A-Z][a-z]{2} \d\d \d\d:\d\d:\d\d \d{4}", "@", text)
+    return re.sub(r"\b0:\d\d\b", "0:xx", text)
+
+
+def slurm(c, words, out="", err="", status=0, **more):
+    """Runs a command by Slurm's name and holds it to the bytes."""
+    words = words.split() if isinstance(words, str) else words
+    done = c.run(os.path.join(NAMES, words[0]), *words[1:], ok=None, **more)
+    what = " ".join(words)
+    equal(masked(done.stdout), out, what + ": output")
+    equal(masked(done.stderr), err, what + ": messages")
+    equal(done.returncode, status, what + ": exit status")
+    return done
+
+
+@test
+def sbatch_says_so(c):
+    slurm(c, "sbatch -H -J held --mem=10 --wrap true", "Submitted batch job 1\n")
+    slurm(c, "sbatch --parsable -H -a 1-4%2 -J arr --mem=10 --wrap true", "2\n")
+    slurm(c, "sbatch -Q -H -t 1:00:00 -J quiet --mem=10 --wrap true")
+    slurm(c, "sbatch -d afterok:1 -J dep --mem=10 --wrap true", "Submitted batch job 4\n")
+    slurm(c, "sbatch -J runs -w n1 -n 2 -c 4 --mem=100 -o /dev/null --wrap", status=255,
+          err="sbatch: option '--wrap' requires an argument\nTry \"sbatch --help\" for more information\n")
+    slurm(c, ["sbatch", "-J", "runs", "-w", "n1", "-n", "2", "-c", "4", "--mem=100", "-o", "/dev/null", "--wrap", "sleep 600"],
+          "Submitted batch job 5\n")
+    slurm(c, ["sbatch", "-J", "excl", "-w", "n2", "-N", "1", "--exclusive", "--mem=10", "-o", "/dev/null", "--wrap", "sleep 600"],
+          "Submitted batch job 6\n")
+    slurm(c, ["sbatch", "-J", "all", "-H", "--mem=0", "--comment", "a b", "--wrap", "true"], "Submitted batch job 7\n")
+    slurm(c, "sbatch -J toolong -p other -t 10:00:00 --mem=10 --wrap true", "Submitted batch job 8\n")
+    c.await_state(5, "RUNNING")
+    c.await_state(6, "RUNNING")
+
+
+@test
+def sbatch_refuses(c):
+    slurm(c, "sbatch -p nope --wrap true", status=1,
+          err="sbatch: error: invalid partition specified: nope\nsbatch: error: Batch job submission failed: Invalid partition name specified\n")
+    slurm(c, "sbatch -w n9 --wrap true", status=1, err="sbatch: error: Batch job submission failed: Invalid node name specified\n")
+    slurm(c, "sbatch -L nolic --wrap true", status=1, err="sbatch: error: Batch job submission failed: Invalid license specification\n")
+    slurm(c, "sbatch -t abc --wrap true", status=255, err="sbatch: error: Invalid --time specification\n")
+
+
+@test
+def squeue_shows(c):
+    title = "             JOBID PARTITION     NAME     USER ST       TIME  NODES NODELIST(REASON)\n"
+    user = c.job(1)["user"].rjust(8)[:8]
+    slurm(c, "squeue", title +
+          f"                 4      main      dep {user} PD       0:xx      1 (Dependency)\n"
+          f"                 7      main      all {user} PD       0:xx      1 (JobHeldUser)\n"
+          f"                 3      main    quiet {user} PD       0:xx      1 (JobHeldUser)\n"
+          f"         2_[1-4%2]      main      arr {user} PD       0:xx      1 (JobHeldUser)\n"
+          f"                 1      main     held {user} PD       0:xx      1 (JobHeldUser)\n"
+          f"                 5      main     runs {user}  R       0:xx      1 n1\n"
+          f"                 6      main     excl {user}  R       0:xx      1 n2\n"
+          f"                 8     other  toolong {user} PD       0:xx      1 (PartitionTimeLimit)\n")
+    slurm(c, "squeue -h -j 2_1", f"               2_1      main      arr {user} PD       0:xx      1 (JobHeldUser)\n")
+    slurm(c, "squeue -h -r -o %i -n arr,held", "2_1\n2_2\n2_3\n2_4\n1\n")
+    slurm(c, "squeue -h -S -i -o %i|%c|%m|%e|%r -n runs,all,quiet",
+          "7|1|0|N/A|JobHeldUser\n5|4|100M|NONE|None\n3|1|10M|N/A|JobHeldUser\n")
+    slurm(c, "squeue -j 99999", status=1, err="slurm_load_jobs error: Invalid job id specified\n")
+    slurm(c, "squeue -w n9", status=1, err="squeue: error: Invalid node name n9\n")
+    slurm(c, "squeue -h -j 1 -o %i|%!|", "1|%!|\n", err="squeue: error: Invalid job format specification: !\n")
+
+
+@test
+def sinfo_shows(c):
+    slurm(c, "sinfo", "PARTITION AVAIL  TIMELIMIT  NODES  STATE NODELIST\n"
+          "main*        up   infinite      1    mix n1\n"
+          "main*        up   infinite      1  alloc n2\n"
+          "other        up    1:00:00      1  alloc n2\n")
+    slurm(c, "sinfo -N -n n1", "NODELIST   NODES PARTITION STATE \nn1             1     main* mix   \n")
+    slurm(c, "sinfo -s", "PARTITION AVAIL  TIMELIMIT   NODES(A/I/O/T) NODELIST\n"
+          "main*        up   infinite          2/0/0/2 n[1-2]\n"
+          "other        up    1:00:00          1/0/0/1 n2\n")
+    slurm(c, "sinfo -S -P,N -o", status=1, err="sinfo: option requires an argument -- 'o'\nTry \"sinfo --help\" for more information\n")
+    slurm(c, ["sinfo", "-S", "-P,N", "-o", "%P %N"], "PARTITION NODELIST\nother n2\nmain* n[1-2]\n")
+    slurm(c, ["sinfo", "-S", "t", "-h", "-o", "%t %N"], "alloc n2\nmix n1\n")
+    slurm(c, "sinfo -T", "No reservations in the system\n")
+
+
+@test
+def scontrol_shows(c):
+    done = c.run(os.path.join(NAMES, "scontrol"), "show", "job", "7")
+    lines = masked(done.stdout).split("\n")
+    for line in ("JobId=7 JobName=all", "   JobState=PENDING Reason=JobHeldUser Dependency=(null)",
+                 "   SubmitTime=@ EligibleTime=Unknown", "   AccrueTime=Unknown", "   StartTime=Unknown EndTime=Unknown Deadline=N/A",
+                 "   NumNodes=1 NumCPUs=1 NumTasks=1 CPUs/Task=1 ReqB:S:C:T=0:0:*:*", "   MinCPUsNode=1 MinMemoryNode=0 MinTmpDiskNode=0",
+                 "   Comment=a b ", "   Power="):
+        check(line in lines, f"{line!r} is not in {done.stdout}")
+    equal(lines[-4:], ["   Power=", "   ", "", ""], "the end")
+    done = c.run(os.path.join(NAMES, "scontrol"), "show", "partition", "other")
+    check(done.stdout.endswith("   TRES=cpu=64,mem=20000M,node=1,billing=64\n\n"), done.stdout)
+    done = c.run(os.path.join(NAMES, "scontrol"), "show", "config")
+    for key in ("SlurmctldHost[0]", "SlurmctldPort", "SlurmUser", "SlurmdTimeout", "SLURM_VERSION", "StateSaveLocation", "MaxArraySize"):
+        check(f"\n{key.ljust(23)} = " in done.stdout, f"{key} is not shown")
+    slurm(c, "scontrol show node n9", "Node n9 not found\n", status=1)
+    slurm(c, "scontrol show job 99999", err="slurm_load_jobs error: Invalid job id specified\n", status=1)
+
+
+@test
+def scontrol_refuses(c):
+    for words, err in (
+            ("hold 99999", "Invalid job id specified for job 99999\nslurm_suspend error: Invalid job id specified\n"),
+            ("requeue 1", "Job is pending execution for job 1\n"),
+            ("update JobId=99999 TimeLimit=5", "Invalid job id specified for job 99999\n"),
+            ("update JobId=1 TimeLimit=abc", "scontrol: error: Invalid TimeLimit value\n"),
+            ("update JobId=1 Bogus=3", "Update of this parameter is not supported: Bogus=3\nRequest aborted\n"),
+            ("update JobId=1 Partition=nope", "Invalid partition name specified for job 1\n"),
+            ("update NodeName=n9 State=DRAIN Reason=x", "slurm_update error: Invalid node name specified\n"),
+            ("update NodeName=n1 State=DRAIN", "You must specify a reason when DOWNING or DRAINING a node. Request denied\n"),
+            ("update PartitionName=nope State=DOWN", "slurm_update error: Invalid partition name specified\n"),
+            ("update", "too few arguments for update keyword\n")):
+        slurm(c, "scontrol " + words, err=err, status=1)
+    slurm(c, "scontrol hold 5")  # a running job: not a word
+
+
+@test
+def scancel_says_so(c):
+    slurm(c, "scancel 99999")
+    slurm(c, "scancel -v 99999", err="scancel: Terminating job 99999\nscancel: error: Kill job error on job id 99999: Invalid job id specified\n")
+    slurm(c, "scancel -s USR1 1", err="scancel: error: Kill job error on job id 1: Invalid job id specified\n", status=1)
+    slurm(c, "scancel -i 1", "Cancel job_id=1 name=held partition=main [y/n]? ", stdin="n\n")
+    slurm(c, "scancel 2_1")
+    slurm(c, ["squeue", "-h", "-j", "2", "-o", "%i %t"], "2_[2-4%2] PD\n")
+    slurm(c, "scancel 1 3 5 6")
+    slurm(c, "scancel 1")
+
+
+@test
+def another_user_is_refused(c):
+    need_root()
+    nobody = (65534, 65534)
+    slurm(c, "scancel 7", status=210, user=nobody, err="scancel: error: Kill job error on job id 7: Access/permission denied\n")
+    slurm(c, "scontrol hold 7", status=1, user=nobody, err="Invalid user id for job 7\nslurm_suspend error: Invalid user id\n")
+    slurm(c, "scontrol update NodeName=n1 State=DRAIN Reason=x", status=1, user=nobody, err="slurm_update error: Invalid user id\n")
+    slurm(c, "scontrol reconfigure", status=1, user=nobody, err="slurm_reconfigure error: Invalid user id\n")
+    slurm(c, "sbatch -H --nice=-5 --wrap true", status=1, user=nobody,
+          err="sbatch: error: Batch job submission failed: Invalid --nice value\n")
+
+
+@test
+def versions(c):
+    for name in ("sbatch", "squeue", "sinfo", "scancel", "scontrol", "sacct"):
+        slurm(c, name + " --version", "slurm 22.05.8\n")
+
+
+if __name__ == "__main__":
+    sys.exit(run_tests(Cluster(nodes=2, cpus=64, memory="20000"), settings=("PartitionName=other Nodes=n2 MaxTime=60 State=UP", "KillWait=2")))
