@@ -75,7 +75,7 @@ wire::JobResult Machine::act(const Caller& caller, const wire::JobRef& ref, cons
     if (any && (caller.is_operator || any->spec->uid == caller.uid)) job = task_record(ref.job, ref.task, true);
     if (!job && any && !(caller.is_operator || any->spec->uid == caller.uid)) job = any;
   }
-  if (!job && arrays_.contains(ref.job) && !arrays_[ref.job].tasks.empty()) job = find(arrays_[ref.job].tasks.begin()->second);
+  if (!job && ref.task == kNoTask && arrays_.contains(ref.job) && !arrays_[ref.job].tasks.empty()) job = find(arrays_[ref.job].tasks.begin()->second);
   if (!job) return failed(ref, "no_such_job", "Invalid job id specified", "see bai-queue");
   if (!caller.is_operator && job->spec->uid != caller.uid)
     return failed(ref, "not_permitted", "Access/permission denied", "only its owner " + job->spec->user.str() + " or an operator may do that");

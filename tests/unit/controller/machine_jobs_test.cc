@@ -1,0 +1,406 @@
+// Jobs: admission, arrays, dependencies, what their owners and operators do with them.
+#include "cluster.h"
+
+namespace bai::controller {
+namespace {
+
+using wire::AttemptEnd;
+using wire::AttemptPhase;
+using wire::JobAction;
+using K = DependencyKind;
+
+TEST(MachineSubmit, RefusesWithACodeAPlaceAndARemedy) {
+  Cluster c(make_config("MaxArraySize=10\nMaxJobCount=100\nLicenses=matlab:2\n", "NodeName=n[1-2] CPUs=4 RealMemory=1000\n",
+                        "PartitionName=main Nodes=ALL Default=YES\nPartitionName=admin Nodes=n1 RootOnly=YES\nPartitionName=shut Nodes=n1 State=DRAIN\n"
+                        "PartitionName=few Nodes=n1 AllowGroups=wheel\n"));
+  using S = wire::Submission;
+  struct Case {
+    std::string code;
+    std::function<void(S&)> change;
+  };
+  auto deadline = [&](S& s) {
+    JobExtras extras;
+    extras.deadline = c.now - 10;
+    s.spec.set_extras(extras);
+  };
+  for (const Case& one : std::vector<Case>{{"not_permitted", [](S& s) { s.spec.uid = 0; }},
+                                           {"bad_request", [](S& s) { s.spec.request.tasks = 0; }},
+                                           {"bad_request", [](S& s) { s.spec.request.min_nodes = 3, s.spec.request.max_nodes = 2; }},
+                                           {"bad_request", [](S& s) { s.spec.request.mem_per_cpu_mib = s.spec.request.mem_per_node_mib = 1; }},
+                                           {"bad_hostlist", [](S& s) { s.spec.request.nodes_wanted = "n[1-"; }},
+                                           {"bad_node", [](S& s) { s.spec.request.nodes_excluded = "n7"; }},
+                                           {"bad_license", [](S& s) { s.spec.request.licenses = "ansys"; }},
+                                           {"bad_license", [](S& s) { s.spec.request.licenses = "matlab:3"; }},
+                                           {"not_permitted", [](S& s) { s.priority = kDefaultPriority + 1; }},
+                                           {"not_permitted", [](S& s) { s.spec.nice = -1; }},
+                                           {"bad_deadline", deadline},
+                                           {"bad_dependency", Cluster::after(K::kAfterOk, 99)},
+                                           {"bad_partition", [](S& s) { s.spec.partition = "nowhere"; }},
+                                           {"partition_refuses", [](S& s) { s.spec.partition = "admin"; }},
+                                           {"partition_refuses", [](S& s) { s.spec.partition = "shut"; }},
+                                           {"partition_refuses", [](S& s) { s.spec.partition = "few"; }},
+                                           {"bad_array", [](S& s) { s.array_tasks.emplace(); }},
+                                           {"bad_array", [](S& s) { s.array_tasks.emplace().insert(10); }}}) {
+    auto result = c.try_submit(user(1000), one.change);
+    ASSERT_TRUE(result.error) << one.code;
+    EXPECT_EQ(result.error->error.code, one.code) << result.error->error.text();
+    EXPECT_FALSE(result.error->error.message.empty());
+  }
+  EXPECT_TRUE(c.state->jobs.empty());
+  EXPECT_EQ(c.submit(), 1u) << "refusals use up no ids";
+}
+
+TEST(MachineSubmit, OneRefusalDoesNotStopTheOthers) {
+  Cluster c;
+  wire::SubmitRequest request;
+  for (int i = 0; i < 3; ++i) request.jobs.push_back(Cluster::job(user(1000)));
+  request.jobs[1].spec.partition = "nowhere";
+  auto reply = std::get<wire::SubmitReply>(c.ask(user(1000), request));
+  EXPECT_EQ(reply.results[0].ref.job, 1u);
+  EXPECT_TRUE(reply.results[1].error);
+  EXPECT_EQ(reply.results[2].ref.job, 2u);
+}
+
+TEST(MachineSubmit, ARepeatGetsTheFirstAnswerAndAStrangerNone) {
+  Cluster c;
+  wire::SubmitRequest submit;
+  submit.jobs.push_back(Cluster::job(user(1000)));
+  wire::Request request{Cluster::next_request(), false, submit};
+  auto first = std::get<wire::SubmitReply>(c.ask(user(1000), request));
+  auto again = std::get<wire::SubmitReply>(c.ask(user(1000), request));
+  EXPECT_EQ(first.results[0].ref, again.results[0].ref);
+  EXPECT_EQ(std::get<wire::ErrorBody>(c.ask(user(1001), request)).error.code, "bad_request_id");
+  EXPECT_EQ(c.state->jobs.size(), 1u);
+  // After a restart the front finds the answer in the store.
+  c.restart();
+  c.replies.clear();
+  c.give(FromCommand{99, user(1000), request, {}, c.state->requests.at(request.id)});
+  EXPECT_EQ(std::get<wire::SubmitReply>(c.replies.at(0).reply.body).results[0].ref, first.results[0].ref);
+  EXPECT_EQ(c.state->jobs.size(), 1u);
+}
+
+TEST(MachineSubmit, AFullQueueSaysSo) {
+  Cluster c(make_config("MaxJobCount=2\n"));
+  c.submit();
+  c.submit();
+  EXPECT_EQ(c.try_submit(user(1000)).error->error.code, "queue_full");
+}
+
+TEST(MachineArrays, TasksSplitAndTheLastTakesTheHeadsId) {
+  Cluster c;
+  c.up();
+  JobId id = c.array(1, 3);
+  for (std::uint32_t t = 1; t <= 3; ++t) ASSERT_TRUE(c.task(id, t)) << t;
+  EXPECT_EQ(c.task(id, 3)->id, id);
+  EXPECT_EQ(display_id(*c.task(id, 1)), std::to_string(id) + "_1");
+  std::set<JobId> ids{c.task(id, 1)->id, c.task(id, 2)->id, id};
+  EXPECT_EQ(ids.size(), 3u);
+}
+
+TEST(MachineArrays, ALimitIsKept) {
+  Cluster c;
+  c.up();
+  JobId id = c.array(0, 3, 1);
+  EXPECT_EQ(c.launches.size(), 1u);
+  c.complete(c.task(id, 0)->id);
+  EXPECT_EQ(c.launches.size(), 2u);
+  EXPECT_EQ(c.update_job(id, "arraytaskthrottle", "2"), "");
+  EXPECT_EQ(c.launches.size(), 3u);
+}
+
+TEST(MachineArrays, OneTaskIsCancelledAloneAndWaitersHearOfTheWhole) {
+  Cluster c;
+  JobId id = c.array(0, 2);
+  auto wait = c.ask(user(1000), wire::WaitRequest{id});
+  EXPECT_EQ(std::get<wire::ErrorBody>(wait).error.code, "no_answer");
+  EXPECT_EQ(c.code(JobAction::kCancel, {id, 1}), "");
+  EXPECT_EQ(c.task(id, 1)->state, JobState::kCancelled);
+  EXPECT_EQ(c.state_of(id), JobState::kPending);
+  EXPECT_EQ(c.code(JobAction::kCancel, {id, 7}), "no_such_job");
+  c.replies.clear();
+  c.up();
+  c.complete(c.task(id, 0)->id);
+  EXPECT_TRUE(c.replies.empty());
+  c.complete(id, {4, 0});
+  ASSERT_EQ(c.replies.size(), 1u);
+  EXPECT_EQ(std::get<wire::WaitReply>(c.replies[0].reply.body).exit.code, 4) << "the worst";
+}
+
+TEST(MachineArrays, AreForgottenAsAWholeAndLeaveNothing) {
+  Cluster c;
+  c.up();
+  JobId id = c.array(0, 2);
+  for (std::uint32_t t : {0u, 1u, 2u}) c.complete(c.task(id, t)->id);
+  c.pass(250);
+  EXPECT_EQ(c.state->jobs.size(), 3u);
+  c.pass(100);
+  EXPECT_EQ(c.state->jobs.size(), 0u);
+  EXPECT_TRUE(c.state->launches.empty());
+  EXPECT_EQ(c.state->ended.size(), 3u) << "history stays";
+  EXPECT_GT(c.submit(), id + 2) << "ids are not used again";
+}
+
+// Found by the simulation: the head stood for the tasks that were cancelled, and was dropped with the last task before it.
+TEST(MachineArrays, ACancelledHeadIsForgottenByItself) {
+  Cluster c;
+  c.up();
+  JobId id = c.array(0, 3, 1);
+  c.complete(c.task(id, 0)->id);
+  c.pass(100);
+  c.cancel(id);
+  c.pass(250);
+  c.compare_with_reload();
+  c.pass(300);
+  EXPECT_EQ(c.state->jobs.size(), 0u);
+}
+
+struct DependencyCase {
+  K kind;
+  ExitStatus exit;
+  Reason after;  // kNone: it starts
+};
+class MachineDependencies : public testing::TestWithParam<DependencyCase> {};
+
+TEST_P(MachineDependencies, AreJudgedByTheOutcome) {
+  for (bool restart : {false, true}) {
+    Cluster c(make_config("", "NodeName=n1 CPUs=1 RealMemory=1000\n"));
+    c.up();
+    JobId target = c.submit();
+    JobId dependent = c.submit(Cluster::after(GetParam().kind, target));
+    EXPECT_EQ(c.reason(dependent), Reason::kDependency);
+    if (restart) {
+      c.restart();
+      c.conns.clear();
+      c.register_agent("n1", {Cluster::report(c.key(target), AttemptPhase::kClaimed)});
+    }
+    c.complete(target, GetParam().exit);
+    if (GetParam().after == Reason::kNone) {
+      EXPECT_EQ(c.state_of(dependent), JobState::kConfiguring);
+    } else {
+      EXPECT_EQ(c.reason(dependent), GetParam().after);
+    }
+  }
+}
+INSTANTIATE_TEST_SUITE_P(Kinds, MachineDependencies,
+                         testing::Values(DependencyCase{K::kAfter, {1, 0}, Reason::kNone}, DependencyCase{K::kAfterAny, {1, 0}, Reason::kNone},
+                                         DependencyCase{K::kAfterOk, {}, Reason::kNone}, DependencyCase{K::kAfterOk, {1, 0}, Reason::kDependencyNeverSatisfied},
+                                         DependencyCase{K::kAfterNotOk, {1, 0}, Reason::kNone},
+                                         DependencyCase{K::kAfterNotOk, {}, Reason::kDependencyNeverSatisfied}));
+
+TEST(MachineDependency, CorrespondingTasksGoOneByOne) {
+  Cluster c;
+  c.up();
+  JobId first = c.array(0, 1);
+  JobId second = c.array(0, 1, 0, Cluster::after(K::kAfterCorr, first));
+  EXPECT_FALSE(c.task(second, 0));
+  c.complete(c.task(first, 1)->id);
+  ASSERT_TRUE(c.task(second, 1));
+  EXPECT_EQ(c.task(second, 1)->state, JobState::kConfiguring);
+  c.complete(c.task(first, 0)->id, {1, 0});
+  ASSERT_TRUE(c.task(second, 0));
+  EXPECT_EQ(c.task(second, 0)->reason, Reason::kDependencyNeverSatisfied);
+}
+
+TEST(MachineDependency, AnyOfSeveral) {
+  Cluster c(make_config("", "NodeName=n1 CPUs=2 RealMemory=1000\n"));
+  c.up();
+  JobId a = c.submit(), b = c.submit();
+  JobId dependent = c.submit([&](auto& s) {
+    JobExtras extras;
+    extras.dependencies.any = true;
+    for (JobId id : {a, b}) extras.dependencies.list.push_back({K::kAfterOk, id, kNoTask, 0, DependencyState::kWaiting});
+    s.spec.set_extras(extras);
+  });
+  c.complete(a, {1, 0});
+  EXPECT_EQ(c.reason(dependent), Reason::kDependency);
+  c.complete(b);
+  EXPECT_EQ(c.state_of(dependent), JobState::kConfiguring);
+}
+
+TEST(MachineDependency, SingletonsGoOneAfterTheOther) {
+  Cluster c;
+  c.up();
+  auto single = Cluster::after(K::kSingleton, 0);
+  JobId a = c.submit(single), b = c.submit(single);
+  JobId other = c.submit([&](auto& s) { single(s), s.spec.name = "other"; });
+  EXPECT_EQ(c.state_of(a), JobState::kConfiguring);
+  EXPECT_EQ(c.reason(b), Reason::kDependency);
+  EXPECT_EQ(c.state_of(other), JobState::kConfiguring);
+  c.complete(a);
+  EXPECT_EQ(c.state_of(b), JobState::kConfiguring);
+}
+
+TEST(MachineDependency, ADelayCountsFromTheStartAlsoAfterARestart) {
+  Cluster c;
+  c.up();
+  JobId target = c.submit();
+  c.runs(target);
+  JobId dependent = c.submit(Cluster::after(K::kAfter, target, kNoTask, 1));
+  c.pass(30);
+  EXPECT_EQ(c.reason(dependent), Reason::kDependency);
+  c.restart();
+  c.conns.clear();
+  c.register_agent("n1", {Cluster::report(c.key(target), AttemptPhase::kRunning)});
+  c.register_agent("n2");
+  c.pass(40);
+  EXPECT_EQ(c.state_of(dependent), JobState::kConfiguring);
+}
+
+TEST(MachineDependency, ACancelledAndRequeuedJobWaitsAgain) {
+  Cluster c;
+  c.up();
+  JobId target = c.submit(), dependent = c.submit(Cluster::after(K::kAfterOk, target));
+  c.cancel(dependent);
+  EXPECT_EQ(c.code(JobAction::kRequeue, {dependent, kNoTask}), "");
+  EXPECT_EQ(c.state_of(dependent), JobState::kPending);
+  c.complete(target);
+  EXPECT_EQ(c.state_of(dependent), JobState::kConfiguring);
+}
+
+TEST(MachineActions, OnlyTheOwnerAndOperators) {
+  Cluster c;
+  JobId id = c.submit();
+  for (auto action : {JobAction::kCancel, JobAction::kHold, JobAction::kRelease, JobAction::kRequeue})
+    EXPECT_EQ(c.code(action, {id, kNoTask}, user(1001)), "not_permitted");
+  EXPECT_EQ(c.code(JobAction::kHold, {id, kNoTask}, root()), "");
+  EXPECT_EQ(c.find(id)->hold, Hold::kAdmin);
+  EXPECT_EQ(c.code(JobAction::kRelease, {id, kNoTask}), "not_permitted") << "an operator's hold is not the owner's to lift";
+  c.up();
+  EXPECT_EQ(c.state_of(id), JobState::kPending);
+  EXPECT_EQ(c.code(JobAction::kRelease, {id, kNoTask}, root()), "");
+  EXPECT_EQ(c.state_of(id), JobState::kConfiguring);
+  EXPECT_EQ(c.code(JobAction::kHold, {id, kNoTask}), "not_pending");
+  EXPECT_EQ(c.code(JobAction::kCancel, {77, kNoTask}), "no_such_job");
+}
+
+TEST(MachineActions, CancelInEachState) {
+  Cluster c;
+  JobId pending = c.submit();
+  EXPECT_EQ(c.cancel(pending), "");
+  EXPECT_EQ(c.state_of(pending), JobState::kCancelled);
+  EXPECT_EQ(c.cancel(pending), "already_finished");
+  c.up();
+  for (bool running : {false, true}) {
+    JobId id = c.submit();
+    if (running) c.runs(id);
+    c.signals.clear();
+    EXPECT_EQ(c.cancel(id), "");
+    EXPECT_EQ(c.state_of(id), JobState::kCompleting);
+    EXPECT_EQ(c.signals.size(), 1u);
+    EXPECT_EQ(c.cancel(id), "") << "again";
+    c.ends(id, {}, AttemptEnd::kExited);  // it was faster
+    EXPECT_EQ(c.state_of(id), JobState::kCancelled);
+  }
+}
+
+TEST(MachineActions, ASignalEndsNothing) {
+  Cluster c;
+  JobId id = c.submit();
+  auto usr1 = [](wire::ActionRequest& r) { r.signal = 10; };
+  EXPECT_EQ(c.code(JobAction::kCancel, {id, kNoTask}, user(1000), usr1), "not_running");
+  c.up();
+  c.runs(id);
+  EXPECT_EQ(c.code(JobAction::kCancel, {id, kNoTask}, user(1000), usr1), "");
+  ASSERT_EQ(c.signals.size(), 1u);
+  EXPECT_EQ(c.signals[0].signal, 10);
+  EXPECT_EQ(c.state_of(id), JobState::kRunning);
+}
+
+TEST(MachineActions, Requeue) {
+  Cluster c;
+  c.up();
+  JobId id = c.submit([](auto& s) { s.spec.requeue = Requeue::kYes; });
+  JobId never = c.submit([](auto& s) { s.spec.requeue = Requeue::kNo; });
+  EXPECT_EQ(c.code(JobAction::kRequeue, {never, kNoTask}), "not_requeueable");
+  c.runs(id);
+  EXPECT_EQ(c.code(JobAction::kRequeueHold, {id, kNoTask}), "");
+  EXPECT_EQ(c.state_of(id), JobState::kCompleting);
+  c.ends(id, {0, 15}, AttemptEnd::kCancelled);
+  EXPECT_EQ(c.state_of(id), JobState::kPending);
+  EXPECT_EQ(c.find(id)->hold, Hold::kUser);
+  EXPECT_EQ(c.code(JobAction::kRelease, {id, kNoTask}), "");
+  EXPECT_EQ(c.find(id)->attempt, 2u);
+  EXPECT_TRUE((c.state->ended.contains({id, 1})));
+  c.complete(id);
+  EXPECT_EQ(c.code(JobAction::kRequeue, {id, kNoTask}), "");
+  EXPECT_EQ(c.find(id)->attempt, 3u);
+}
+
+TEST(MachineActions, TooManyRequeuesByTheSystemHold) {
+  Cluster c(make_config("MaxJobRequeue=2\n"));
+  c.up();
+  JobId id = c.submit();
+  for (int i = 0; i < 3; ++i) c.ends(id, {}, AttemptEnd::kNeverStarted);
+  EXPECT_EQ(c.reason(id), Reason::kJobHoldMaxRequeue);
+}
+
+TEST(MachineDeadlines, EndWaitingJobs) {
+  Cluster c;
+  JobId id = c.submit([&](auto& s) {
+    JobExtras extras;
+    extras.deadline = c.now + 30;
+    s.spec.set_extras(extras);
+  });
+  c.pass(20);
+  c.restart();
+  EXPECT_EQ(c.state_of(id), JobState::kPending);
+  c.pass(20);
+  EXPECT_EQ(c.state_of(id), JobState::kDeadline);
+}
+
+TEST(MachineUpdate, OfAJobIsAllOrNothingAndDurable) {
+  Cluster c;
+  JobId id = c.submit();
+  EXPECT_EQ(c.update(wire::UpdateKind::kJob, {id, kNoTask}, "", {{"jobname", "new"}, {"numtasks", "none"}}), "bad_value");
+  EXPECT_EQ(c.find(id)->spec->name, "job");
+  EXPECT_EQ(c.update_job(id, "nothing", "1"), "bad_key");
+  EXPECT_EQ(c.update_job(id, "jobname", "new"), "");
+  EXPECT_EQ(c.update_job(id, "priority", "2000000", user(1000)), "not_permitted");
+  EXPECT_EQ(c.update_job(id, "jobname", "x", user(1001)), "not_permitted");
+  c.restart();
+  EXPECT_EQ(c.find(id)->spec->name, "new");
+}
+
+TEST(MachineUpdate, OfNodesAndPartitions) {
+  Cluster c;
+  c.up();
+  EXPECT_EQ(c.update_node("n1", {{"state", "drain"}}), "no_reason");
+  EXPECT_EQ(c.update_node("n1", {{"state", "drain"}, {"reason", "disk"}}, user(1000)), "not_permitted");
+  EXPECT_EQ(c.update_node("n7", {{"state", "resume"}}), "no_such_node");
+  EXPECT_EQ(c.update_node("n1", {{"state", "drain"}, {"reason", "disk"}}), "");
+  JobId id = c.submit([](auto& s) { s.spec.request.nodes_wanted = "n1"; });
+  EXPECT_EQ(c.state_of(id), JobState::kPending);
+  c.restart();
+  c.conns.clear();
+  c.up();
+  EXPECT_EQ(c.state_of(id), JobState::kPending) << "drained still";
+  EXPECT_EQ(c.update_node("n1", {{"state", "resume"}}), "");
+  EXPECT_EQ(c.state_of(id), JobState::kConfiguring);
+  EXPECT_EQ(c.update(wire::UpdateKind::kPartition, {}, "main", {{"state", "drain"}}), "");
+  EXPECT_EQ(c.try_submit(user(1000)).error->error.code, "partition_refuses");
+  c.restart();
+  EXPECT_EQ(c.try_submit(user(1000)).error->error.code, "partition_refuses") << "an override is durable";
+  EXPECT_EQ(c.update(wire::UpdateKind::kPartition, {}, "main", {{"state", "sideways"}}), "bad_value");
+}
+
+TEST(MachineReconfigure, IsAllOrNothing) {
+  Cluster c;
+  c.up();
+  JobId id = c.submit([](auto& s) { s.spec.request.nodes_wanted = "n2"; });
+  auto smaller = make_config("", "NodeName=n1 CPUs=4 RealMemory=1000\n");
+  auto answer = [&](const Caller& caller) {
+    c.replies.clear();
+    c.give(Reconfigure{5, caller, Cluster::next_request(), smaller});
+    auto* error = std::get_if<wire::ErrorBody>(&c.replies.at(0).reply.body);
+    return error ? error->error.code : "";
+  };
+  EXPECT_EQ(answer(user(1000)), "not_permitted");
+  EXPECT_EQ(answer(root()), "node_busy");
+  EXPECT_EQ(c.state_of(id), JobState::kConfiguring);
+  c.complete(id);
+  EXPECT_EQ(answer(root()), "");
+  EXPECT_EQ(c.try_submit(user(1000), [](auto& s) { s.spec.request.nodes_wanted = "n2"; }).error->error.code, "bad_node");
+}
+
+}  // namespace
+}  // namespace bai::controller
