@@ -73,6 +73,8 @@ DependencyState Machine::evaluate_one(const Job& job, const Dependency& dependen
       auto it = array->second.tasks.find(task);
       if (it != array->second.tasks.end())
         targets.push_back(find(it->second).get());
+      else if (head_waits && head->array->waiting.contains(task) && is_finished(head->state))
+        targets.push_back(head.get());  // cancelled before it started
       else
         unstarted = unfinished = head_waits && head->array->waiting.contains(task);
     } else {

@@ -302,8 +302,11 @@ void ClusterSimulation::check_stuck() {
     if (!job || is_finished(job->state)) continue;
     bool impossible = job->state == JobState::kPending && job->reason == Reason::kPartitionConfig;
     bool waits = job->state == JobState::kPending && (job->reason == Reason::kDependencyNeverSatisfied || job->eligible > world_.now());
-    for (const auto& dependency : job->spec->extras().dependencies.list)
+    for (const auto& dependency : job->spec->extras().dependencies.list) {
+      auto target = controller_->machine()->find(dependency.job);
+      waits = waits || (dependency.delay_min && target && target->started + dependency.delay_min * 60 + 2 > world_.now());
       waits = waits || (job->reason == Reason::kDependency && (dependency.kind == DependencyKind::kSingleton || unfinished(dependency.job)));
+    }
     if (!impossible && !waits && job->state != JobState::kRunning)
       world_.fail("job " + display_id(*job) + " is stuck: " + std::string(name(job->state)) + ", " + std::string(name(job->reason)));
   }
