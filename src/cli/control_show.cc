@@ -7,6 +7,7 @@
 #include "base/paths.h"
 #include "base/suggest.h"
 #include "base/text.h"
+#include "cli/actions.h"
 #include "cli/control.h"
 #include "cli/job_list.h"
 #include "cli/output.h"
@@ -94,6 +95,10 @@ int show_jobs(ControlCall& call) {
   if (!list.ok()) return call.reporter.refused(list.error(), "slurm_load_jobs error");
   narrow_arrays(list->jobs, refs);
   if (list->jobs.empty()) {
+    if (!refs.empty() && refs[0].task != kNoTask && call.reporter.dialect().slurm) {
+      Output().put("Job " + ref_text(refs[0]) + " not found\n");
+      return kRefused;
+    }
     if (!refs.empty())
       return call.reporter.refused(
           {"no_such_job", "there is no job " + std::to_string(refs[0].job) + " in the queue", "",

@@ -61,11 +61,16 @@ int control_update(ControlCall& call) {
   wire::UpdateRequest request;
   bool known = false;
   std::string_view what;
-  for (const auto& word : call.words) {
+  std::string_view entity;  // of "update job 7 ..."
+  for (std::string word : call.words) {
+    if (!entity.empty() && word.find('=') == std::string::npos) word = std::string(entity) + "=" + word;
+    entity = {};
     const auto equals = word.find('=');
     if (equals == std::string::npos || equals == 0) {
-      // "update job 7 ..." and the like are scontrol's, too: the entity's name is skipped, a number is the job.
-      if (!known && (iequals(word, "job") || iequals(word, "node") || iequals(word, "partition"))) continue;
+      // "update job 7 ..." and the like are scontrol's, too.
+      for (std::string_view name : {"job", "node", "partition"})
+        if (!known && iequals(word, name)) entity = name;
+      if (!entity.empty()) continue;
       return call.reporter.mistyped(
           {"bad_option", quote(word) + " is not KEY=VALUE", "", "write update JobId=7 TimeLimit=10"});
     }

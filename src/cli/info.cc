@@ -39,6 +39,8 @@ bool in_states(const Node& node, const std::vector<std::string>& states) {
   for (const auto& state : states) {
     if (state == "all" || state == word || state == compact) return true;
     if (state == "drain" && node.drain) return true;
+    if (state.starts_with("alloc") && !node.drain && full.starts_with("mixed"))
+      return true;  // as sinfo has it
     if ((state == "no_respond" || state == "not_responding") && !node.responding) return true;
     if ((state == "down" || state == "idle" || state == "mixed" || state == "mix" || state == "alloc" ||
          state == "allocated") &&

@@ -94,6 +94,7 @@ std::string slurm_message(const Error& error) {
 }
 
 std::string slurm_control_message(const Error& error) {
+  if (error.code == "already_finished") return "Job has already finished";
   const bool plain = error.place.empty() || error.place == "reason";
   return error.code == "not_permitted" && plain ? "Invalid user id" : slurm_message(error);
 }
