@@ -12,6 +12,7 @@
 #include <optional>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 #include <zmq.hpp>
@@ -49,6 +50,7 @@ struct Conn {
 
   // The I/O thread's.
   ZmtpDecoder decoder;
+  bool heard = false;  // it sent something
   bool hello_seen = false;
   bool known_limits = false;
   std::size_t hello_bytes = 0;
@@ -81,11 +83,14 @@ bool far_end(int fd, sockaddr_storage& address) {
   return fd >= 0 && getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
 }
 
-// libzmq takes no word to close a connection whose pipe is full, and a peer that does not read keeps it full. So the socket
-// itself is shut down, unless the descriptor leads elsewhere by now.
-void cut(const Conn& conn) {
+// libzmq takes no word to close a connection whose pipe is full, and closes none before what it holds is written: both are for
+// ever when the peer does not read. So the connection itself is reset (connect(2): AF_UNSPEC), unless the descriptor leads
+// elsewhere by now; libzmq notices.
+bool cut(const Conn& conn) {
   sockaddr_storage now{};
-  if (far_end(conn.fd, now) && std::memcmp(&now, &conn.far, sizeof now) == 0) shutdown(conn.fd, SHUT_RDWR);
+  const sockaddr nowhere{};  // AF_UNSPEC
+  return far_end(conn.fd, now) && std::memcmp(&now, &conn.far, sizeof now) == 0 &&
+         connect(conn.fd, &nowhere, sizeof nowhere) == 0;
 }
 
 struct Counters {
@@ -128,6 +133,7 @@ struct Listener::Impl {
 
   // The I/O thread's.
   std::unordered_map<std::string, ConnPtr> by_routing_id;
+  std::unordered_set<std::string> ending;  // routing ids that were cut, until libzmq says so
   std::deque<std::pair<Clock::time_point, ConnId>> handshake_ends;
   std::vector<ConnPtr> backlog;    // libzmq's pipe was full
   std::vector<ConnPtr> lingering;  // close_at is set
@@ -219,6 +225,12 @@ struct Listener::Impl {
   void flush_dirty();
   void flush(const ConnPtr& conn);
   bool hand_over(const ConnPtr& conn);
+  // libzmq tells the end of a connection that was closed here with the same empty message as a beginning. What that makes has the
+  // routing id of the one before, hears nothing, and goes like everybody who says nothing.
+  bool listed(const ConnPtr& conn) const {
+    const auto it = by_routing_id.find(conn->routing_id);
+    return it != by_routing_id.end() && it->second == conn;
+  }
   void release_hello(Conn& conn) { hello_total -= std::exchange(conn.hello_bytes, 0); }
   void set_partial(Conn& conn, std::size_t bytes) {
     n.inbound_bytes += bytes;
@@ -431,7 +443,7 @@ void Listener::Impl::receive_all() {
     const std::string routing_id = id.to_string();
     const auto it = by_routing_id.find(routing_id);
     if (it == by_routing_id.end()) {
-      if (data.size() == 0) {
+      if (data.size() == 0 && ending.erase(routing_id) == 0) {
         const char* peer = zmq_msg_gets(data.handle(), "Peer-Address");
         on_connect(routing_id, peer != nullptr ? peer : "unknown", zmq_msg_get(data.handle(), ZMQ_SRCFD));
       }
@@ -442,6 +454,7 @@ void Listener::Impl::receive_all() {
       drop(conn, false);
     } else {
       n.bytes_in += data.size();
+      conn->heard = true;
       on_bytes(conn, data.to_string_view());
     }
   }
@@ -588,7 +601,8 @@ bool Listener::Impl::take_message(const ConnPtr& conn, Parts message) {
 
 // Forgets a connection; its worker tells on_closed.
 void Listener::Impl::drop(const ConnPtr& conn, bool tell_libzmq) {
-  if (by_routing_id.erase(conn->routing_id) == 0) return;
+  if (!listed(conn)) return;
+  by_routing_id.erase(conn->routing_id);
   {
     const std::lock_guard lock(conns_mutex);
     conns.erase(conn->id);
@@ -596,12 +610,12 @@ void Listener::Impl::drop(const ConnPtr& conn, bool tell_libzmq) {
   --n.connections;
   release_hello(*conn);
   set_partial(*conn, 0);
-  if (tell_libzmq) {  // an empty message closes it
+  if (tell_libzmq && conn->heard) {
+    if (cut(*conn)) ending.insert(conn->routing_id);
+  } else if (tell_libzmq) {  // an empty message closes it
     const auto& id = conn->routing_id;
-    if (zmq_send(socket.handle(), id.data(), id.size(), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-        zmq_send(socket.handle(), "", 0, ZMQ_DONTWAIT) < 0) {
-      cut(*conn);
-    }
+    if (zmq_send(socket.handle(), id.data(), id.size(), ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0)
+      zmq_send(socket.handle(), "", 0, ZMQ_DONTWAIT);
   }
   bool wake = false;
   {
@@ -641,7 +655,7 @@ void Listener::Impl::flush(const ConnPtr& conn) {
     kill = conn->kill;
   }
   if (conn->known) release_hello(*conn);
-  if (!by_routing_id.contains(conn->routing_id)) return;
+  if (!listed(conn)) return;
   if (kill) return drop(conn, true);
   if (!hand_over(conn)) {
     if (std::find(backlog.begin(), backlog.end(), conn) == backlog.end()) backlog.push_back(conn);
@@ -701,7 +715,7 @@ void Listener::Impl::do_timers(Clock::time_point now) {
     }
   }
   std::erase_if(lingering, [&](const ConnPtr& conn) {
-    if (*conn->close_at > now && by_routing_id.contains(conn->routing_id)) return false;
+    if (*conn->close_at > now && listed(conn)) return false;
     drop(conn, true);
     return true;
   });

@@ -243,7 +243,10 @@ def frames_are_bound_to_their_session(c):
     answer = peer.receive()
     check(answer is None or incoming.open(answer[0]) and peer.receive() is None, "a repeated frame was taken")
 
-    for name, make in (("reflected", lambda out, answer: answer), ("altered", lambda out, _: out.seal(ping)[:-1] + b"?"),
+    def flipped(data):
+        return data[:-1] + bytes([data[-1] ^ 1])
+
+    for name, make in (("reflected", lambda out, answer: answer), ("altered", lambda out, _: flipped(out.seal(ping))),
                        ("out of order", lambda out, _: (out.seal(ping), out.seal(ping))[1]), ("cut", lambda out, _: out.seal(ping)[:20]),
                        ("empty", lambda *_: b""), ("of another session", lambda *_: first)):
         peer, out, incoming = session()
