@@ -90,7 +90,10 @@ Status Machine::update_job(const Caller& caller, const wire::JobRef& ref, const 
     } else if (key == "nice") {
       auto number = parse_int(value, caller.is_operator ? -2147483645 : 0, 2147483645);
       if (!number) return bad_value(key, number.error());
-      copy.priority = static_cast<std::uint32_t>(std::clamp<std::int64_t>(static_cast<std::int64_t>(copy.priority) + spec->nice - *number, 1, 0xfffffffe));
+      std::int64_t fresh = static_cast<std::int64_t>(copy.priority) + spec->nice - *number;
+      // Who gave both --priority and --nice gets no more than a plain job by taking the latter back.
+      if (!caller.is_operator) fresh = std::min<std::int64_t>(fresh, std::max<std::int64_t>(copy.priority, kDefaultPriority - *number));
+      copy.priority = static_cast<std::uint32_t>(std::clamp<std::int64_t>(fresh, 1, 0xfffffffe));
       spec->nice = static_cast<std::int32_t>(*number);
     } else if (key == "jobname" || key == "name") {
       spec->name = value;
