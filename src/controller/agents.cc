@@ -87,8 +87,8 @@ void Machine::on_register(ConnId conn, const wire::AgentRegister& hello) {
                    "empty its spool directory if it shall join this one"});
   if (hello.seen.lsn > lsn_ || hello.seen.last_job_id > last_job_id_) {
     set_trouble("node " + hello.node + " has seen change " + std::to_string(hello.seen.lsn) + " of this cluster, but the database ends at " +
-                std::to_string(lsn_) + ": it is older than what was acknowledged (an old backup?)");
-    return refuse({"database_behind", trouble_, "", "restore the newest database, or see bai-ctld(8), --accept-loss"});
+                std::to_string(lsn_) + ": it is older than what was acknowledged (an old backup?); restore the newest, or see bai-ctld(8), --accept-loss");
+    return refuse({"database_behind", trouble_, "", ""});
   }
   NodeEntry* entry = node(hello.node);
   if (!entry && config_->dynamic_nodes) {

@@ -515,8 +515,12 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
   if (options.accept_loss) {
     // Whatever the agents have seen lies below: nothing that is given out from here on can be mistaken for it.
     s.unknown_from = s.opened.last_job_id + 1;
-    s.opened.lsn += 1'000'000'000;
-    s.opened.last_job_id += 1'000'000;
+    store::Batch leap;
+    leap.first = s.opened.lsn + 1;
+    leap.last = s.opened.lsn + 1'000'000'000;
+    leap.last_job_id = s.opened.last_job_id + 1'000'000;
+    if (auto done = (*store)->commit(leap); !done) return done.error();
+    s.opened = (*store)->lineage();
   }
   s.loaded = std::move(*loaded);
   log::info("store open", {{"store", (*store)->description()}, {"jobs", s.loaded.jobs.size()}, {"epoch", s.opened.epoch}, {"lsn", s.opened.lsn}});
