@@ -115,6 +115,8 @@ Status Machine::check_submission(const Caller& caller, const wire::Submission& s
     return refused("not_permitted", "only an operator may raise a priority above " + std::to_string(kDefaultPriority), "--priority", "give a lower one");
   if (spec.nice < 0 && !caller.is_operator)
     return refused("not_permitted", "only an operator may give a negative --nice", "--nice", "give 0 or more");
+  if (spec.extras().mail_user.view().starts_with('-'))  // MailProg would take it for an option
+    return refused("bad_request", "a mail address does not begin with -", "--mail-user", "give a user or an address");
   if (spec.extras().deadline.is_set()) {
     if (spec.extras().deadline <= now_)
       return refused("bad_deadline", "the deadline has passed", "--deadline", "give a time to come");

@@ -56,7 +56,9 @@ Status Machine::update_job(const Caller& caller, const wire::JobRef& ref, const 
   auto spec = std::make_shared<JobSpec>(*job->spec);
   JobExtras extras = spec->extras();
   bool pending = job->state == JobState::kPending;
-  for (const auto& [key, value] : values) {
+  for (const auto& entry : values) {
+    const auto& key = entry.first;  // not a structured binding: the lambdas below capture them
+    const auto& value = entry.second;
     auto only_pending = [&]() -> Status {
       if (pending) return {};
       return Error{"not_pending", "Job is no longer pending execution: " + key + " cannot change now", key, ""};
