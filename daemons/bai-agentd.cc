@@ -22,14 +22,36 @@ OptionTable table() {
   t.synopsis = "[OPTION...]";
   t.description = "Runs the jobs of one node. It stays in the foreground; jobs go on when it ends.";
   t.options = {
-      {.name = "node", .letter = 'N', .arg = ArgKind::required, .value_name = "NAME", .help = "The node's name in bai.conf; the host's name by default"},
-      {.name = "conf", .letter = 'f', .arg = ArgKind::required, .value_name = "FILE", .help = "The configuration file instead of the default"},
-      {.name = "cpus", .arg = ArgKind::required, .value_name = "N", .help = "Say that the node has N processors, without looking; with --memory"},
-      {.name = "memory", .arg = ArgKind::required, .value_name = "SIZE", .help = "Say that the node has this much memory (MiB, or with K, M, G, T); with --cpus"},
-      {.name = "ctld", .arg = ArgKind::required, .value_name = "HOST:PORT", .help = "Where the controller is, instead of what the configuration says"},
-      {.name = "print-node", .letter = 'C', .help = "Print this node's line for bai.conf, as it was found, and exit"},
+      {.name = "node",
+       .letter = 'N',
+       .arg = ArgKind::required,
+       .value_name = "NAME",
+       .help = "The node's name in bai.conf; the host's name by default"},
+      {.name = "conf",
+       .letter = 'f',
+       .arg = ArgKind::required,
+       .value_name = "FILE",
+       .help = "The configuration file instead of the default"},
+      {.name = "cpus",
+       .arg = ArgKind::required,
+       .value_name = "N",
+       .help = "Say that the node has N processors, without looking; with --memory"},
+      {.name = "memory",
+       .arg = ArgKind::required,
+       .value_name = "SIZE",
+       .help = "Say that the node has this much memory (MiB, or with K, M, G, T); with --cpus"},
+      {.name = "ctld",
+       .arg = ArgKind::required,
+       .value_name = "HOST:PORT",
+       .help = "Where the controller is, instead of what the configuration says"},
+      {.name = "print-node",
+       .letter = 'C',
+       .help = "Print this node's line for bai.conf, as it was found, and exit"},
       {.name = "foreground", .letter = 'D', .help = "Stay in the foreground; it always does"},
-      {.name = "log-level", .arg = ArgKind::required, .value_name = "LEVEL", .help = "trace, debug, info, warning, error or off, instead of what the configuration says"},
+      {.name = "log-level",
+       .arg = ArgKind::required,
+       .value_name = "LEVEL",
+       .help = "trace, debug, info, warning, error or off, instead of what the configuration says"},
       {.name = "help", .letter = 'h', .help = "Print this and exit"},
       {.name = "version", .letter = 'V', .help = "Print the version and exit"},
   };
@@ -68,7 +90,8 @@ int main(int argc, char** argv) {
   run.conf = find_config(given->value_or("conf", ""), kConfFile);
   run.controller = given->value_or("ctld", "");
   run.log_level_fixed = given->has("log-level");
-  if (given->has("cpus") != given->has("memory")) return fail({"bad_option", "--cpus and --memory go together"}, 2);
+  if (given->has("cpus") != given->has("memory"))
+    return fail({"bad_option", "--cpus and --memory go together"}, 2);
   if (given->has("cpus")) {
     auto cpus = parse_int(given->value_or("cpus", ""), 1, 65536);
     auto memory = parse_memory_mib(given->value_or("memory", ""));
@@ -84,10 +107,11 @@ int main(int argc, char** argv) {
   if (!config.ok()) return fail(config.error(), 2);
   auto level = log::parse_level(given->value_or("log-level", config->agentd_log_level));
   if (!level.ok()) return fail(level.error(), 2);
-  auto logging = log::init({.format = config->log_format == LogFormat::kJson ? log::Format::json : log::Format::text,
-                            .level = *level,
-                            .file = for_node(config->agentd_log_file, run.node),
-                            .program = "bai-agentd"});
+  auto logging =
+      log::init({.format = config->log_format == LogFormat::kJson ? log::Format::json : log::Format::text,
+                 .level = *level,
+                 .file = for_node(config->agentd_log_file, run.node),
+                 .program = "bai-agentd"});
   if (!logging.ok()) return fail(logging.error(), 1);
   for (const auto& warning : warnings) log::warning(warning);
 

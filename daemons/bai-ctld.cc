@@ -27,7 +27,8 @@ const OptionTable& table() {
       {
           {"conf", 'f', ArgKind::required, "FILE", "Configuration, instead of BAI_CONF or the installed one"},
           {"bind", 0, ArgKind::required, "ADDRESS:PORT", "Listen there, whatever the configuration says"},
-          {"accept-loss", 0, ArgKind::none, "", "Start on a database that is older than what agents have seen"},
+          {"accept-loss", 0, ArgKind::none, "",
+           "Start on a database that is older than what agents have seen"},
           {"log-level", 0, ArgKind::required, "LEVEL", "error, warning, info, debug or trace"},
           {"foreground", 'D', ArgKind::none, "", "Stay in the foreground, which it always does"},
           {"crash-points", 0, ArgKind::none, "", "Print the names that BAI_CRASH_POINT takes, for tests"},
@@ -99,13 +100,15 @@ int main(int argc, char** argv) {
   if (auto made = env.make_dirs(parent_dir(pid_file)); made)
     if (auto wrote = env.write_file_atomic(pid_file, std::to_string(getpid()) + "\n", 0644); !wrote)
       log::warning("no pid file", {{"why", wrote.error().text()}});
-  log::info("ready", {{"version", kVersion}, {"cluster", options.config->cluster_name}, {"port", (*server)->port()}});
+  log::info("ready",
+            {{"version", kVersion}, {"cluster", options.config->cluster_name}, {"port", (*server)->port()}});
 
   for (bool running = true; running;) {
     signalfd_siginfo info{};
     if (read(signal_fd.get(), &info, sizeof info) != sizeof info) continue;
     if (info.ssi_signo == SIGHUP) {
-      if (auto reopened = log::reopen(); !reopened) log::warning("the log was not opened anew", {{"why", reopened.error().text()}});
+      if (auto reopened = log::reopen(); !reopened)
+        log::warning("the log was not opened anew", {{"why", reopened.error().text()}});
       (*server)->reconfigure();
     } else {
       running = false;

@@ -24,8 +24,9 @@ enum Tag : std::uint64_t { kSession = 1, kSignals = 2 };
 constexpr int kEvents = 256;
 constexpr std::int64_t kTickMs = 1'000;
 constexpr std::int64_t kJournalRetryMs = 1'000;
-constexpr std::int64_t kLazyMs = 5'000;  // records that need no sync are written after this long at the latest
-constexpr std::int64_t kTrashMs = 30'000;  // discarded directories are removed after this long
+constexpr std::int64_t kLazyMs =
+    5'000;  // records that need no sync are written after this long at the latest
+constexpr std::int64_t kTrashMs = 30'000;    // discarded directories are removed after this long
 constexpr std::int64_t kTrashBudgetMs = 50;  // so long a tick
 constexpr std::int64_t kIdleMs = 3'000;      // without a launch
 constexpr std::size_t kMaxTrash = 10'000;
@@ -46,14 +47,18 @@ bool watch(int epoll, int fd, std::uint64_t tag) {
 }  // namespace
 
 Agent::Agent(const Env& env, AgentOptions options, const ClusterConfig&, Spool spool)
-    : env_(env), options_(std::move(options)), spool_(std::move(spool)), journal_(env, spool_.journal_path()) {}
+    : env_(env),
+      options_(std::move(options)),
+      spool_(std::move(spool)),
+      journal_(env, spool_.journal_path()) {}
 
 Agent::~Agent() {
   remove_cgroup_parents(cgroups_);
   if (!pid_file_.empty()) unlink(pid_file_.c_str());
 }
 
-Result<std::unique_ptr<Agent>> Agent::start(const Env& env, AgentOptions options, const ClusterConfig& config) {
+Result<std::unique_ptr<Agent>> Agent::start(const Env& env, AgentOptions options,
+                                            const ClusterConfig& config) {
   auto spool = Spool::open(env, for_node(config.agentd_spool_dir, options.node));
   if (!spool.ok()) return spool.error();
   std::unique_ptr<Agent> agent(new Agent(env, std::move(options), config, std::move(*spool)));
@@ -70,19 +75,23 @@ Status Agent::set_up(const ClusterConfig& config) {
   signal(SIGPIPE, SIG_IGN);
   signals_.reset(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
-  if (!signals_ || !epoll_ || !watch(epoll_.get(), signals_.get(), kSignals)) return errno_error("cannot set up the event loop", "", errno);
+  if (!signals_ || !epoll_ || !watch(epoll_.get(), signals_.get(), kSignals))
+    return errno_error("cannot set up the event loop", "", errno);
 
   const std::string boot_id = step::boot_id();
   std::string why;
   cgroups_ = make_cgroup_parents(options_.node, spool_.dir(), &why);
-  if (!why.empty()) log::info("no cgroups for steps: processes are found by descent and by mark", {{"why", why}});
+  if (!why.empty())
+    log::info("no cgroups for steps: processes are found by descent and by mark", {{"why", why}});
   remove_cgroup_parents(cgroups_);
   launcher_.emplace(LauncherNode{options_.node, boot_id, cgroups_});
   use_local(config);
   std::string stepd = config.stepd_path.empty() ? program_path("bai-stepd") : config.stepd_path;
-  if (access(stepd.c_str(), X_OK) != 0) log::error("bai-stepd cannot be run: no job will start here", {{"path", stepd}});
-  shepherds_.emplace(epoll_.get(), std::move(stepd), [this](wire::AttemptKey key) { return spool_.attempt_dir(key); },
-                     [this](InputBody news) { inputs_.push_back(std::move(news)); });
+  if (access(stepd.c_str(), X_OK) != 0)
+    log::error("bai-stepd cannot be run: no job will start here", {{"path", stepd}});
+  shepherds_.emplace(
+      epoll_.get(), std::move(stepd), [this](wire::AttemptKey key) { return spool_.attempt_dir(key); },
+      [this](InputBody news) { inputs_.push_back(std::move(news)); });
 
   MachineStart start;
   start.boot_id = boot_id;
@@ -108,17 +117,23 @@ Status Agent::set_up(const ClusterConfig& config) {
 
   auto journal = journal_.read();
   if (!journal.ok()) return journal.error();
-  if (journal->damaged) log::warning("the journal has a damaged record, as after a crash in the middle of a write", {{"path", spool_.journal_path()}});
+  if (journal->damaged)
+    log::warning("the journal has a damaged record, as after a crash in the middle of a write",
+                 {{"path", spool_.journal_path()}});
   start.seen = journal->lineage;
   auto found = spool_.scan(*journal, boot_id);
   if (!found.ok()) return found.error();
   for (const auto& attempt : *found)
-    if (attempt.shepherd == FoundAttempt::Shepherd::kAlive) shepherds_->adopt(attempt.record.key, env_.monotonic_ms());
-  if (!found->empty()) log::info("attempts of an earlier agent were found", {{"attempts", found->size()}, {"running", shepherds_->size()}});
+    if (attempt.shepherd == FoundAttempt::Shepherd::kAlive)
+      shepherds_->adopt(attempt.record.key, env_.monotonic_ms());
+  if (!found->empty())
+    log::info("attempts of an earlier agent were found",
+              {{"attempts", found->size()}, {"running", shepherds_->size()}});
   start.found = std::move(*found);
   if (const std::string text = spool_.read_config(); !text.empty()) {
     use_config(text, false);
-    if (auto parsed = parse_config_bundle(text, "the configuration in " + spool_.dir()); parsed.ok()) start.config_hash = parsed->hash;
+    if (auto parsed = parse_config_bundle(text, "the configuration in " + spool_.dir()); parsed.ok())
+      start.config_hash = parsed->hash;
   }
   const Lineage seen = start.seen;
   machine_.emplace(std::move(start), Input{env_.now(), env_.monotonic_ms(), Tick{}}, first_);
@@ -128,7 +143,8 @@ Status Agent::set_up(const ClusterConfig& config) {
   if (!options_.controller.empty()) {
     dealer.endpoints.push_back(options_.controller);
   } else {
-    for (const auto& host : config.ctld_hosts) dealer.endpoints.push_back(host.address + ":" + std::to_string(config.ctld_port));
+    for (const auto& host : config.ctld_hosts)
+      dealer.endpoints.push_back(host.address + ":" + std::to_string(config.ctld_port));
   }
   dealer.hello.munge_socket = config.munge_socket;
   dealer.hello.daemon_uid = config.bai_uid;
@@ -138,7 +154,8 @@ Status Agent::set_up(const ClusterConfig& config) {
   dealer.retry_min = std::chrono::milliseconds(50);
   dealer.heartbeat = std::chrono::seconds(std::clamp<Seconds>(config.agentd_heartbeat, 1, 60));
   dealer_ = std::make_unique<wire::Dealer>(std::move(dealer));
-  if (!watch(epoll_.get(), dealer_->fd(), kSession)) return errno_error("cannot watch the session", "", errno);
+  if (!watch(epoll_.get(), dealer_->fd(), kSession))
+    return errno_error("cannot watch the session", "", errno);
 
   pid_file_ = for_node(config.agentd_pid_file, options_.node);
   Status pid = env_.make_dirs(parent_dir(pid_file_));
@@ -170,7 +187,8 @@ void Agent::use_config(const std::string& text, bool fresh) {
     return;
   }
   if (fresh) {
-    if (auto kept = spool_.write_config(text); !kept.ok()) log::warning("the configuration cannot be kept", {{"why", kept.error().text()}});
+    if (auto kept = spool_.write_config(text); !kept.ok())
+      log::warning("the configuration cannot be kept", {{"why", kept.error().text()}});
   }
   launcher_->cluster_name = config->cluster_name;
   launcher_->kill_wait = config->kill_wait;
@@ -186,7 +204,8 @@ void Agent::on_signals() {
       stop_ = true;
       continue;
     }
-    if (auto reopened = log::reopen(); !reopened.ok()) log::warning("the log cannot be opened anew", {{"why", reopened.error().text()}});
+    if (auto reopened = log::reopen(); !reopened.ok())
+      log::warning("the log cannot be opened anew", {{"why", reopened.error().text()}});
     std::vector<std::string> warnings;
     auto config = load_config(options_.conf, &warnings);
     if (config.ok())
@@ -206,12 +225,15 @@ void Agent::on_session() {
       if (order.ok()) {
         inputs_.emplace_back(OrderIn{std::move(*order)});
       } else {
-        garbled_.write(log::Level::error, order.error().message, "the controller said something that is not understood", {{"why", order.error().text()}});
+        garbled_.write(log::Level::error, order.error().message,
+                       "the controller said something that is not understood",
+                       {{"why", order.error().text()}});
       }
     } else if (auto* lost = std::get_if<wire::DealerLost>(&event)) {
       // Once per reason; a controller that is away for an hour is one line.
       const std::string why = lost->reason.text();
-      log::write(why == lost_why_ ? log::Level::debug : log::Level::warning, "no session with the controller", {{"why", why}});
+      log::write(why == lost_why_ ? log::Level::debug : log::Level::warning, "no session with the controller",
+                 {{"why", why}});
       lost_why_ = why;
       inputs_.emplace_back(SessionDown{});
     }
@@ -224,7 +246,8 @@ int Agent::timeout_ms(std::int64_t now) {
   if (journal_broken_) until = std::min(until, journal_retry_ms_);
   std::int64_t wait = std::max<std::int64_t>(0, until - now);
   if (auto deadline = dealer_->next_deadline()) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline - wire::Dealer::Clock::now()).count();
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(*deadline - wire::Dealer::Clock::now()).count();
     wait = std::min(wait, std::max<std::int64_t>(0, left));
   }
   return static_cast<int>(wait);
@@ -253,10 +276,12 @@ Status Agent::run() {
       tick_ms_ = now + kTickMs;
       inputs_.emplace_back(Tick{});
       if (std::exchange(new_directories_, false)) {
-        if (auto synced = spool_.sync_attempts(); !synced.ok()) log::warning("the spool cannot be synced", {{"why", synced.error().text()}});
+        if (auto synced = spool_.sync_attempts(); !synced.ok())
+          log::warning("the spool cannot be synced", {{"why", synced.error().text()}});
       }
       // When nothing is being started, or when there is far too much of it.
-      if (now - launched_ms_ >= kIdleMs || spool_.trash_size() > kMaxTrash) spool_.empty_trash(now - kTrashMs, kTrashBudgetMs);
+      if (now - launched_ms_ >= kIdleMs || spool_.trash_size() > kMaxTrash)
+        spool_.empty_trash(now - kTrashMs, kTrashBudgetMs);
     }
     turn();
   }
@@ -288,12 +313,14 @@ void Agent::prepare(const wire::LaunchOrder& order) {
     answer.mark += kHex[byte >> 4];
     answer.mark += kHex[byte & 15];
   }
-  auto launch = launcher_->prepare(order, machine_->seen().cluster, answer.mark, env_.now(), env_.monotonic_ms());
+  auto launch =
+      launcher_->prepare(order, machine_->seen().cluster, answer.mark, env_.now(), env_.monotonic_ms());
   ensure_cgroup_parents(cgroups_);
   Status done = launch.ok() ? spool_.prepare(order.key, *launch) : Status(launch.error());
   if (!done.ok()) {
     answer.later = is_passing(done.error());
-    log::warning(answer.later ? "a job cannot be launched now" : "a job was refused", {{"job", order.key.job}, {"why", done.error().text()}});
+    log::warning(answer.later ? "a job cannot be launched now" : "a job was refused",
+                 {{"job", order.key.job}, {"why", done.error().text()}});
     if (!answer.later) answer.refused = done.error();
   }
   inputs_.push_front(std::move(answer));
@@ -338,7 +365,9 @@ bool Agent::make_durable() {
   const bool rewrite = journal_broken_ || journal_.bloated();
   Status done = rewrite ? journal_.rewrite(machine_->snapshot()) : journal_.append(held_.journal);
   if (!done.ok()) {
-    if (!journal_broken_) log::error("the journal cannot be written; nothing new is started until it can", {{"why", done.error().text()}});
+    if (!journal_broken_)
+      log::error("the journal cannot be written; nothing new is started until it can",
+                 {{"why", done.error().text()}});
     journal_broken_ = true;
     journal_retry_ms_ = env_.monotonic_ms() + kJournalRetryMs;
     return false;

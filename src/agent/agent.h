@@ -23,17 +23,18 @@ namespace bai::agent {
 
 struct AgentOptions {
   std::string node;
-  std::string conf;                          // the node's own file
-  std::optional<NodeShape> invented;         // told by --cpus and --memory
-  std::string controller;                    // HOST:PORT; empty: the configuration's
-  bool log_level_fixed = false;              // by --log-level: configurations do not change it
+  std::string conf;                   // the node's own file
+  std::optional<NodeShape> invented;  // told by --cpus and --memory
+  std::string controller;             // HOST:PORT; empty: the configuration's
+  bool log_level_fixed = false;       // by --log-level: configurations do not change it
 };
 
 class Agent {
  public:
   // Takes the spool, finds what the last agent left, and blocks SIGTERM, SIGINT and SIGHUP in the calling thread.
   // Errors: spool_in_use, io_error, hwloc_failed.
-  static Result<std::unique_ptr<Agent>> start(const Env& env, AgentOptions options, const ClusterConfig& config);
+  static Result<std::unique_ptr<Agent>> start(const Env& env, AgentOptions options,
+                                              const ClusterConfig& config);
   ~Agent();
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
@@ -67,17 +68,17 @@ class Agent {
   std::unique_ptr<wire::Dealer> dealer_;
   std::vector<std::string> cgroups_;
   std::string pid_file_;
-  std::string lost_why_;                     // said last
+  std::string lost_why_;  // said last
   log::Once garbled_{16};
   std::deque<InputBody> inputs_;
-  Output first_;                             // of the machine's start
-  Output held_;                              // waits for the disk
+  Output first_;  // of the machine's start
+  Output held_;   // waits for the disk
   bool journal_broken_ = false;
   std::int64_t journal_retry_ms_ = 0;
   std::int64_t tick_ms_ = 0;
-  std::int64_t launched_ms_ = 0;             // the last time
+  std::int64_t launched_ms_ = 0;  // the last time
   std::int64_t lazy_since_ms_ = 0;
-  bool new_directories_ = false;             // whose names may not be durable: synced at the next tick
+  bool new_directories_ = false;  // whose names may not be durable: synced at the next tick
   bool stop_ = false;
 };
 

@@ -52,7 +52,8 @@ std::string own_place(bool unified) {
 
 }  // namespace
 
-std::vector<std::string> make_cgroup_parents(const std::string& node, const std::string& spool, std::string* why) {
+std::vector<std::string> make_cgroup_parents(const std::string& node, const std::string& spool,
+                                             std::string* why) {
   if (geteuid() != 0) {
     *why = "the agent is not root";
     return {};

@@ -36,7 +36,8 @@ Value from_user(const Context& c, std::string_view name) {
   while (!env.empty()) {
     const auto end = std::min(env.find('\0'), env.size());
     const auto entry = env.substr(0, end);
-    if (entry.size() > name.size() && entry.starts_with(name) && entry[name.size()] == '=') return std::string(entry.substr(name.size() + 1));
+    if (entry.size() > name.size() && entry.starts_with(name) && entry[name.size()] == '=')
+      return std::string(entry.substr(name.size() + 1));
     env.remove_prefix(std::min(end + 1, env.size()));
   }
   return {};
@@ -71,29 +72,57 @@ const Variable kVariables[] = {
     {"JOB_NAME", Names::kBoth, [](const Context& c) { return text(spec_of(c).name); }},
     {"JOB_NODELIST", Names::kBoth, [](const Context& c) { return text(job_of(c).allocation->hostlist()); }},
     {"NODELIST", Names::kBoth, [](const Context& c) { return text(job_of(c).allocation->hostlist()); }},
-    {"JOB_NUM_NODES", Names::kBoth, [](const Context& c) { return number(job_of(c).allocation->nodes.size()); }},
+    {"JOB_NUM_NODES", Names::kBoth,
+     [](const Context& c) { return number(job_of(c).allocation->nodes.size()); }},
     {"NNODES", Names::kBoth, [](const Context& c) { return number(job_of(c).allocation->nodes.size()); }},
-    {"NTASKS", Names::kBoth, [](const Context& c) { return number_if(spec_of(c).request.tasks > 1 || from_user(c, "SLURM_NTASKS"), spec_of(c).request.tasks); }},
-    {"NPROCS", Names::kBoth, [](const Context& c) { return number_if(spec_of(c).request.tasks > 1 || from_user(c, "SLURM_NTASKS"), spec_of(c).request.tasks); }},
-    {"NTASKS_PER_NODE", Names::kBoth, [](const Context& c) { return number_if(spec_of(c).request.tasks_per_node > 0, spec_of(c).request.tasks_per_node); }},
-    {"CPUS_PER_TASK", Names::kBoth, [](const Context& c) { return number_if(spec_of(c).request.cpus_per_task > 1 || from_user(c, "SLURM_CPUS_PER_TASK"), spec_of(c).request.cpus_per_task); }},
+    {"NTASKS", Names::kBoth,
+     [](const Context& c) {
+       return number_if(spec_of(c).request.tasks > 1 || from_user(c, "SLURM_NTASKS"),
+                        spec_of(c).request.tasks);
+     }},
+    {"NPROCS", Names::kBoth,
+     [](const Context& c) {
+       return number_if(spec_of(c).request.tasks > 1 || from_user(c, "SLURM_NTASKS"),
+                        spec_of(c).request.tasks);
+     }},
+    {"NTASKS_PER_NODE", Names::kBoth,
+     [](const Context& c) {
+       return number_if(spec_of(c).request.tasks_per_node > 0, spec_of(c).request.tasks_per_node);
+     }},
+    {"CPUS_PER_TASK", Names::kBoth,
+     [](const Context& c) {
+       return number_if(spec_of(c).request.cpus_per_task > 1 || from_user(c, "SLURM_CPUS_PER_TASK"),
+                        spec_of(c).request.cpus_per_task);
+     }},
     {"JOB_CPUS_PER_NODE", Names::kBoth, cpus_per_node},
-    {"TASKS_PER_NODE", Names::kBoth, [](const Context& c) { return Value(compress_counts(tasks_per_node(job_of(c)))); }},
-    {"CPUS_ON_NODE", Names::kBoth, [](const Context& c) { return share_of(c) ? number(share_of(c)->cpus) : Value(); }},
-    {"MEM_PER_NODE", Names::kBoth, [](const Context& c) {
+    {"TASKS_PER_NODE", Names::kBoth,
+     [](const Context& c) { return Value(compress_counts(tasks_per_node(job_of(c)))); }},
+    {"CPUS_ON_NODE", Names::kBoth,
+     [](const Context& c) { return share_of(c) ? number(share_of(c)->cpus) : Value(); }},
+    {"MEM_PER_NODE", Names::kBoth,
+     [](const Context& c) {
        const auto mib = spec_of(c).request.mem_per_node_mib;
        return mib == 0 || !share_of(c) ? Value() : number(mib == kAllMemory ? share_of(c)->mem_mib : mib);
      }},
-    {"MEM_PER_CPU", Names::kBoth, [](const Context& c) { return number_if(spec_of(c).request.mem_per_cpu_mib > 0, spec_of(c).request.mem_per_cpu_mib); }},
-    {"SUBMIT_DIR", Names::kBoth, [](const Context& c) {
+    {"MEM_PER_CPU", Names::kBoth,
+     [](const Context& c) {
+       return number_if(spec_of(c).request.mem_per_cpu_mib > 0, spec_of(c).request.mem_per_cpu_mib);
+     }},
+    {"SUBMIT_DIR", Names::kBoth,
+     [](const Context& c) {
        const Value said = from_user(c, "SLURM_SUBMIT_DIR");
        return said ? said : text(spec_of(c).workdir);
      }},
-    {"SUBMIT_HOST", Names::kBoth, [](const Context& c) {
+    {"SUBMIT_HOST", Names::kBoth,
+     [](const Context& c) {
        const Value said = from_user(c, "SLURM_SUBMIT_HOST");
        return said ? said : from_user(c, "HOSTNAME");
      }},
-    {"JOB_PARTITION", Names::kBoth, [](const Context& c) { return text(job_of(c).allocation->partition.empty() ? spec_of(c).partition : job_of(c).allocation->partition); }},
+    {"JOB_PARTITION", Names::kBoth,
+     [](const Context& c) {
+       return text(job_of(c).allocation->partition.empty() ? spec_of(c).partition
+                                                           : job_of(c).allocation->partition);
+     }},
     {"JOB_ACCOUNT", Names::kBoth, [](const Context& c) { return text(spec_of(c).account); }},
     {"JOB_QOS", Names::kBoth, [](const Context& c) { return text(spec_of(c).extras().qos); }},
     {"JOB_USER", Names::kBoth, [](const Context& c) { return text(c.user.name); }},
@@ -106,13 +135,17 @@ const Variable kVariables[] = {
     {"PROCID", Names::kBoth, [](const Context&) { return number(0); }},
     {"LOCALID", Names::kBoth, [](const Context&) { return number(0); }},
     {"GTIDS", Names::kSlurm, [](const Context&) { return number(0); }},
-    {"ARRAY_JOB_ID", Names::kBoth, [](const Context& c) { return number_if(is_array(c), job_of(c).array_id); }},
-    {"ARRAY_TASK_ID", Names::kBoth, [](const Context& c) { return number_if(is_array(c), job_of(c).array_task); }},
-    {"ARRAY_TASK_COUNT", Names::kBoth, [](const Context& c) { return array_number(c, &ArrayNumbers::count); }},
+    {"ARRAY_JOB_ID", Names::kBoth,
+     [](const Context& c) { return number_if(is_array(c), job_of(c).array_id); }},
+    {"ARRAY_TASK_ID", Names::kBoth,
+     [](const Context& c) { return number_if(is_array(c), job_of(c).array_task); }},
+    {"ARRAY_TASK_COUNT", Names::kBoth,
+     [](const Context& c) { return array_number(c, &ArrayNumbers::count); }},
     {"ARRAY_TASK_MIN", Names::kBoth, [](const Context& c) { return array_number(c, &ArrayNumbers::min); }},
     {"ARRAY_TASK_MAX", Names::kBoth, [](const Context& c) { return array_number(c, &ArrayNumbers::max); }},
     {"ARRAY_TASK_STEP", Names::kBoth, [](const Context& c) { return array_number(c, &ArrayNumbers::step); }},
-    {"RESTART_COUNT", Names::kBoth, [](const Context& c) { return number_if(job_of(c).restarts > 0, +job_of(c).restarts); }},
+    {"RESTART_COUNT", Names::kBoth,
+     [](const Context& c) { return number_if(job_of(c).restarts > 0, +job_of(c).restarts); }},
     {"JOB_ATTEMPT", Names::kBai, [](const Context& c) { return number(c.order.key.attempt); }},
     {"JOB_START_TIME", Names::kBoth, [](const Context& c) { return number(job_of(c).started.seconds()); }},
     {"JOB_END_TIME", Names::kBoth, end_time},

@@ -15,7 +15,7 @@ struct EnvironmentContext {
   const wire::LaunchOrder& order;
   const User& user;
   std::string cluster_name;
-  std::string node;          // this one
+  std::string node;  // this one
   std::uint32_t node_index = 0;
 };
 

@@ -47,21 +47,23 @@ Result<NodeShape> discover_shape() {
   std::unique_ptr<hwloc_topology, Destroy> topology(raw);
   // Devices, caches and the like are slow to find and not asked for.
   hwloc_topology_set_all_types_filter(raw, HWLOC_TYPE_FILTER_KEEP_NONE);
-  for (auto type : {HWLOC_OBJ_PACKAGE, HWLOC_OBJ_CORE}) hwloc_topology_set_type_filter(raw, type, HWLOC_TYPE_FILTER_KEEP_ALL);
+  for (auto type : {HWLOC_OBJ_PACKAGE, HWLOC_OBJ_CORE})
+    hwloc_topology_set_type_filter(raw, type, HWLOC_TYPE_FILTER_KEEP_ALL);
   hwloc_topology_set_components(raw, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, "x86");
   if (hwloc_topology_load(raw) != 0) return Error{"hwloc_failed", "hwloc finds no topology of this machine"};
 
   NodeShape shape;
   shape.cpus = std::max(1u, count(raw, HWLOC_OBJ_PU));
   shape.sockets = std::max(1u, count(raw, HWLOC_OBJ_PACKAGE));
-  const std::uint32_t cores = std::clamp(count(raw, HWLOC_OBJ_CORE), shape.sockets, std::max(shape.sockets, shape.cpus));
+  const std::uint32_t cores =
+      std::clamp(count(raw, HWLOC_OBJ_CORE), shape.sockets, std::max(shape.sockets, shape.cpus));
   shape.cores_per_socket = std::max(1u, cores / shape.sockets);
   shape.threads_per_core = std::max(1u, shape.cpus / cores);
   shape.numa_nodes = std::max(1u, count(raw, HWLOC_OBJ_NUMANODE));
   std::uint64_t bytes = hwloc_get_root_obj(raw)->total_memory;
   if (bytes == 0) bytes = number_after("/proc/meminfo", "MemTotal:") << 10;
   shape.mem_mib = std::max<std::uint64_t>(1, bytes >> 20);
-  struct statvfs tmp{};
+  struct statvfs tmp {};
   if (statvfs("/tmp", &tmp) == 0) shape.tmp_mib = std::uint64_t{tmp.f_blocks} * tmp.f_frsize >> 20;
   return shape;
 }

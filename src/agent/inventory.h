@@ -6,8 +6,8 @@
 
 #include "base/result.h"
 #include "base/time.h"
-#include "model/node.h"
 #include "model/ids.h"
+#include "model/node.h"
 
 namespace bai::agent {
 

@@ -63,26 +63,57 @@ Result<Record> decode_record(std::string_view bytes) {
   for (const auto& f : *fields) {
     bool good = true;
     switch (f.tag) {
-      case kKind: good = take(f, &r.kind, 255); break;
-      case kJob: good = take(f, &a.key.job, UINT32_MAX); break;
-      case kAttemptNumber: good = take(f, &a.key.attempt, UINT32_MAX); break;
-      case kBootId: good = take(f, &a.boot_id); break;
-      case kMark: good = take(f, &a.mark); break;
-      case kSignalGeneration: good = take(f, &a.signal_generation, UINT64_MAX); break;
-      case kEnded: good = take(f, &a.ended, 1); break;
-      case kEnd: good = take(f, &a.end, static_cast<std::uint64_t>(wire::AttemptEnd::kNeverStarted)); break;
-      case kEndedAt: good = take(f, &a.ended_at.us, INT64_MAX); break;
-      case kExitCode: good = take(f, &a.exit.code, 255); break;
-      case kExitSignal: good = take(f, &a.exit.signal, 255); break;
-      case kMessage: good = take(f, &a.message); break;
+      case kKind:
+        good = take(f, &r.kind, 255);
+        break;
+      case kJob:
+        good = take(f, &a.key.job, UINT32_MAX);
+        break;
+      case kAttemptNumber:
+        good = take(f, &a.key.attempt, UINT32_MAX);
+        break;
+      case kBootId:
+        good = take(f, &a.boot_id);
+        break;
+      case kMark:
+        good = take(f, &a.mark);
+        break;
+      case kSignalGeneration:
+        good = take(f, &a.signal_generation, UINT64_MAX);
+        break;
+      case kEnded:
+        good = take(f, &a.ended, 1);
+        break;
+      case kEnd:
+        good = take(f, &a.end, static_cast<std::uint64_t>(wire::AttemptEnd::kNeverStarted));
+        break;
+      case kEndedAt:
+        good = take(f, &a.ended_at.us, INT64_MAX);
+        break;
+      case kExitCode:
+        good = take(f, &a.exit.code, 255);
+        break;
+      case kExitSignal:
+        good = take(f, &a.exit.signal, 255);
+        break;
+      case kMessage:
+        good = take(f, &a.message);
+        break;
       case kCluster:
         good = f.value.size() == r.lineage.cluster.bytes.size();
         if (good) std::copy(f.value.begin(), f.value.end(), r.lineage.cluster.bytes.begin());
         break;
-      case kEpoch: good = take(f, &r.lineage.epoch, UINT64_MAX); break;
-      case kLsn: good = take(f, &r.lineage.lsn, UINT64_MAX); break;
-      case kLastJob: good = take(f, &r.lineage.last_job_id, UINT32_MAX); break;
-      default: break;
+      case kEpoch:
+        good = take(f, &r.lineage.epoch, UINT64_MAX);
+        break;
+      case kLsn:
+        good = take(f, &r.lineage.lsn, UINT64_MAX);
+        break;
+      case kLastJob:
+        good = take(f, &r.lineage.last_job_id, UINT32_MAX);
+        break;
+      default:
+        break;
     }
     if (!good) return Error{"bad_record", "field " + std::to_string(f.tag) + " is out of range"};
   }
@@ -93,7 +124,8 @@ Result<Record> decode_record(std::string_view bytes) {
 std::size_t record_size(std::string_view bytes) {
   if (bytes.size() < kHeaderBytes || !bytes.starts_with(kMagic)) return 0;
   std::uint64_t body = 0;
-  for (int i = 3; i >= 0; --i) body = body << 8 | static_cast<unsigned char>(bytes[12 + static_cast<std::size_t>(i)]);
+  for (int i = 3; i >= 0; --i)
+    body = body << 8 | static_cast<unsigned char>(bytes[12 + static_cast<std::size_t>(i)]);
   const std::uint64_t size = kHeaderBytes + body + kTailBytes;
   return size <= bytes.size() ? static_cast<std::size_t>(size) : 0;
 }
@@ -130,7 +162,8 @@ std::string encode_forget(const wire::AttemptKey& key) {
 std::string encode_lineage(const Lineage& lineage) {
   step::RecordWriter w;
   w.number(kKind, kLineage);
-  w.text(kCluster, {reinterpret_cast<const char*>(lineage.cluster.bytes.data()), lineage.cluster.bytes.size()});
+  w.text(kCluster,
+         {reinterpret_cast<const char*>(lineage.cluster.bytes.data()), lineage.cluster.bytes.size()});
   w.number(kEpoch, lineage.epoch);
   w.number(kLsn, lineage.lsn);
   w.number(kLastJob, lineage.last_job_id);
@@ -141,7 +174,8 @@ JournalContents decode_journal(std::string_view bytes) {
   JournalContents out;
   while (!bytes.empty()) {
     const std::size_t size = record_size(bytes);
-    auto record = size == 0 ? Result<Record>(Error{"bad_record", "cut short"}) : decode_record(bytes.substr(0, size));
+    auto record =
+        size == 0 ? Result<Record>(Error{"bad_record", "cut short"}) : decode_record(bytes.substr(0, size));
     if (!record.ok()) {
       // What follows a bad record may be good: a tail of an unknown write, then records of a later life.
       out.damaged = true;

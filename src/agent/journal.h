@@ -20,10 +20,10 @@ namespace bai::agent {
 // What is to be remembered of one attempt.
 struct AttemptRecord {
   wire::AttemptKey key;
-  std::string boot_id;                 // the boot in which it was claimed
-  std::string mark;                    // of its processes; empty: never to be started
-  std::uint64_t signal_generation = 0; // of the last signal that was passed on
-  bool ended = false;                  // by the agent's word; these four then count
+  std::string boot_id;                  // the boot in which it was claimed
+  std::string mark;                     // of its processes; empty: never to be started
+  std::uint64_t signal_generation = 0;  // of the last signal that was passed on
+  bool ended = false;                   // by the agent's word; these four then count
   wire::AttemptEnd end = wire::AttemptEnd::kNeverStarted;
   Time ended_at;
   ExitStatus exit;

@@ -9,13 +9,17 @@
 namespace bai::agent {
 
 bool is_passing(const Error& error) {
-  return error.code == "munge_unavailable" || error.code == "munge_failed" || error.code == "user_lookup" || error.code == "no_space" ||
-         error.code == "io_error" || error.code == "too_many_files";
+  return error.code == "munge_unavailable" || error.code == "munge_failed" || error.code == "user_lookup" ||
+         error.code == "no_space" || error.code == "io_error" || error.code == "too_many_files";
 }
 
-Result<step::StepLaunch> Launcher::prepare(const wire::LaunchOrder& order, const Uuid& cluster, const std::string& mark, Time now, std::int64_t mono_ms) {
-  const auto bad = [&](const std::string& what) { return Error{"bad_order", node_.name + " was given a launch " + what}; };
-  if (!order.job || !order.job->spec || !order.job->allocation || order.job->id != order.key.job) return bad("without its job");
+Result<step::StepLaunch> Launcher::prepare(const wire::LaunchOrder& order, const Uuid& cluster,
+                                           const std::string& mark, Time now, std::int64_t mono_ms) {
+  const auto bad = [&](const std::string& what) {
+    return Error{"bad_order", node_.name + " was given a launch " + what};
+  };
+  if (!order.job || !order.job->spec || !order.job->allocation || order.job->id != order.key.job)
+    return bad("without its job");
   const Job& job = *order.job;
   const JobSpec& spec = *job.spec;
   std::uint32_t index = 0;
@@ -26,7 +30,8 @@ Result<step::StepLaunch> Launcher::prepare(const wire::LaunchOrder& order, const
   auto user = users_.find(spec.uid, spec.gid, mono_ms);
   if (!user.ok()) {
     Error error = user.error();
-    error.message = "node " + node_.name + " " + error.message + (spec.user.empty() ? "" : " (" + spec.user.str() + ")");
+    error.message =
+        "node " + node_.name + " " + error.message + (spec.user.empty() ? "" : " (" + spec.user.str() + ")");
     if (error.code == "unknown_user") error.remedy = "make the user known there";
     return error;
   }
@@ -46,7 +51,8 @@ Result<step::StepLaunch> Launcher::prepare(const wire::LaunchOrder& order, const
   launch.shell = user->shell;
   launch.as_root = spec.uid == 0;
   launch.script = order.script;
-  launch.argv.push_back(spec.command.empty() ? (spec.name.empty() ? std::string("script") : spec.name.str()) : spec.command.str());
+  launch.argv.push_back(spec.command.empty() ? (spec.name.empty() ? std::string("script") : spec.name.str())
+                                             : spec.command.str());
   launch.argv.insert(launch.argv.end(), order.launch.args.begin(), order.launch.args.end());
   launch.env = job_environment({order, *user, cluster_name, node_.name, index});
   launch.workdir = spec.workdir.str();
@@ -62,8 +68,10 @@ Result<step::StepLaunch> Launcher::prepare(const wire::LaunchOrder& order, const
   const auto& extras = spec.extras();
   launch.stdin_path = expand_path(extras.std_in, spec.workdir, names);
   launch.stdout_path = expand_path(spec.std_out, spec.workdir, names);
-  launch.stderr_path = spec.std_err.empty() ? launch.stdout_path : expand_path(spec.std_err, spec.workdir, names);
-  launch.open_mode = spec.open_mode == OpenMode::kAppend ? step::OpenMode::kAppend : step::OpenMode::kTruncate;
+  launch.stderr_path =
+      spec.std_err.empty() ? launch.stdout_path : expand_path(spec.std_err, spec.workdir, names);
+  launch.open_mode =
+      spec.open_mode == OpenMode::kAppend ? step::OpenMode::kAppend : step::OpenMode::kTruncate;
 
   launch.time_limit_s = order.time_limit > 0 ? static_cast<std::uint64_t>(order.time_limit) : 0;
   launch.kill_wait_s = static_cast<std::uint64_t>(kill_wait);
@@ -77,9 +85,11 @@ Result<step::StepLaunch> Launcher::prepare(const wire::LaunchOrder& order, const
   for (const auto* words : {&launch.argv, &launch.env})
     for (const auto& word : *words)
       if (word.size() >= step::kMaxWord || word.find('\0') != std::string::npos)
-        return Error{"bad_order", "the argument or variable " + quote(word, 40) + " is longer than the " + std::to_string(step::kMaxWord) + " bytes that a program can be given"};
+        return Error{"bad_order", "the argument or variable " + quote(word, 40) + " is longer than the " +
+                                      std::to_string(step::kMaxWord) + " bytes that a program can be given"};
   for (const auto* path : {&launch.workdir, &launch.stdin_path, &launch.stdout_path, &launch.stderr_path})
-    if (path->size() > step::kMaxPath) return Error{"bad_order", "the path " + quote(*path, 80) + " is too long"};
+    if (path->size() > step::kMaxPath)
+      return Error{"bad_order", "the path " + quote(*path, 80) + " is too long"};
   return launch;
 }
 

@@ -18,14 +18,16 @@ struct LauncherNode {
 
 class Launcher {
  public:
-  explicit Launcher(LauncherNode node, SignatureCheck signatures = SignatureCheck()) : node_(std::move(node)), signatures_(std::move(signatures)) {}
+  explicit Launcher(LauncherNode node, SignatureCheck signatures = SignatureCheck())
+      : node_(std::move(node)), signatures_(std::move(signatures)) {}
 
-  LaunchPolicy policy;               // of the node's own file
+  LaunchPolicy policy;  // of the node's own file
   std::string cluster_name;
   Seconds kill_wait = 30;
 
   // Errors: those of SignatureCheck, unknown_user, user_lookup (later), bad_order.
-  Result<step::StepLaunch> prepare(const wire::LaunchOrder& order, const Uuid& cluster, const std::string& mark, Time now, std::int64_t mono_ms);
+  Result<step::StepLaunch> prepare(const wire::LaunchOrder& order, const Uuid& cluster,
+                                   const std::string& mark, Time now, std::int64_t mono_ms);
 
  private:
   LauncherNode node_;

@@ -18,15 +18,23 @@ namespace {
 AttemptEnd end_of(step::EndReason reason) {
   using R = step::EndReason;
   switch (reason) {
-    case R::kExited: return AttemptEnd::kExited;
-    case R::kSignalled: return AttemptEnd::kSignalled;
-    case R::kTimeout: return AttemptEnd::kTimeout;
-    case R::kDeadline: return AttemptEnd::kDeadline;
+    case R::kExited:
+      return AttemptEnd::kExited;
+    case R::kSignalled:
+      return AttemptEnd::kSignalled;
+    case R::kTimeout:
+      return AttemptEnd::kTimeout;
+    case R::kDeadline:
+      return AttemptEnd::kDeadline;
     case R::kCancelled:
-    case R::kPreempted: return AttemptEnd::kCancelled;
-    case R::kNodeShutdown: return AttemptEnd::kNodeRebooted;
-    case R::kLaunchFailed: return AttemptEnd::kLaunchFailed;
-    case R::kShepherdLost: return AttemptEnd::kShepherdLost;
+    case R::kPreempted:
+      return AttemptEnd::kCancelled;
+    case R::kNodeShutdown:
+      return AttemptEnd::kNodeRebooted;
+    case R::kLaunchFailed:
+      return AttemptEnd::kLaunchFailed;
+    case R::kShepherdLost:
+      return AttemptEnd::kShepherdLost;
   }
   return AttemptEnd::kShepherdLost;
 }
@@ -47,7 +55,11 @@ std::uint64_t limit_of(Seconds limit) { return limit > 0 ? static_cast<std::uint
 }  // namespace
 
 Machine::Machine(MachineStart start, const Input& now, Output& out)
-    : facts_(std::move(start.facts)), boot_id_(std::move(start.boot_id)), seen_(start.seen), now_(now.now), mono_ms_(now.mono_ms) {
+    : facts_(std::move(start.facts)),
+      boot_id_(std::move(start.boot_id)),
+      seen_(start.seen),
+      now_(now.now),
+      mono_ms_(now.mono_ms) {
   facts_.attempts.clear();
   facts_.config_hash = start.config_hash;
   for (auto& found : start.found) load(std::move(found), out);
@@ -116,10 +128,12 @@ void Machine::handle(const Input& input, Output& out) {
   } else if (auto* lost = std::get_if<StepLost>(&body)) {
     if (Entry* entry = running(lost->key)) {
       const bool ever = lost->began || entry->report.phase == AttemptPhase::kRunning;
-      end(*entry, ever ? AttemptEnd::kShepherdLost : AttemptEnd::kNeverStarted, ever ? ExitStatus{0, SIGKILL} : ExitStatus{}, lost->message, out);
+      end(*entry, ever ? AttemptEnd::kShepherdLost : AttemptEnd::kNeverStarted,
+          ever ? ExitStatus{0, SIGKILL} : ExitStatus{}, lost->message, out);
     }
   } else if (auto* failed = std::get_if<SpawnFailed>(&body)) {
-    if (Entry* entry = running(failed->key)) end(*entry, AttemptEnd::kLaunchFailed, {1, 0}, facts_.node + ": " + failed->error.text(), out);
+    if (Entry* entry = running(failed->key))
+      end(*entry, AttemptEnd::kLaunchFailed, {1, 0}, facts_.node + ": " + failed->error.text(), out);
   } else if (std::holds_alternative<SendFailed>(body)) {
     for (const auto& [key, entry] : attempts_)
       if (!entry.preparing) news_.insert(key);
@@ -147,19 +161,23 @@ void Machine::on_up(Output& out) {
 void Machine::refuse_session(const Error& why) {
   session_ = Session::kRefused;
   session_ms_ = mono_ms_;
-  if (why.message != last_refusal_) log::error("no service under this controller: " + why.code, {{"why", why.text()}});
+  if (why.message != last_refusal_)
+    log::error("no service under this controller: " + why.code, {{"why", why.text()}});
   last_refusal_ = why.message;
 }
 
 bool Machine::check_lineage(const Lineage& lineage, Output& out) {
   if (!seen_.cluster.empty() && lineage.cluster != seen_.cluster) {
-    refuse_session({"other_cluster", "the controller is of cluster " + lineage.cluster.hex() + ", this node belongs to " + seen_.cluster.hex(), "",
-                    "empty the agent's spool directory if the node shall change clusters"});
+    refuse_session({"other_cluster",
+                    "the controller is of cluster " + lineage.cluster.hex() + ", this node belongs to " +
+                        seen_.cluster.hex(),
+                    "", "empty the agent's spool directory if the node shall change clusters"});
     return false;
   }
   if (lineage.epoch < seen_.epoch) {
-    refuse_session({"old_controller", "the controller is of epoch " + std::to_string(lineage.epoch) + ", this node has served epoch " +
-                                          std::to_string(seen_.epoch) + ": a newer one took its place"});
+    refuse_session({"old_controller", "the controller is of epoch " + std::to_string(lineage.epoch) +
+                                          ", this node has served epoch " + std::to_string(seen_.epoch) +
+                                          ": a newer one took its place"});
     return false;
   }
   const bool changed = lineage.cluster != seen_.cluster || lineage.epoch != seen_.epoch;
@@ -282,14 +300,17 @@ void Machine::on_signal(const wire::SignalOrder& order, Output& out) {
   entry.record.signal_generation = order.generation;
   out.journal += encode_attempt(entry.record);
   out.sync = true;
-  out.requests.push_back({order.key, step::SignalRequest{order.signal, order.batch_only ? step::Scope::kBatch : step::Scope::kAll}});
+  out.requests.push_back(
+      {order.key,
+       step::SignalRequest{order.signal, order.batch_only ? step::Scope::kBatch : step::Scope::kAll}});
 }
 
 void Machine::on_forget(AttemptKey key, Output& out) {
   auto it = attempts_.find(key);
   if (it == attempts_.end()) return;
   if (it->second.report.phase != AttemptPhase::kEnded) {
-    log::warning("told to forget an attempt that has not ended", {{"job", key.job}, {"attempt", key.attempt}});
+    log::warning("told to forget an attempt that has not ended",
+                 {{"job", key.job}, {"attempt", key.attempt}});
     return;
   }
   crash_point("agent.before_forget");

@@ -21,13 +21,17 @@
 
 namespace bai::agent {
 
-inline constexpr std::int64_t kRepeatEndMs = 3'000;      // an end that was not forgotten is reported again
-inline constexpr std::int64_t kSessionPauseMs = 5'000;   // before a refused session is tried again
-inline constexpr std::int64_t kWelcomeTimeMs = 30'000;   // for the answer to a registration
+inline constexpr std::int64_t kRepeatEndMs = 3'000;     // an end that was not forgotten is reported again
+inline constexpr std::int64_t kSessionPauseMs = 5'000;  // before a refused session is tried again
+inline constexpr std::int64_t kWelcomeTimeMs = 30'000;  // for the answer to a registration
 
 // What was found of an attempt when the agent started.
 struct FoundAttempt {
-  enum class Shepherd { kNone, kAlive, kDead };  // never began (and never will), lives, is gone without a status
+  enum class Shepherd {
+    kNone,
+    kAlive,
+    kDead
+  };  // never began (and never will), lives, is gone without a status
   AttemptRecord record;
   bool has_directory = true;
   Shepherd shepherd = Shepherd::kNone;
@@ -35,8 +39,8 @@ struct FoundAttempt {
 };
 
 struct MachineStart {
-  wire::AgentRegister facts;           // who this node is; the machine adds what varies
-  std::string boot_id;                 // as step::boot_id() gives it
+  wire::AgentRegister facts;  // who this node is; the machine adds what varies
+  std::string boot_id;        // as step::boot_id() gives it
   Lineage seen;
   std::vector<FoundAttempt> found;
   std::uint64_t config_hash = 0;
@@ -49,11 +53,11 @@ struct SessionDown {};
 struct OrderIn {
   wire::OrderBody order;
 };
-struct Prepared {                      // the answer to Output::prepare
+struct Prepared {  // the answer to Output::prepare
   wire::AttemptKey key;
   std::string mark;
-  std::optional<Error> refused;        // it can never be launched here
-  bool later = false;                  // not now (a full disk, no munged): the controller will ask again
+  std::optional<Error> refused;  // it can never be launched here
+  bool later = false;            // not now (a full disk, no munged): the controller will ask again
 };
 struct StepRunning {
   wire::AttemptKey key;
@@ -61,9 +65,9 @@ struct StepRunning {
 };
 struct StepEnded {
   wire::AttemptKey key;
-  step::StepStatus status;             // durable already
+  step::StepStatus status;  // durable already
 };
-struct StepLost {                      // its shepherd is dead without a status; what it left behind was ended
+struct StepLost {  // its shepherd is dead without a status; what it left behind was ended
   wire::AttemptKey key;
   bool began = true;
   std::string message;
@@ -72,13 +76,13 @@ struct SpawnFailed {
   wire::AttemptKey key;
   Error error;
 };
-struct SendFailed {};                  // the session did not take a message
-struct Tick {};                        // about once a second
-using InputBody =
-    std::variant<SessionUp, SessionDown, OrderIn, Prepared, StepRunning, StepEnded, StepLost, SpawnFailed, SendFailed, Tick>;
+struct SendFailed {};  // the session did not take a message
+struct Tick {};        // about once a second
+using InputBody = std::variant<SessionUp, SessionDown, OrderIn, Prepared, StepRunning, StepEnded, StepLost,
+                               SpawnFailed, SendFailed, Tick>;
 
 struct Input {
-  Time now;                            // wall clock
+  Time now;  // wall clock
   std::int64_t mono_ms = 0;
   InputBody body;
 };
@@ -93,7 +97,7 @@ struct ToStep {
 struct Output {
   // At once, before the journal: check, write directory and launch file, and answer by Prepared.
   std::vector<wire::LaunchOrder> prepare;
-  std::vector<ToStep> urgent;          // repeating them is harmless, so they wait for no disk
+  std::vector<ToStep> urgent;  // repeating them is harmless, so they wait for no disk
   std::optional<std::string> config_text;
   // Records; everything below waits until they are durable. With `sync` unset they may be written whenever the next ones are.
   std::string journal;
@@ -103,8 +107,8 @@ struct Output {
   std::vector<ToStep> requests;
   std::vector<wire::AttemptKey> discard;  // directories that nobody needs any more
   std::vector<wire::AgentBody> sends;
-  bool heartbeat = false;              // the runtime fills it in
-  bool reconnect = false;              // the session is of no use: drop it and dial again
+  bool heartbeat = false;  // the runtime fills it in
+  bool reconnect = false;  // the session is of no use: drop it and dial again
   bool stop = false;
 };
 
@@ -131,9 +135,9 @@ class Machine {
   struct Entry {
     AttemptRecord record;
     wire::AttemptReport report;
-    bool preparing = false;            // not claimed yet
+    bool preparing = false;                      // not claimed yet
     std::optional<wire::SignalOrder> end_first;  // came while preparing
-    std::uint64_t end_generation = 0;  // of the last termination passed on
+    std::uint64_t end_generation = 0;            // of the last termination passed on
     Seconds time_limit = 0;
     std::int64_t sent_ms = 0;
   };
@@ -159,16 +163,16 @@ class Machine {
   std::string boot_id_;
   Lineage seen_;
   std::map<wire::AttemptKey, Entry> attempts_;
-  std::set<wire::AttemptKey> news_;    // to be told
+  std::set<wire::AttemptKey> news_;       // to be told
   std::set<wire::AttemptKey> open_ends_;  // told, not forgotten
   Session session_ = Session::kDown;
   std::string last_refusal_;
-  std::int64_t session_ms_ = 0;        // since when it is so
+  std::int64_t session_ms_ = 0;  // since when it is so
   std::int64_t heartbeat_ms_ = 10'000;
   std::int64_t last_send_ms_ = 0;
   Time now_;
   std::int64_t mono_ms_ = 0;
-  bool tick_ = false;                  // claims are told at ticks only: a running shepherd is seldom far
+  bool tick_ = false;  // claims are told at ticks only: a running shepherd is seldom far
 };
 
 }  // namespace bai::agent

@@ -24,7 +24,7 @@ namespace {
 
 constexpr std::int64_t kMaxPauseMs = 1'000;
 constexpr std::int64_t kBuryPauseMs = 50;
-constexpr int kBuryRoundMs = 20;             // how long one round of ending may block
+constexpr int kBuryRoundMs = 20;  // how long one round of ending may block
 constexpr std::int64_t kBuryGiveUpMs = 60'000;
 constexpr std::int64_t kExecTimeMs = 2'000;  // an exec that takes longer counts as done
 
@@ -45,7 +45,9 @@ std::string last_words(const std::string& dir) {
   return ": " + (line == std::string::npos ? *text : text->substr(line + 1)).substr(0, 500);
 }
 
-bool repeatable(const step::Request& request) { return !std::holds_alternative<step::SignalRequest>(request); }
+bool repeatable(const step::Request& request) {
+  return !std::holds_alternative<step::SignalRequest>(request);
+}
 
 }  // namespace
 
@@ -78,7 +80,8 @@ void Shepherds::adopt(AttemptKey key, std::int64_t mono_ms) {
     s.pid = started->pid;
     s.pidfd.reset(static_cast<int>(syscall(SYS_pidfd_open, s.pid, 0)));
     // Asked again with the pidfd in hand: from now on it cannot be another process of the same number.
-    if (s.pidfd && step::shepherd_alive(*started) && watch(s.pidfd.get(), tag(key, false))) return look(key, s, mono_ms);
+    if (s.pidfd && step::shepherd_alive(*started) && watch(s.pidfd.get(), tag(key, false)))
+      return look(key, s, mono_ms);
   }
   shepherd_ended(key, s, mono_ms);
 }
@@ -126,17 +129,20 @@ bool Shepherds::look_running(AttemptKey key, Shepherd& s, std::int64_t mono_ms) 
   int script_err = 0, shepherd_err = 0;
   const std::string script = executable(started->script_pid, &script_err);
   if (script_err == ENOENT || script_err == ESRCH) return false;  // it ended; the status comes
-  if (mono_ms - s.since_ms < kExecTimeMs && script_err == 0 && script == executable(s.pid, &shepherd_err)) return false;
+  if (mono_ms - s.since_ms < kExecTimeMs && script_err == 0 && script == executable(s.pid, &shepherd_err))
+    return false;
   s.running = true;
-  struct stat st{};
+  struct stat st {};
   Time at;
-  if (stat((dir + "/started").c_str(), &st) == 0) at = Time{st.st_mtim.tv_sec * 1'000'000 + st.st_mtim.tv_nsec / 1000};
+  if (stat((dir + "/started").c_str(), &st) == 0)
+    at = Time{st.st_mtim.tv_sec * 1'000'000 + st.st_mtim.tv_nsec / 1000};
   news_(StepRunning{key, at});
   return true;
 }
 
 void Shepherds::on_event(std::uint64_t event_tag, std::int64_t mono_ms) {
-  const AttemptKey key{static_cast<JobId>(event_tag >> 32), static_cast<Attempt>((event_tag >> 1) & 0x7fffffff)};
+  const AttemptKey key{static_cast<JobId>(event_tag >> 32),
+                       static_cast<Attempt>((event_tag >> 1) & 0x7fffffff)};
   auto it = all_.find(key);
   if (it == all_.end()) return;
   if (event_tag & 1)
@@ -160,7 +166,8 @@ void Shepherds::shepherd_ended(AttemptKey key, Shepherd& s, std::int64_t mono_ms
     looks_.erase(key);
     return news_(StepEnded{key, std::move(*status)});
   }
-  if (status.error().code != "not_found") log::error("a step's status cannot be read", {{"why", status.error().text()}});
+  if (status.error().code != "not_found")
+    log::error("a step's status cannot be read", {{"why", status.error().text()}});
   log::warning("a shepherd died without a status", {{"job", key.job}, {"attempt", key.attempt}});
   s.dead = true;
   s.since_ms = mono_ms;

@@ -45,15 +45,15 @@ class Shepherds {
  private:
   struct Shepherd {
     pid_t pid = 0;
-    bool child = false;                // ours to reap
+    bool child = false;  // ours to reap
     Fd pidfd;
     std::optional<step::StepClient> client;
     std::deque<step::Request> waiting, unanswered;
-    bool running = false;              // said so
-    bool dead = false;                 // being buried
+    bool running = false;  // said so
+    bool dead = false;     // being buried
     std::int64_t since_ms = 0;
-    std::int64_t look_ms = -1;         // next look at `started`, the socket, or the remains; -1: none
-    std::int64_t pause_ms = 10;        // a step that is over sooner is told once, as ended
+    std::int64_t look_ms = -1;   // next look at `started`, the socket, or the remains; -1: none
+    std::int64_t pause_ms = 10;  // a step that is over sooner is told once, as ended
   };
   using All = std::map<wire::AttemptKey, Shepherd>;
 

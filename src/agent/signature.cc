@@ -9,14 +9,17 @@ namespace {
 constexpr std::size_t kKnownCredentials = 256;
 
 Error bad(const std::string& node, const std::string& what) {
-  return Error{"bad_signature", node + " refuses this job: " + what, "", "submit it again; if that does not help, tell the administrator"};
+  return Error{"bad_signature", node + " refuses this job: " + what, "",
+               "submit it again; if that does not help, tell the administrator"};
 }
 
 }  // namespace
 
 SignatureCheck::SignatureCheck(Decode decode) : decode_(std::move(decode)) {
   if (!decode_)
-    decode_ = [](const std::string& credential, const wire::MungeDecode& options) { return wire::munge_decode(credential, options); };
+    decode_ = [](const std::string& credential, const wire::MungeDecode& options) {
+      return wire::munge_decode(credential, options);
+    };
 }
 
 Result<wire::Credential> SignatureCheck::read(const std::string& credential, const LaunchPolicy& policy) {
@@ -32,20 +35,26 @@ Result<wire::Credential> SignatureCheck::read(const std::string& credential, con
   return read;
 }
 
-Status SignatureCheck::check(const wire::LaunchOrder& order, const Uuid& cluster, const LaunchPolicy& policy, Time now) {
+Status SignatureCheck::check(const wire::LaunchOrder& order, const Uuid& cluster, const LaunchPolicy& policy,
+                             Time now) {
   const auto& spec = *order.job->spec;
   if (policy.own_uid != 0 && spec.uid != policy.own_uid)
-    return Error{"refused_user", "bai-agentd on " + policy.node + " runs as uid " + std::to_string(policy.own_uid) + " and can run that user's jobs only, not uid " +
-                                     std::to_string(spec.uid) + "'s",
+    return Error{"refused_user",
+                 "bai-agentd on " + policy.node + " runs as uid " + std::to_string(policy.own_uid) +
+                     " and can run that user's jobs only, not uid " + std::to_string(spec.uid) + "'s",
                  "", "start bai-agentd as root"};
   if (spec.uid == 0 && !policy.allow_root)
-    return Error{"refused_user", policy.node + " runs no jobs of root", "", "set AllowRootJobs=yes in that node's bai.conf"};
+    return Error{"refused_user", policy.node + " runs no jobs of root", "",
+                 "set AllowRootJobs=yes in that node's bai.conf"};
   if (spec.uid != 0 && spec.uid < policy.minimum_uid)
-    return Error{"refused_user", policy.node + " runs no jobs of uids below " + std::to_string(policy.minimum_uid) + " (MinimumUid)"};
+    return Error{"refused_user", policy.node + " runs no jobs of uids below " +
+                                     std::to_string(policy.minimum_uid) + " (MinimumUid)"};
 
   const auto& launch = order.launch;
-  if (hash256(order.script) != launch.script) return bad(policy.node, "the script is not the one that was signed");
-  if (hash256(order.environment) != launch.environment) return bad(policy.node, "the environment is not the one that was signed");
+  if (hash256(order.script) != launch.script)
+    return bad(policy.node, "the script is not the one that was signed");
+  if (hash256(order.environment) != launch.environment)
+    return bad(policy.node, "the environment is not the one that was signed");
   auto signature = read(launch.credential, policy);
   if (!signature.ok()) {
     const Error& why = signature.error();
@@ -54,13 +63,17 @@ Status SignatureCheck::check(const wire::LaunchOrder& order, const Uuid& cluster
   }
   if (signature->only_uid) return bad(policy.node, "its signature was made for another purpose");
   if (signature->uid != spec.uid || signature->gid != spec.gid)
-    return bad(policy.node, "it was signed by uid " + std::to_string(signature->uid) + " gid " + std::to_string(signature->gid) + ", not by uid " +
-                                std::to_string(spec.uid) + " gid " + std::to_string(spec.gid));
+    return bad(policy.node, "it was signed by uid " + std::to_string(signature->uid) + " gid " +
+                                std::to_string(signature->gid) + ", not by uid " + std::to_string(spec.uid) +
+                                " gid " + std::to_string(spec.gid));
   const Hash256 root = launch.root(launch.digest(spec.workdir.view(), spec.uid, spec.gid, cluster));
   if (root.view() != signature->payload) return bad(policy.node, "its signature is for another job");
-  if (policy.signature_max_age != kUnlimited && now.seconds() - signature->encode_time > policy.signature_max_age)
-    return Error{"signature_expired", "the job was signed " + std::to_string(now.seconds() - signature->encode_time) + " s ago, " + policy.node + " takes signatures of at most " +
-                                          std::to_string(policy.signature_max_age) + " s (SignatureMaxAge)",
+  if (policy.signature_max_age != kUnlimited &&
+      now.seconds() - signature->encode_time > policy.signature_max_age)
+    return Error{"signature_expired",
+                 "the job was signed " + std::to_string(now.seconds() - signature->encode_time) + " s ago, " +
+                     policy.node + " takes signatures of at most " +
+                     std::to_string(policy.signature_max_age) + " s (SignatureMaxAge)",
                  "", "submit it again"};
   return {};
 }

@@ -26,7 +26,8 @@ struct LaunchPolicy {
 class SignatureCheck {
  public:
   // munge_decode(), or a test's.
-  using Decode = std::function<Result<wire::Credential>(const std::string& credential, const wire::MungeDecode&)>;
+  using Decode =
+      std::function<Result<wire::Credential>(const std::string& credential, const wire::MungeDecode&)>;
 
   explicit SignatureCheck(Decode decode = {});
 

@@ -32,7 +32,9 @@ std::optional<wire::AttemptKey> parse_key(std::string_view name) {
   return key;
 }
 
-std::string key_name(wire::AttemptKey key) { return std::to_string(key.job) + "." + std::to_string(key.attempt); }
+std::string key_name(wire::AttemptKey key) {
+  return std::to_string(key.job) + "." + std::to_string(key.attempt);
+}
 
 }  // namespace
 
@@ -42,7 +44,8 @@ Result<Spool> Spool::open(const Env& env, const std::string& dir) {
   auto lock = open_fd(dir + "/lock", O_RDWR | O_CREAT, 0600);
   if (!lock.ok()) return lock.error();
   if (flock(lock->get(), LOCK_EX | LOCK_NB) != 0)
-    return Error{"spool_in_use", "another bai-agentd runs with this spool directory", dir, "each node on a host needs its own: AgentdSpoolDir with %n"};
+    return Error{"spool_in_use", "another bai-agentd runs with this spool directory", dir,
+                 "each node on a host needs its own: AgentdSpoolDir with %n"};
   return Spool(env, dir, std::move(*lock));
 }
 
@@ -61,7 +64,8 @@ FoundAttempt Spool::look(wire::AttemptKey key) const {
     found.status = std::move(*status);
     return found;
   }
-  if (status.error().code != "not_found") log::error("a step's status cannot be read", {{"why", status.error().text()}});
+  if (status.error().code != "not_found")
+    log::error("a step's status cannot be read", {{"why", status.error().text()}});
   auto started = step::read_started(dir);
   if (!started.ok() && started.error().code == "not_found") {
     // Perhaps one is just coming up; it comes too late from here on.
@@ -70,7 +74,8 @@ FoundAttempt Spool::look(wire::AttemptKey key) const {
     started = step::read_started(dir);
   }
   if (started.ok() && started->pid == 0) return found;  // forbidden, now or by an earlier agent
-  found.shepherd = started.ok() && step::shepherd_alive(*started) ? FoundAttempt::Shepherd::kAlive : FoundAttempt::Shepherd::kDead;
+  found.shepherd = started.ok() && step::shepherd_alive(*started) ? FoundAttempt::Shepherd::kAlive
+                                                                  : FoundAttempt::Shepherd::kDead;
   // It may have ended between the two looks.
   if (found.shepherd == FoundAttempt::Shepherd::kDead)
     if (auto again = step::read_status(dir); again.ok()) found.status = std::move(*again);
@@ -152,7 +157,8 @@ void Spool::empty_trash(std::int64_t until_ms, std::int64_t budget_ms) {
 }
 
 void Spool::remove(const std::string& dir) const {
-  if (auto gone = env_->remove_tree(dir); !gone.ok()) log::warning("cannot remove a directory", {{"why", gone.error().text()}});
+  if (auto gone = env_->remove_tree(dir); !gone.ok())
+    log::warning("cannot remove a directory", {{"why", gone.error().text()}});
 }
 
 std::string Spool::read_config() const {
@@ -160,6 +166,8 @@ std::string Spool::read_config() const {
   return text.ok() ? std::move(*text) : std::string();
 }
 
-Status Spool::write_config(const std::string& text) const { return env_->write_file_atomic(dir_ + "/config", text); }
+Status Spool::write_config(const std::string& text) const {
+  return env_->write_file_atomic(dir_ + "/config", text);
+}
 
 }  // namespace bai::agent

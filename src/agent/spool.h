@@ -45,7 +45,8 @@ class Spool {
   Status write_config(const std::string& text) const;
 
  private:
-  Spool(const Env& env, std::string dir, Fd lock) : env_(&env), dir_(std::move(dir)), lock_(std::move(lock)) {}
+  Spool(const Env& env, std::string dir, Fd lock)
+      : env_(&env), dir_(std::move(dir)), lock_(std::move(lock)) {}
   FoundAttempt look(wire::AttemptKey key) const;
   Status write_launch(wire::AttemptKey key, const std::string& bytes) const;
   void remove(const std::string& dir) const;

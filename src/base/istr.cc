@@ -18,7 +18,9 @@ Istr::Istr(std::string_view text) {
   std::memcpy(rep_->text(), text.data(), text.size());
 }
 
-std::string_view Istr::view() const { return rep_ ? std::string_view(rep_->text(), rep_->size) : std::string_view(); }
+std::string_view Istr::view() const {
+  return rep_ ? std::string_view(rep_->text(), rep_->size) : std::string_view();
+}
 
 bool Istr::unique() const { return rep_ && rep_->count.load(std::memory_order_acquire) == 1; }
 

@@ -15,9 +15,9 @@ namespace bai {
 class Istr {
  public:
   Istr() = default;
-  Istr(std::string_view text);                                            // NOLINT: implicit on purpose
-  Istr(const std::string& text) : Istr(std::string_view(text)) {}         // NOLINT
-  Istr(const char* text) : Istr(std::string_view(text)) {}                // NOLINT
+  Istr(std::string_view text);                                     // NOLINT: implicit on purpose
+  Istr(const std::string& text) : Istr(std::string_view(text)) {}  // NOLINT
+  Istr(const char* text) : Istr(std::string_view(text)) {}         // NOLINT
   Istr(const Istr& other) : rep_(other.rep_) { retain(); }
   Istr(Istr&& other) noexcept : rep_(other.rep_) { other.rep_ = nullptr; }
   Istr& operator=(Istr other) noexcept {

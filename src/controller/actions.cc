@@ -9,8 +9,11 @@
 namespace bai::controller {
 namespace {
 
-wire::JobResult done(const wire::JobRef& ref, std::string note = {}) { return {ref, std::nullopt, std::move(note)}; }
-wire::JobResult failed(const wire::JobRef& ref, std::string code, std::string message, std::string remedy = {}) {
+wire::JobResult done(const wire::JobRef& ref, std::string note = {}) {
+  return {ref, std::nullopt, std::move(note)};
+}
+wire::JobResult failed(const wire::JobRef& ref, std::string code, std::string message,
+                       std::string remedy = {}) {
   return {ref, wire::ErrorBody{{std::move(code), std::move(message), "", std::move(remedy)}}, ""};
 }
 
@@ -32,7 +35,8 @@ void Machine::on_action(const FromCommand& command, const wire::ActionRequest& r
 }
 
 // Named jobs one by one, so that each unknown one is told; without names, every unfinished job that the filter finds.
-std::vector<wire::JobRef> Machine::select(const wire::JobFilter& filter, const Caller& caller, std::vector<wire::JobResult>& unknown) const {
+std::vector<wire::JobRef> Machine::select(const wire::JobFilter& filter, const Caller& caller,
+                                          std::vector<wire::JobResult>& unknown) const {
   std::vector<wire::JobRef> refs;
   Selector selector(filter, caller);
   wire::JobFilter rest = filter;
@@ -67,18 +71,22 @@ std::vector<wire::JobRef> Machine::select(const wire::JobFilter& filter, const C
   return refs;
 }
 
-wire::JobResult Machine::act(const Caller& caller, const wire::JobRef& ref, const wire::ActionRequest& request) {
+wire::JobResult Machine::act(const Caller& caller, const wire::JobRef& ref,
+                             const wire::ActionRequest& request) {
   JobPtr job = ref.task == kNoTask ? find(ref.job) : nullptr;
   if (ref.task != kNoTask) {
     JobPtr any = task_record(ref.job, ref.task, false);
     if (!any) any = find(ref.job);
-    if (any && (caller.is_operator || any->spec->uid == caller.uid)) job = task_record(ref.job, ref.task, true);
+    if (any && (caller.is_operator || any->spec->uid == caller.uid))
+      job = task_record(ref.job, ref.task, true);
     if (!job && any && !(caller.is_operator || any->spec->uid == caller.uid)) job = any;
   }
-  if (!job && ref.task == kNoTask && arrays_.contains(ref.job) && !arrays_[ref.job].tasks.empty()) job = find(arrays_[ref.job].tasks.begin()->second);
+  if (!job && ref.task == kNoTask && arrays_.contains(ref.job) && !arrays_[ref.job].tasks.empty())
+    job = find(arrays_[ref.job].tasks.begin()->second);
   if (!job) return failed(ref, "no_such_job", "Invalid job id specified", "see bai-queue");
   if (!caller.is_operator && job->spec->uid != caller.uid)
-    return failed(ref, "not_permitted", "Access/permission denied", "only its owner " + job->spec->user.str() + " or an operator may do that");
+    return failed(ref, "not_permitted", "Access/permission denied",
+                  "only its owner " + job->spec->user.str() + " or an operator may do that");
   switch (request.action) {
     case wire::JobAction::kCancel:
       return cancel(caller, ref, job, request);
@@ -94,11 +102,15 @@ wire::JobResult Machine::act(const Caller& caller, const wire::JobRef& ref, cons
   return failed(ref, "bad_message", "unknown action");
 }
 
-wire::JobResult Machine::cancel(const Caller& caller, const wire::JobRef& ref, JobPtr job, const wire::ActionRequest& request) {
-  if (is_finished(job->state)) return failed(ref, "already_finished", "Job/step already completing or completed");
+wire::JobResult Machine::cancel(const Caller& caller, const wire::JobRef& ref, JobPtr job,
+                                const wire::ActionRequest& request) {
+  if (is_finished(job->state))
+    return failed(ref, "already_finished", "Job/step already completing or completed");
   bool plain = request.signal == 0 && !request.batch_only && !request.full;
   if (job->state == JobState::kPending) {
-    if (!plain && request.signal != 9) return failed(ref, "not_running", "the job does not run yet and cannot get a signal", "cancel it without --signal");
+    if (!plain && request.signal != 9)
+      return failed(ref, "not_running", "the job does not run yet and cannot get a signal",
+                    "cancel it without --signal");
     Job copy = *job;
     copy.ended_by_uid = caller.uid;
     copy.reason = Reason::kNone;
@@ -110,7 +122,9 @@ wire::JobResult Machine::cancel(const Caller& caller, const wire::JobRef& ref, J
     auto& running = running_[job->id];
     NodeEntry* entry = node(running.node);
     if (!entry || !entry->conn)
-      return failed(ref, "node_silent", "node " + running.node.str() + " does not respond: the signal was not sent", "try again when it is back");
+      return failed(ref, "node_silent",
+                    "node " + running.node.str() + " does not respond: the signal was not sent",
+                    "try again when it is back");
     wire::SignalOrder order;
     order.key = {job->id, job->attempt};
     order.generation = ++signal_generation_;
@@ -136,7 +150,8 @@ wire::JobResult Machine::cancel(const Caller& caller, const wire::JobRef& ref, J
 }
 
 wire::JobResult Machine::hold(const Caller&, const wire::JobRef& ref, JobPtr job, bool as_user) {
-  if (job->state != JobState::kPending) return failed(ref, "not_pending", "Job is no longer pending execution");
+  if (job->state != JobState::kPending)
+    return failed(ref, "not_pending", "Job is no longer pending execution");
   if (job->hold == Hold::kAdmin && as_user) return done(ref);
   Job copy = *job;
   copy.hold = as_user ? Hold::kUser : Hold::kAdmin;
@@ -147,9 +162,11 @@ wire::JobResult Machine::hold(const Caller&, const wire::JobRef& ref, JobPtr job
 }
 
 wire::JobResult Machine::release(const Caller& caller, const wire::JobRef& ref, JobPtr job) {
-  if (job->state != JobState::kPending) return failed(ref, "not_pending", "Job is no longer pending execution");
+  if (job->state != JobState::kPending)
+    return failed(ref, "not_pending", "Job is no longer pending execution");
   if (job->hold == Hold::kAdmin && !caller.is_operator)
-    return failed(ref, "not_permitted", "Access/permission denied", "an operator holds it; ask for its release");
+    return failed(ref, "not_permitted", "Access/permission denied",
+                  "an operator holds it; ask for its release");
   if (job->hold == Hold::kNone) return done(ref);
   Job copy = *job;
   copy.hold = Hold::kNone;
@@ -164,12 +181,16 @@ wire::JobResult Machine::release(const Caller& caller, const wire::JobRef& ref, 
 
 wire::JobResult Machine::requeue(const Caller& caller, const wire::JobRef& ref, JobPtr job, bool held) {
   if (job->state == JobState::kPending) {
-    return held ? hold(caller, ref, job, !caller.is_operator) : failed(ref, "not_running", "Job is pending execution", "only a started job can be requeued");
+    return held
+               ? hold(caller, ref, job, !caller.is_operator)
+               : failed(ref, "not_running", "Job is pending execution", "only a started job can be requeued");
   }
-  if (!may_requeue(*job)) return failed(ref, "not_requeueable", "Requested operation is disabled for this job (--no-requeue)");
+  if (!may_requeue(*job))
+    return failed(ref, "not_requeueable", "Requested operation is disabled for this job (--no-requeue)");
   if (is_finished(job->state)) {
     Job copy = *job;
-    back_to_queue(std::move(copy), "requeued by " + caller.user, caller.uid, held ? Hold::kUser : Hold::kNone);
+    back_to_queue(std::move(copy), "requeued by " + caller.user, caller.uid,
+                  held ? Hold::kUser : Hold::kNone);
     return done(ref);
   }
   Job copy = *job;

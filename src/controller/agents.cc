@@ -29,8 +29,8 @@ void Machine::node_changed(NodeEntry& entry) {
   set.mem_mib = n.declared.mem_mib;
   set.features = n.features;
   set.weight = n.weight;
-  set.usable = trouble_.empty() && entry.registered && entry.conn && n.responding && !n.drain && n.condition == NodeCondition::kUp &&
-               entry.stale.empty();
+  set.usable = trouble_.empty() && entry.registered && entry.conn && n.responding && !n.drain &&
+               n.condition == NodeCondition::kUp && entry.stale.empty();
   out_->feed.push_back(std::move(set));
 }
 
@@ -70,7 +70,8 @@ void Machine::on_agent(const FromAgent& message) {
     return;
   }
   wire::AgentOrders orders;
-  for (const auto& report : std::get<wire::AgentAttempts>(message.body).attempts) on_report(entry, report, orders.forget);
+  for (const auto& report : std::get<wire::AgentAttempts>(message.body).attempts)
+    on_report(entry, report, orders.forget);
   if (!orders.forget.empty()) {
     orders.lineage = lineage_;
     out_->effects.orders.push_back({message.conn, std::move(orders)});
@@ -83,11 +84,14 @@ void Machine::on_register(ConnId conn, const wire::AgentRegister& hello) {
     out_->effects.orders.push_back({conn, wire::AgentRefused{wire::ErrorBody{std::move(error)}}});
   };
   if (!hello.seen.cluster.empty() && hello.seen.cluster != lineage_.cluster)
-    return refuse({"other_cluster", "node " + hello.node + " belongs to another cluster (" + hello.seen.cluster.hex() + ")", "",
-                   "empty its spool directory if it shall join this one"});
+    return refuse({"other_cluster",
+                   "node " + hello.node + " belongs to another cluster (" + hello.seen.cluster.hex() + ")",
+                   "", "empty its spool directory if it shall join this one"});
   if (hello.seen.lsn > lsn_ || hello.seen.last_job_id > last_job_id_) {
-    set_trouble("node " + hello.node + " has seen change " + std::to_string(hello.seen.lsn) + " of this cluster, but the database ends at " +
-                std::to_string(lsn_) + ": it is older than what was acknowledged (an old backup?); restore the newest, or see bai-ctld(8), --accept-loss");
+    set_trouble("node " + hello.node + " has seen change " + std::to_string(hello.seen.lsn) +
+                " of this cluster, but the database ends at " + std::to_string(lsn_) +
+                ": it is older than what was acknowledged (an old backup?); restore the newest, or see "
+                "bai-ctld(8), --accept-loss");
     return refuse({"database_behind", trouble_, "", ""});
   }
   NodeEntry* entry = node(hello.node);
@@ -100,9 +104,11 @@ void Machine::on_register(ConnId conn, const wire::AgentRegister& hello) {
     entry->node->declared = hello.found;
   }
   if (!entry)
-    return refuse({"unknown_node", "no NodeName line names " + hello.node, "", "add it to bai.conf, or set DynamicNodes=yes"});
+    return refuse({"unknown_node", "no NodeName line names " + hello.node, "",
+                   "add it to bai.conf, or set DynamicNodes=yes"});
 
-  if (entry->conn && entry->conn != conn) {  // it came back on a new connection before the old one's end was noticed
+  if (entry->conn &&
+      entry->conn != conn) {  // it came back on a new connection before the old one's end was noticed
     agents_.erase(entry->conn);
     out_->effects.close.push_back(entry->conn);
   }
@@ -130,23 +136,30 @@ void Machine::on_register(ConnId conn, const wire::AgentRegister& hello) {
   if (!declared || declared->shape.mem_mib == 0) n.declared.mem_mib = hello.found.mem_mib;
 
   bool decided = false;
-  if (n.condition == NodeCondition::kUnknown || n.condition == NodeCondition::kFuture) n.condition = NodeCondition::kUp;
-  if (n.condition == NodeCondition::kDown && (entry->lost || config_->return_to_service == ReturnToService::kAlways) &&
+  if (n.condition == NodeCondition::kUnknown || n.condition == NodeCondition::kFuture)
+    n.condition = NodeCondition::kUp;
+  if (n.condition == NodeCondition::kDown &&
+      (entry->lost || config_->return_to_service == ReturnToService::kAlways) &&
       config_->return_to_service != ReturnToService::kNever) {
     n.condition = NodeCondition::kUp;
     n.reason = Istr();
     decided = true;
   }
   entry->lost = false;
-  if (!hello.invented && !n.drain && (hello.found.cpus < n.declared.cpus || hello.found.mem_mib < n.declared.mem_mib)) {
+  if (!hello.invented && !n.drain &&
+      (hello.found.cpus < n.declared.cpus || hello.found.mem_mib < n.declared.mem_mib)) {
     n.drain = true;
     n.reason = hello.found.cpus < n.declared.cpus
-                   ? "Low CPUs: " + std::to_string(hello.found.cpus) + " found, " + std::to_string(n.declared.cpus) + " configured"
-                   : "Low RealMemory: " + std::to_string(hello.found.mem_mib) + " MiB found, " + std::to_string(n.declared.mem_mib) + " configured";
+                   ? "Low CPUs: " + std::to_string(hello.found.cpus) + " found, " +
+                         std::to_string(n.declared.cpus) + " configured"
+                   : "Low RealMemory: " + std::to_string(hello.found.mem_mib) + " MiB found, " +
+                         std::to_string(n.declared.mem_mib) + " configured";
     n.reason_at = now_;
     decided = true;
   }
-  if (was_silent) log::info("node registered", {{"node", hello.node}, {"cpus", hello.found.cpus}, {"attempts", hello.attempts.size()}});
+  if (was_silent)
+    log::info("node registered",
+              {{"node", hello.node}, {"cpus", hello.found.cpus}, {"attempts", hello.attempts.size()}});
 
   wire::AgentWelcome welcome;
   welcome.lineage = lineage_;
@@ -160,7 +173,8 @@ void Machine::on_register(ConnId conn, const wire::AgentRegister& hello) {
 
   // What was said over an earlier session may not have arrived: all that is open is said again, now.
   for (JobId id : entry->jobs)
-    if (auto running = running_.find(id); running != running_.end()) running->second.sent_ms = mono_ms_ - kResendMs;
+    if (auto running = running_.find(id); running != running_.end())
+      running->second.sent_ms = mono_ms_ - kResendMs;
 
   wire::AgentOrders orders;
   orders.lineage = lineage_;
@@ -192,10 +206,11 @@ void Machine::on_register(ConnId conn, const wire::AgentRegister& hello) {
     node_changed(*entry);
 }
 
-void Machine::on_report(NodeEntry& entry, const wire::AttemptReport& report, std::vector<wire::AttemptKey>& forget) {
+void Machine::on_report(NodeEntry& entry, const wire::AttemptReport& report,
+                        std::vector<wire::AttemptKey>& forget) {
   JobPtr job = find(report.key.job);
-  bool current = job && is_active(job->state) && job->attempt == report.key.attempt && running_.contains(job->id) &&
-                 running_[job->id].node == entry.node->name;
+  bool current = job && is_active(job->state) && job->attempt == report.key.attempt &&
+                 running_.contains(job->id) && running_[job->id].node == entry.node->name;
   if (report.phase == wire::AttemptPhase::kEnded) {
     if (current) attempt_ended(job, report);
     if (entry.stale.erase(report.key) && entry.stale.empty()) node_changed(entry);
@@ -211,14 +226,16 @@ void Machine::on_report(NodeEntry& entry, const wire::AttemptReport& report, std
   }
   if (!job && !surely_ended(report.key.job)) {
     // Never known: told, never killed by guess.
-    log::warning("a node runs a job that is not in the queue",
-                 {{"node", entry.node->name.view()}, {"job", report.key.job}, {"attempt", report.key.attempt}});
+    log::warning(
+        "a node runs a job that is not in the queue",
+        {{"node", entry.node->name.view()}, {"job", report.key.job}, {"attempt", report.key.attempt}});
     return;
   }
   // An attempt that was given up (the node was declared lost, the job was requeued or ended, perhaps forgotten since): it ends before new
   // work comes.
   if (entry.stale.insert(report.key).second) {
-    log::info("ending a stale attempt", {{"node", entry.node->name.view()}, {"job", report.key.job}, {"attempt", report.key.attempt}});
+    log::info("ending a stale attempt",
+              {{"node", entry.node->name.view()}, {"job", report.key.job}, {"attempt", report.key.attempt}});
     node_changed(entry);
   }
   wire::AgentOrders orders;
@@ -234,7 +251,8 @@ void Machine::on_report(NodeEntry& entry, const wire::AttemptReport& report, std
 // A job that is not in the queue and has an id that was given: it ended, unless it was given by a database that is no more.
 bool Machine::surely_ended(JobId id) const {
   if (id == 0 || id > last_job_id_) return false;
-  for (auto it = settings_.lower_bound(std::string(kUnknownJobs)); it != settings_.end() && it->first.starts_with(kUnknownJobs); ++it)
+  for (auto it = settings_.lower_bound(std::string(kUnknownJobs));
+       it != settings_.end() && it->first.starts_with(kUnknownJobs); ++it)
     if (id >= std::stoul(it->first.substr(kUnknownJobs.size())) && id <= std::stoul(it->second)) return false;
   return true;
 }
@@ -249,7 +267,8 @@ void Machine::on_closed(ConnId conn) {
   NodeEntry* entry = node(it->second);
   agents_.erase(it);
   if (!entry || entry->conn != conn) return;
-  entry->conn = 0;  // silence is judged by time, not by a lost connection; but nothing can be started there now
+  entry->conn =
+      0;  // silence is judged by time, not by a lost connection; but nothing can be started there now
   node_changed(*entry);
 }
 
@@ -271,7 +290,8 @@ void Machine::check_silence() {
   // When most of the nodes fall silent at once, the fault is more likely the network's or ours than theirs.
   bool most = there > 2 && overdue.size() * 2 > there;
   if (most && !breaker_)
-    log::error("most nodes are silent at once: none is declared lost until some are heard again", {{"silent", overdue.size()}, {"nodes", there}});
+    log::error("most nodes are silent at once: none is declared lost until some are heard again",
+               {{"silent", overdue.size()}, {"nodes", there}});
   breaker_ = most;
   if (most) return;
   for (NodeEntry* entry : overdue) node_lost(*entry, "Not responding");
@@ -322,7 +342,8 @@ void Machine::resend() {
     if (!entry || !entry->conn) continue;
     JobPtr job = find(id);
     if (running.sends >= 4 && running.sends % 4 == 0) {
-      log::warning("an agent does not answer an order: its session begins anew", {{"node", running.node.view()}, {"job", id}});
+      log::warning("an agent does not answer an order: its session begins anew",
+                   {{"node", running.node.view()}, {"job", id}});
       ConnId conn = entry->conn;
       running.sends++;
       running.sent_ms = mono_ms_;

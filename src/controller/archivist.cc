@@ -8,13 +8,12 @@
 
 namespace bai::controller {
 
-Archivist::Archivist(std::unique_ptr<store::Reader> reader) : reader_(std::move(reader)), thread_([this] { run(); }) {}
+Archivist::Archivist(std::unique_ptr<store::Reader> reader)
+    : reader_(std::move(reader)), thread_([this] { run(); }) {}
 Archivist::~Archivist() { stop(); }
 
 void Archivist::ask(Question question) { channel_.put(std::move(question)); }
-void Archivist::look_up(RequestId id, Found found) {
-  channel_.put(LookUp{id, std::move(found)});
-}
+void Archivist::look_up(RequestId id, Found found) { channel_.put(LookUp{id, std::move(found)}); }
 
 void Archivist::stop() {
   channel_.close();
@@ -31,8 +30,10 @@ void Archivist::run() {
         continue;
       }
       auto& question = std::get<Question>(item);
-      if (auto* request = std::get_if<wire::HistoryRequest>(&question.request.body)) history(question, *request);
-      if (auto* request = std::get_if<wire::AccountingRequest>(&question.request.body)) accounting(question, *request);
+      if (auto* request = std::get_if<wire::HistoryRequest>(&question.request.body))
+        history(question, *request);
+      if (auto* request = std::get_if<wire::AccountingRequest>(&question.request.body))
+        accounting(question, *request);
     }
   }
 }
@@ -56,7 +57,8 @@ void Archivist::history(const Question& question, const wire::HistoryRequest& re
 
 void Archivist::accounting(const Question& question, const wire::AccountingRequest& request) {
   store::HistoryQuery query;
-  bool tasks_named = std::any_of(request.filter.jobs.begin(), request.filter.jobs.end(), [](const auto& ref) { return ref.task != kNoTask; });
+  bool tasks_named = std::any_of(request.filter.jobs.begin(), request.filter.jobs.end(),
+                                 [](const auto& ref) { return ref.task != kNoTask; });
   for (const auto& ref : request.filter.jobs) query.jobs.push_back(ref.job);
   query.states = request.filter.states;
   query.names = request.filter.names;
@@ -78,7 +80,10 @@ void Archivist::accounting(const Question& question, const wire::AccountingReque
   bool gone = false;
   auto done = reader_->history(query, [&](store::HistoryRow row) {
     if (mine && row.job->spec->uid != question.caller.uid) return true;
-    if ((!request.filter.users.empty() || !request.filter.nodes.empty() || request.filter.mine || tasks_named) && !selector.matches(*row.job)) return true;
+    if ((!request.filter.users.empty() || !request.filter.nodes.empty() || request.filter.mine ||
+         tasks_named) &&
+        !selector.matches(*row.job))
+      return true;
     const JobCell* live = question.view->find(row.job->id);
     rows.add(*row.job, live ? live->time_limit : row.job->spec->time_limit, row.batch_host);
     if (rows.size() >= kRowsPerFrame) gone = !flush(true);
@@ -91,7 +96,8 @@ void Archivist::accounting(const Question& question, const wire::AccountingReque
   if (gone) return;
   question.view->for_each([&](const JobCell& cell) {
     const Job& job = *cell.job;
-    if (is_finished(job.state) || (mine && job.spec->uid != question.caller.uid) || !selector.matches(job)) return true;
+    if (is_finished(job.state) || (mine && job.spec->uid != question.caller.uid) || !selector.matches(job))
+      return true;
     if (request.until.is_set() && job.submitted > request.until) return true;
     rows.add(job, cell.time_limit, batch_host(job));
     if (rows.size() >= kRowsPerFrame) gone = !flush(true);

@@ -16,7 +16,7 @@ namespace bai::controller {
 
 class Archivist {
  public:
-  struct Question {                      // HistoryRequest or AccountingRequest
+  struct Question {  // HistoryRequest or AccountingRequest
     Caller caller;
     wire::Request request;
     ViewPtr view;

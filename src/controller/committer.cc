@@ -14,8 +14,8 @@ using Clock = std::chrono::steady_clock;
 namespace {
 
 constexpr std::chrono::milliseconds kLinger{2};
-constexpr std::uint64_t kCheckpointIdle = 2'000;    // changes since the last, when there is nothing else to do
-constexpr std::uint64_t kCheckpointBusy = 50'000;   // and when there always is
+constexpr std::uint64_t kCheckpointIdle = 2'000;   // changes since the last, when there is nothing else to do
+constexpr std::uint64_t kCheckpointBusy = 50'000;  // and when there always is
 
 }  // namespace
 
@@ -38,8 +38,13 @@ std::shared_ptr<const std::string> ContentCache::get(const Hash256& hash) {
   return it->second->bytes;
 }
 
-Committer::Committer(std::unique_ptr<store::Store> store, std::unique_ptr<store::Reader> reader, Board& board, Stats& stats, CommitterHooks hooks)
-    : store_(std::move(store)), reader_(std::move(reader)), board_(board), stats_(stats), hooks_(std::move(hooks)) {}
+Committer::Committer(std::unique_ptr<store::Store> store, std::unique_ptr<store::Reader> reader, Board& board,
+                     Stats& stats, CommitterHooks hooks)
+    : store_(std::move(store)),
+      reader_(std::move(reader)),
+      board_(board),
+      stats_(stats),
+      hooks_(std::move(hooks)) {}
 
 Committer::~Committer() { stop(); }
 
@@ -58,7 +63,8 @@ bool Committer::urgent(const Item& item) {
   auto* output = std::get_if<Output>(&item);
   if (!output) return true;
   const Effects& effects = output->effects;
-  return !effects.replies.empty() || !effects.launches.empty() || !effects.close.empty() || effects.config || effects.trouble;
+  return !effects.replies.empty() || !effects.launches.empty() || !effects.close.empty() || effects.config ||
+         effects.trouble;
 }
 
 void Committer::forget(ConnId conn) { channel_.put(Forget{conn}); }
@@ -75,7 +81,8 @@ void Committer::run() {
     if (items.empty() && channel_.closed()) return;
     // News that nobody waits for lingers a little: the next is seldom far, and one sync serves both.
     auto linger = Clock::now() + kLinger;
-    while (!items.empty() && std::none_of(items.begin(), items.end(), urgent) && Clock::now() < linger && !channel_.closed()) {
+    while (!items.empty() && std::none_of(items.begin(), items.end(), urgent) && Clock::now() < linger &&
+           !channel_.closed()) {
       auto more = channel_.take(linger);
       items.insert(items.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
     }
@@ -103,7 +110,9 @@ void Committer::handle(std::vector<Output>& outputs) {
   if (outputs.empty()) return;
   Effects effects;
   store::Batch batch;
-  auto append = [](auto& to, auto& from) { to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end())); };
+  auto append = [](auto& to, auto& from) {
+    to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+  };
   std::erase_if(outputs, [this](const Output& output) {
     if (output.generation == generation_) return false;
     refuse(output);
@@ -157,7 +166,8 @@ Committer::Outcome Committer::commit(store::Batch& batch) {
     return Outcome::kDone;
   }
   // The outcome is unknown: only the store itself can tell.
-  log::error("a commit failed", {{"why", status.error().text()}, {"first", batch.first}, {"last", batch.last}});
+  log::error("a commit failed",
+             {{"why", status.error().text()}, {"first", batch.first}, {"last", batch.last}});
   if (status.error().code == "superseded") {
     hooks_.superseded(status.error().text());
     return Outcome::kFailed;
@@ -187,9 +197,12 @@ Committer::Outcome Committer::commit(store::Batch& batch) {
 
 void Committer::refuse(const Output& output) {
   for (const auto& reply : output.effects.replies)
-    hooks_.send(reply.conn, wire::encode_reply({reply.reply.id,
-                                               wire::ErrorBody{{"store_unavailable", "the store does not take changes now, nothing was done: " + trouble_, "",
-                                                                "try again; bai-control ping says when it is well"}}}));
+    hooks_.send(reply.conn,
+                wire::encode_reply(
+                    {reply.reply.id,
+                     wire::ErrorBody{{"store_unavailable",
+                                      "the store does not take changes now, nothing was done: " + trouble_,
+                                      "", "try again; bai-control ping says when it is well"}}}));
 }
 
 // Memory is ahead of the store: what was not committed was refused; everything is loaded anew by the code that recovers a restart.
@@ -228,8 +241,9 @@ void Committer::release(Effects& effects, const store::Batch& batch) {
     ended = ended || std::holds_alternative<store::JobEnded>(change);
   }
   if (ended) crash_point("ctld.end_committed");
-  bool seen = !effects.jobs.empty() || !effects.nodes.empty() || !effects.nodes_gone.empty() || !effects.partitions.empty() ||
-              !effects.partitions_gone.empty() || effects.config || effects.trouble || batch.first;
+  bool seen = !effects.jobs.empty() || !effects.nodes.empty() || !effects.nodes_gone.empty() ||
+              !effects.partitions.empty() || !effects.partitions_gone.empty() || effects.config ||
+              effects.trouble || batch.first;
   if (seen) board_.publish(advance(*board_.get(), effects, store_->lineage()));
   if (!effects.replies.empty()) crash_point("ctld.before_reply");
   for (auto& reply : effects.replies) {
@@ -240,7 +254,8 @@ void Committer::release(Effects& effects, const store::Batch& batch) {
   // welcomes, then launches, then everything about attempts that were launched before.
   auto send_orders = [&](bool about_attempts) {
     for (auto& order : effects.orders)
-      if (std::holds_alternative<wire::AgentOrders>(order.order) == about_attempts) hooks_.send(order.conn, wire::encode_order(order.order));
+      if (std::holds_alternative<wire::AgentOrders>(order.order) == about_attempts)
+        hooks_.send(order.conn, wire::encode_order(order.order));
   };
   send_orders(false);
   launch(effects.launches);
@@ -265,7 +280,8 @@ void Committer::launch(std::vector<LaunchOut>& launches) {
   for (const auto& launch : launches) {
     auto order = order_for(launch);
     if (!order) {
-      log::error("a launch could not be read from the store", {{"job", launch.key.job}, {"why", order.error().text()}});
+      log::error("a launch could not be read from the store",
+                 {{"job", launch.key.job}, {"why", order.error().text()}});
       continue;  // sent again by the machine's own repetition
     }
     bytes[launch.conn] += order->script.size() + order->environment.size();
@@ -338,7 +354,8 @@ void Committer::tell_watchers(const Effects& effects) {
     wire::JobTableBuilder rows;
     for (const auto& [id, change] : last) {
       bool shown = watch->shown.contains(id);
-      bool matches = change->job && watch->selector.matches(*change->job) && (shown || !is_finished(change->job->state));
+      bool matches =
+          change->job && watch->selector.matches(*change->job) && (shown || !is_finished(change->job->state));
       if (matches) {
         rows.add(*change->job, change->time_limit, batch_host(*change->job));
         if (is_finished(change->job->state))
@@ -362,11 +379,13 @@ void Committer::tell_watchers(const Effects& effects) {
 void Committer::housekeeping() {
   if (changes_since_checkpoint_ >= kCheckpointIdle) {
     changes_since_checkpoint_ = 0;
-    if (auto done = store_->checkpoint(); !done) log::warning("a checkpoint failed", {{"why", done.error().text()}});
+    if (auto done = store_->checkpoint(); !done)
+      log::warning("a checkpoint failed", {{"why", done.error().text()}});
   }
   if (Clock::now() - pruned_at_ > std::chrono::minutes(10)) {
     pruned_at_ = Clock::now();
-    if (auto done = store_->prune(hooks_.now() - 86'400, 10'000); !done) log::warning("pruning failed", {{"why", done.error().text()}});
+    if (auto done = store_->prune(hooks_.now() - 86'400, 10'000); !done)
+      log::warning("pruning failed", {{"why", done.error().text()}});
   }
 }
 

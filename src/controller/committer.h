@@ -55,7 +55,8 @@ class ContentCache {
 
 class Committer {
  public:
-  Committer(std::unique_ptr<store::Store> store, std::unique_ptr<store::Reader> reader, Board& board, Stats& stats, CommitterHooks hooks);
+  Committer(std::unique_ptr<store::Store> store, std::unique_ptr<store::Reader> reader, Board& board,
+            Stats& stats, CommitterHooks hooks);
   ~Committer();
 
   void start();
@@ -106,9 +107,9 @@ class Committer {
   std::vector<std::shared_ptr<Watch>> watches_;
   std::uint64_t changes_since_checkpoint_ = 0;
   std::chrono::steady_clock::time_point pruned_at_{};
-  std::uint64_t generation_ = 0;            // outputs of older ones come from a machine that was dropped
-  std::string trouble_;  // why the last commit failed
-  bool fresh_ = false;                      // the next output carries a whole view
+  std::uint64_t generation_ = 0;  // outputs of older ones come from a machine that was dropped
+  std::string trouble_;           // why the last commit failed
+  bool fresh_ = false;            // the next output carries a whole view
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

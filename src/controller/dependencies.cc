@@ -8,11 +8,14 @@ Status Machine::check_dependencies(const Dependencies& dependencies) const {
     if (dependency.kind == DependencyKind::kSingleton) continue;
     std::string id = std::to_string(dependency.job);
     if (dependency.job == 0 || dependency.job > last_job_id_)
-      return Error{"bad_dependency", "Job dependency problem: there is no job " + id, "--dependency", "see bai-queue for the jobs there are"};
+      return Error{"bad_dependency", "Job dependency problem: there is no job " + id, "--dependency",
+                   "see bai-queue for the jobs there are"};
     bool live = jobs_.contains(dependency.job) || arrays_.contains(dependency.job);
-    bool needs_outcome = dependency.kind != DependencyKind::kAfter && dependency.kind != DependencyKind::kAfterAny;
+    bool needs_outcome =
+        dependency.kind != DependencyKind::kAfter && dependency.kind != DependencyKind::kAfterAny;
     if (!live && needs_outcome)
-      return Error{"bad_dependency", "Job dependency problem: job " + id + " ended and left the queue", "--dependency",
+      return Error{"bad_dependency", "Job dependency problem: job " + id + " ended and left the queue",
+                   "--dependency",
                    "look at its outcome with bai-acct -j " + id + ", then submit without the dependency"};
   }
   return {};
@@ -29,9 +32,12 @@ void Machine::watch_dependencies(const Job& job) {
 
 void Machine::note_delays(const Job& job) {
   for (const auto& dependency : job.spec->extras().dependencies.list) {
-    if (dependency.kind != DependencyKind::kAfter || !dependency.delay_min || dependency.state != DependencyState::kWaiting) continue;
+    if (dependency.kind != DependencyKind::kAfter || !dependency.delay_min ||
+        dependency.state != DependencyState::kWaiting)
+      continue;
     JobPtr target = find(dependency.job);
-    if (arrays_.contains(dependency.job) || (target && target->started.is_set())) delayed_.insert(dependency.job);
+    if (arrays_.contains(dependency.job) || (target && target->started.is_set()))
+      delayed_.insert(dependency.job);
   }
 }
 
@@ -51,9 +57,12 @@ DependencyState Machine::evaluate_one(const Job& job, const Dependency& dependen
   if (dependency.kind == K::kSingleton) {
     for (const auto& [id, entry] : jobs_) {
       const Job& other = *entry.job;
-      if (other.spec->uid != job.spec->uid || !(other.spec->name == job.spec->name) || is_finished(other.state)) continue;
+      if (other.spec->uid != job.spec->uid || !(other.spec->name == job.spec->name) ||
+          is_finished(other.state))
+        continue;
       bool same_array = job.array_id && other.array_id == job.array_id;
-      if (id != job.id && !same_array && (is_active(other.state) || id < job.id)) return DependencyState::kWaiting;
+      if (id != job.id && !same_array && (is_active(other.state) || id < job.id))
+        return DependencyState::kWaiting;
     }
     return DependencyState::kSatisfied;
   }
@@ -63,12 +72,14 @@ DependencyState Machine::evaluate_one(const Job& job, const Dependency& dependen
   std::vector<const Job*> targets;
   bool unstarted = false, unfinished = false;
   auto array = arrays_.find(dependency.job);
-  std::uint32_t task = dependency.kind == K::kAfterCorr && array != arrays_.end() ? job.array_task : dependency.task;
+  std::uint32_t task =
+      dependency.kind == K::kAfterCorr && array != arrays_.end() ? job.array_task : dependency.task;
   if (array != arrays_.end()) {
     JobPtr head = find(dependency.job);
     bool head_waits = head && head->array;
     // The common case first: a task of ten thousand ended, and others have not.
-    if (task == kNoTask && array->second.unfinished > 0 && dependency.kind != K::kAfter) return DependencyState::kWaiting;
+    if (task == kNoTask && array->second.unfinished > 0 && dependency.kind != K::kAfter)
+      return DependencyState::kWaiting;
     if (task != kNoTask) {
       auto it = array->second.tasks.find(task);
       if (it != array->second.tasks.end())
@@ -94,8 +105,8 @@ DependencyState Machine::evaluate_one(const Job& job, const Dependency& dependen
     bool ok = target->state == JobState::kCompleted;
     all_ok = all_ok && ok;
     all_bad = all_bad && !ok;
-    if (dependency.kind == K::kAfter && dependency.delay_min && !unstarted && target->started + dependency.delay_min * 60 > now_ &&
-        target->started.is_set())
+    if (dependency.kind == K::kAfter && dependency.delay_min && !unstarted &&
+        target->started + dependency.delay_min * 60 > now_ && target->started.is_set())
       return DependencyState::kWaiting;
   }
   switch (dependency.kind) {
@@ -130,8 +141,9 @@ bool Machine::evaluate(Job& job, bool& met) const {
   int all = static_cast<int>(current.list.size());
   met = current.any ? satisfied > 0 : satisfied == all;
   bool never = current.any ? failed == all : failed > 0;
-  Reason reason = met ? (job.reason == Reason::kDependency ? Reason::kNone : job.reason)
-                      : never ? Reason::kDependencyNeverSatisfied : Reason::kDependency;
+  Reason reason = met     ? (job.reason == Reason::kDependency ? Reason::kNone : job.reason)
+                  : never ? Reason::kDependencyNeverSatisfied
+                          : Reason::kDependency;
   if (job.hold != Hold::kNone) reason = job.reason;
   bool changed = !(current == wanted) || reason != job.reason;
   if (!changed) return false;
@@ -154,7 +166,8 @@ void Machine::reconsider_dependents(JobId id) {
     // Tasks of an array that wait for the corresponding task leave the head one by one.
     if (job->array) {
       for (const auto& dependency : job->spec->extras().dependencies.list) {
-        if (dependency.kind != DependencyKind::kAfterCorr || dependency.job != id || !arrays_.contains(id)) continue;
+        if (dependency.kind != DependencyKind::kAfterCorr || dependency.job != id || !arrays_.contains(id))
+          continue;
         std::vector<std::uint32_t> ready;
         job->array->waiting.for_each([&](std::uint32_t task) {
           JobPtr target = task_record(id, task, false);

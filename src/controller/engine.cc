@@ -47,11 +47,13 @@ void Engine::run() {
     while (!complete) {
       auto begun = std::chrono::steady_clock::now();
       auto decisions = scheduler.decide(now_(), sokovan::Budget{});
-      auto took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begun);
+      auto took =
+          std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begun);
       stats_.pass(decisions.jobs_tried, decisions.starts.size(), took.count());
       complete = decisions.complete;
       wakeup = decisions.next_wakeup;
-      if (!decisions.starts.empty() || !decisions.waiting.empty()) decided_(Decided{generation, std::move(decisions)});
+      if (!decisions.starts.empty() || !decisions.waiting.empty())
+        decided_(Decided{generation, std::move(decisions)});
     }
   }
 }

@@ -24,18 +24,19 @@ using ConnId = std::uint64_t;  // the listener's; never reused within one life o
 struct Caller {
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
-  std::string user, group;               // names; the numbers as text when the system does not know them
-  std::vector<std::string> groups;       // all group names, for AllowGroups
-  bool is_operator = false;              // root or BaiUser
+  std::string user, group;          // names; the numbers as text when the system does not know them
+  std::vector<std::string> groups;  // all group names, for AllowGroups
+  bool is_operator = false;         // root or BaiUser
 };
 
 // ---- inputs
 
-struct FromCommand {                     // changing requests and waits; reads are answered from the view
+struct FromCommand {  // changing requests and waits; reads are answered from the view
   ConnId conn = 0;
   Caller caller;
   wire::Request request;
-  std::vector<std::pair<Hash256, std::shared_ptr<const std::string>>> contents;  // of a submission, hashed by the front
+  std::vector<std::pair<Hash256, std::shared_ptr<const std::string>>>
+      contents;                                 // of a submission, hashed by the front
   std::optional<store::RequestAnswer> earlier;  // what the store knows of a repeated request
 };
 struct FromAgent {
@@ -45,13 +46,14 @@ struct FromAgent {
 struct Closed {
   ConnId conn = 0;
 };
-struct Tick {};                          // about once a second
+struct Tick {};  // about once a second
 struct Decided {
-  std::uint64_t generation = 0;          // of the feed that the scheduler saw: older ones than the last reload are void
+  std::uint64_t generation =
+      0;  // of the feed that the scheduler saw: older ones than the last reload are void
   sokovan::Decisions decisions;
 };
 struct Reconfigure {
-  ConnId conn = 0;                       // 0: a signal, nobody waits
+  ConnId conn = 0;  // 0: a signal, nobody waits
   Caller caller;
   RequestId request;
   std::shared_ptr<const ClusterConfig> config;
@@ -59,8 +61,8 @@ struct Reconfigure {
 using InputBody = std::variant<FromCommand, FromAgent, Closed, Tick, Decided, Reconfigure>;
 
 struct Input {
-  Time now;                              // wall clock: recorded, shown, never used for order or timeouts
-  std::int64_t mono_ms = 0;              // timeouts
+  Time now;                  // wall clock: recorded, shown, never used for order or timeouts
+  std::int64_t mono_ms = 0;  // timeouts
   InputBody body;
 };
 
@@ -74,17 +76,17 @@ struct OrderOut {
   ConnId conn = 0;
   wire::OrderBody order;
 };
-struct LaunchOut {                       // becomes a LaunchOrder once script and environment are fetched
+struct LaunchOut {  // becomes a LaunchOrder once script and environment are fetched
   ConnId conn = 0;
   wire::AttemptKey key;
   JobPtr job;
-  JobId launch_id = 0;                   // under which the LaunchRecord is kept
+  JobId launch_id = 0;  // under which the LaunchRecord is kept
   Seconds time_limit = 0;
 };
 struct ViewJob {
   JobId id = 0;
-  JobPtr job;                            // null: gone
-  Seconds time_limit = 0;                // in force
+  JobPtr job;              // null: gone
+  Seconds time_limit = 0;  // in force
 };
 struct MailOut {
   std::string to, subject;
@@ -103,19 +105,20 @@ struct Effects {
   std::vector<Istr> partitions_gone;
   std::shared_ptr<const ClusterConfig> config;  // set when it changed
   std::vector<MailOut> mails;
-  std::optional<std::string> trouble;    // set when it changed; empty text: over
+  std::optional<std::string> trouble;  // set when it changed; empty text: over
 
   bool empty() const {
-    return replies.empty() && orders.empty() && launches.empty() && close.empty() && jobs.empty() && nodes.empty() && nodes_gone.empty() &&
-           partitions.empty() && partitions_gone.empty() && !config && mails.empty() && !trouble;
+    return replies.empty() && orders.empty() && launches.empty() && close.empty() && jobs.empty() &&
+           nodes.empty() && nodes_gone.empty() && partitions.empty() && partitions_gone.empty() && !config &&
+           mails.empty() && !trouble;
   }
 };
 
 struct Output {
-  std::uint64_t generation = 0;          // which life of the machine: rises when it is loaded anew from the store
-  store::Batch batch;                    // first == 0: no changes
+  std::uint64_t generation = 0;  // which life of the machine: rises when it is loaded anew from the store
+  store::Batch batch;            // first == 0: no changes
   Effects effects;
-  std::vector<sokovan::Change> feed;     // for the scheduler, in order
+  std::vector<sokovan::Change> feed;  // for the scheduler, in order
 };
 
 }  // namespace bai::controller

@@ -16,7 +16,8 @@ void Machine::on_decided(const Decided& decided) {
     Reason reason = waiting.reason;
     // The scheduler knows only that dependencies hold; which way is known here.
     if (reason == Reason::kDependency && job.reason == Reason::kDependencyNeverSatisfied) reason = job.reason;
-    if (job.reason == reason && job.detail == waiting.detail && job.expected_start == waiting.expected_start) continue;
+    if (job.reason == reason && job.detail == waiting.detail && job.expected_start == waiting.expected_start)
+      continue;
     Job copy = job;
     copy.reason = reason;
     copy.detail = waiting.detail;
@@ -33,13 +34,15 @@ bool Machine::start(const sokovan::Start& start) {
     return false;
   }
   JobPtr job = it->second.job;
-  bool good = trouble_.empty() && job->state == JobState::kPending && job->hold == Hold::kNone && it->second.dependencies_met &&
-              start.allocation && !start.allocation->nodes.empty() && (!job->array || job->array->waiting.contains(start.task));
+  bool good = trouble_.empty() && job->state == JobState::kPending && job->hold == Hold::kNone &&
+              it->second.dependencies_met && start.allocation && !start.allocation->nodes.empty() &&
+              (!job->array || job->array->waiting.contains(start.task));
   if (good) {
     for (const auto& share : start.allocation->nodes) {
       NodeEntry* entry = node(share.node);
-      good = good && entry && entry->registered && entry->conn && !entry->node->drain && entry->node->condition == NodeCondition::kUp &&
-             entry->node->responding && entry->stale.empty() && sokovan::fit(entry->room, share, job->spec->request.exclusive);
+      good = good && entry && entry->registered && entry->conn && !entry->node->drain &&
+             entry->node->condition == NodeCondition::kUp && entry->node->responding &&
+             entry->stale.empty() && sokovan::fit(entry->room, share, job->spec->request.exclusive);
     }
   }
   if (!good) {
@@ -76,7 +79,7 @@ JobPtr Machine::split_task(const Job& head, std::uint32_t task) {
   task_job.expected_start = Time{};
   auto& array = arrays_[head.array_id];
   bool met = jobs_[head.id].dependencies_met;
-  if (!met) evaluate(task_job, met);  // with aftercorr, a task waits for less than its head
+  if (!met) evaluate(task_job, met);       // with aftercorr, a task waits for less than its head
   if (head.array->waiting.count() == 1) {  // the last one takes the head's record and id
     array.tasks[task] = head.id;
     jobs_[head.id].dependencies_met = met;
@@ -168,7 +171,8 @@ void Machine::attempt_ended(const JobPtr& job, const wire::AttemptReport& report
   Job copy = *job;
   copy.exit = report.exit;
   copy.usage = std::make_shared<const Usage>(report.usage);
-  copy.ended = report.ended.is_set() && report.ended <= now_ && report.ended >= copy.started ? report.ended : now_;
+  copy.ended =
+      report.ended.is_set() && report.ended <= now_ && report.ended >= copy.started ? report.ended : now_;
   copy.detail = report.message;
   if (copy.state == JobState::kConfiguring && report.started.is_set() && report.end != End::kLaunchFailed)
     copy.started = std::max(copy.started, std::min(report.started, now_));
@@ -271,7 +275,8 @@ void Machine::finish(Job job, JobState state, std::string_view cause, std::uint3
   else if (state == JobState::kTimeout)
     mail(*record, kMailTimeLimit | kMailFail, "Failed, TIMEOUT");
   else
-    mail(*record, kMailFail, "Failed, " + std::string(name(state)) + ", ExitCode " + std::to_string(record->exit.code));
+    mail(*record, kMailFail,
+         "Failed, " + std::string(name(state)) + ", ExitCode " + std::to_string(record->exit.code));
   if (array_id) {
     auto& array = arrays_[array_id];
     array.unfinished -= std::min(array.unfinished, ended_tasks);
@@ -313,7 +318,9 @@ void Machine::back_to_queue(Job job, std::string_view cause, std::uint32_t actor
   job.cancel_requested = false;
   job.restarts = static_cast<std::uint8_t>(std::min<int>(job.restarts + 1, 255));
   job.hold = hold;
-  job.reason = hold == Hold::kUser ? Reason::kJobHeldUser : hold == Hold::kAdmin ? Reason::kJobHeldAdmin : Reason::kNone;
+  job.reason = hold == Hold::kUser    ? Reason::kJobHeldUser
+               : hold == Hold::kAdmin ? Reason::kJobHeldAdmin
+                                      : Reason::kNone;
   if (actor == 0 && job.restarts > config_->max_job_requeue) {
     job.hold = Hold::kAdmin;
     job.reason = Reason::kJobHoldMaxRequeue;

@@ -19,7 +19,8 @@ Machine::Machine(MachineStart start, Output& out)
       out_(&out) {
   if (last_job_id_ + 1 < config_->first_job_id) last_job_id_ = config_->first_job_id - 1;
   if (start.unknown_from) {
-    const store::SettingPut gap{std::string(kUnknownJobs) + std::to_string(start.unknown_from), std::to_string(lineage_.last_job_id)};
+    const store::SettingPut gap{std::string(kUnknownJobs) + std::to_string(start.unknown_from),
+                                std::to_string(lineage_.last_job_id)};
     start.loaded.settings[gap.key] = gap.text;
     change(gap);
     out.batch.last_job_id = last_job_id_;
@@ -97,10 +98,13 @@ void Machine::load(store::Loaded loaded) {
     if (is_active(job->state)) {
       occupy(*job);
       auto& running = running_[job->id];
-      running.node = job->allocation && !job->allocation->nodes.empty() ? job->allocation->nodes[0].node : Istr();
-      running.terminating = job->cancel_requested || job->requeue_requested || job->state == JobState::kCompleting;
+      running.node =
+          job->allocation && !job->allocation->nodes.empty() ? job->allocation->nodes[0].node : Istr();
+      running.terminating =
+          job->cancel_requested || job->requeue_requested || job->state == JobState::kCompleting;
       running.acknowledged = job->state != JobState::kConfiguring;
-      if (running.terminating) running.generation = ++signal_generation_;  // an agent acts on rising ones only
+      if (running.terminating)
+        running.generation = ++signal_generation_;  // an agent acts on rising ones only
     }
     if (is_finished(job->state)) finished_.insert({job->ended, job->id});
   }
@@ -112,7 +116,8 @@ void Machine::load(store::Loaded loaded) {
       evaluate(copy, met);
       entry.dependencies_met = met;
       note_delays(copy);
-      if (entry.job->spec->extras().deadline.is_set()) deadlines_.insert({entry.job->spec->extras().deadline, id});
+      if (entry.job->spec->extras().deadline.is_set())
+        deadlines_.insert({entry.job->spec->extras().deadline, id});
     }
     if (!is_finished(entry.job->state)) feed_job(entry);
     out_->effects.jobs.push_back({id, entry.job, time_limit_in_force(*entry.job)});
@@ -153,7 +158,8 @@ void Machine::load_config() {
   for (const auto& configured : config_->partitions) {
     auto partition = std::make_shared<Partition>(configured);
     std::string prefix = "partition/" + partition->name.str() + "/";
-    for (auto it = settings_.lower_bound(prefix); it != settings_.end() && it->first.starts_with(prefix); ++it) {
+    for (auto it = settings_.lower_bound(prefix); it != settings_.end() && it->first.starts_with(prefix);
+         ++it) {
       if (auto done = apply_partition_value(*partition, it->first.substr(prefix.size()), it->second); done)
         partition->overridden = true;
     }
@@ -190,12 +196,14 @@ void Machine::feed_job(const JobEntry& entry) {
 }
 
 void Machine::event(const Job& before, const Job& after, std::string_view cause, std::uint32_t actor) {
-  change(store::EventPut{{after.id, after.attempt, lsn_ + 1, now_, before.state, after.state, Istr(cause), actor}});
+  change(store::EventPut{
+      {after.id, after.attempt, lsn_ + 1, now_, before.state, after.state, Istr(cause), actor}});
 }
 
 void Machine::move(Job job, JobState to, std::string_view cause, std::uint32_t actor) {
   if (!may_move(job.state, to)) {
-    log::error("an illegal move was refused", {{"job", job.id}, {"from", name(job.state)}, {"to", name(to)}, {"cause", cause}});
+    log::error("an illegal move was refused",
+               {{"job", job.id}, {"from", name(job.state)}, {"to", name(to)}, {"cause", cause}});
     return;
   }
   Job before;
@@ -204,7 +212,8 @@ void Machine::move(Job job, JobState to, std::string_view cause, std::uint32_t a
   event(before, job, cause, actor);
   JobId id = job.id, array_id = job.array_id;
   put_job(std::move(job));
-  if (before.state == JobState::kConfiguring && to == JobState::kCompleting) {  // it will never be seen running: "after" counts it as started
+  if (before.state == JobState::kConfiguring &&
+      to == JobState::kCompleting) {  // it will never be seen running: "after" counts it as started
     reconsider_dependents(id);
     if (array_id) reconsider_dependents(array_id);
   }
@@ -237,7 +246,9 @@ void Machine::reply(ConnId conn, const RequestId& id, wire::ReplyBody body) {
   if (conn) out_->effects.replies.push_back({conn, {id, std::move(body)}});
 }
 
-void Machine::reply_error(ConnId conn, const RequestId& id, Error error) { reply(conn, id, wire::ErrorBody{std::move(error)}); }
+void Machine::reply_error(ConnId conn, const RequestId& id, Error error) {
+  reply(conn, id, wire::ErrorBody{std::move(error)});
+}
 
 void Machine::answer(const FromCommand& command, wire::ReplyBody body) {
   wire::Reply reply_message{command.request.id, std::move(body)};
@@ -263,12 +274,14 @@ void Machine::on_command(const FromCommand& command) {
   if (known) {
     auto first = wire::decode_reply(known->bytes);
     if (known->uid != command.caller.uid || !first)
-      reply_error(command.conn, request.id, {"bad_request_id", "this request id was used by someone else", "", "make a new request"});
+      reply_error(command.conn, request.id,
+                  {"bad_request_id", "this request id was used by someone else", "", "make a new request"});
     else
       out_->effects.replies.push_back({command.conn, std::move(*first)});
     return;
   }
-  if (!trouble_.empty()) return reply_error(command.conn, request.id, {"not_admitting", trouble_, "", "see the log of bai-ctld"});
+  if (!trouble_.empty())
+    return reply_error(command.conn, request.id, {"not_admitting", trouble_, "", "see the log of bai-ctld"});
   if (auto* submit = std::get_if<wire::SubmitRequest>(&request.body)) return on_submit(command, *submit);
   if (auto* action = std::get_if<wire::ActionRequest>(&request.body)) return on_action(command, *action);
   if (auto* update = std::get_if<wire::UpdateRequest>(&request.body)) return on_update(command, *update);
@@ -346,13 +359,15 @@ void Machine::forget_old() {
 
 void Machine::on_reconfigure(const Reconfigure& input) {
   if (!input.caller.is_operator)
-    return reply_error(input.conn, input.request, {"not_permitted", "only an operator may reconfigure", "", "ask root or BaiUser"});
+    return reply_error(input.conn, input.request,
+                       {"not_permitted", "only an operator may reconfigure", "", "ask root or BaiUser"});
   auto changes = diff(*config_, *input.config);
   for (const auto& [name, entry] : nodes_) {
     if (input.config->find_node(name) || !entry.configured) continue;
     if (!entry.jobs.empty())
       return reply_error(input.conn, input.request,
-                         {"node_busy", "node " + name + " has jobs and cannot be removed", "", "drain it and wait, or cancel its jobs"});
+                         {"node_busy", "node " + name + " has jobs and cannot be removed", "",
+                          "drain it and wait, or cancel its jobs"});
   }
   config_ = input.config;
   for (auto it = nodes_.begin(); it != nodes_.end();) {
@@ -388,9 +403,12 @@ void Machine::on_reconfigure(const Reconfigure& input) {
 void Machine::mail(const Job& job, std::uint16_t event, std::string_view what) {
   const auto& extras = job.spec->extras();
   if (!(extras.mail_events & event)) return;
-  if (job.array_id && !(extras.mail_events & kMailArrayTasks) && event == kMailBegin && job.array_task != job.array_id) return;
+  if (job.array_id && !(extras.mail_events & kMailArrayTasks) && event == kMailBegin &&
+      job.array_task != job.array_id)
+    return;
   std::string to = extras.mail_user.empty() ? job.spec->user.str() : extras.mail_user.str();
-  out_->effects.mails.push_back({to, "bai Job_id=" + display_id(job) + " Name=" + job.spec->name.str() + " " + std::string(what)});
+  out_->effects.mails.push_back(
+      {to, "bai Job_id=" + display_id(job) + " Name=" + job.spec->name.str() + " " + std::string(what)});
 }
 
 void Machine::release_waiters(JobId id) {
@@ -398,7 +416,8 @@ void Machine::release_waiters(JobId id) {
   if (it == waiters_.end()) return;
   wire::WaitReply result;
   auto worst = [&result](const Job& job) {
-    if (job.exit.signal > result.exit.signal || (job.exit.signal == result.exit.signal && job.exit.code > result.exit.code) ||
+    if (job.exit.signal > result.exit.signal ||
+        (job.exit.signal == result.exit.signal && job.exit.code > result.exit.code) ||
         (result.state == JobState::kCompleted && job.state != JobState::kCompleted))
       result = {job.state, job.exit};
   };
@@ -411,7 +430,9 @@ void Machine::release_waiters(JobId id) {
     result = {job->state, job->exit};
   } else {
     for (auto& [conn, request] : it->second)
-      reply_error(conn, request, {"no_such_job", "job " + std::to_string(id) + " is not in the queue", "", "ask bai-acct -j " + std::to_string(id)});
+      reply_error(conn, request,
+                  {"no_such_job", "job " + std::to_string(id) + " is not in the queue", "",
+                   "ask bai-acct -j " + std::to_string(id)});
     waiters_.erase(it);
     return;
   }
@@ -430,8 +451,10 @@ std::string Machine::check_invariants() const {
   for (const auto& [id, entry] : jobs_) {
     const Job& job = *entry.job;
     if (job.id != id) return "job " + std::to_string(id) + " is filed under a wrong id";
-    if (is_active(job.state) != running_.contains(id)) return "job " + std::to_string(id) + ": active state and running edge differ";
-    if (is_active(job.state) && !job.allocation) return "job " + std::to_string(id) + " is active without an allocation";
+    if (is_active(job.state) != running_.contains(id))
+      return "job " + std::to_string(id) + ": active state and running edge differ";
+    if (is_active(job.state) && !job.allocation)
+      return "job " + std::to_string(id) + " is active without an allocation";
     if (id > last_job_id_) return "job " + std::to_string(id) + " is beyond the last id given";
   }
   for (const auto& [name, entry] : nodes_) {
@@ -442,8 +465,10 @@ std::string Machine::check_invariants() const {
       for (const auto& share : job->allocation->nodes)
         if (share.node == name) cpus += share.cpus, mem += share.mem_mib;
     }
-    if (entry.registered && cpus > entry.room.cpus_total) return "node " + name + " is over-committed in CPUs";
-    if (cpus != entry.node->cpus_used || mem != entry.node->mem_used_mib) return "node " + name + ": its use is miscounted";
+    if (entry.registered && cpus > entry.room.cpus_total)
+      return "node " + name + " is over-committed in CPUs";
+    if (cpus != entry.node->cpus_used || mem != entry.node->mem_used_mib)
+      return "node " + name + ": its use is miscounted";
   }
   return {};
 }

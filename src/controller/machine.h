@@ -29,12 +29,13 @@ inline constexpr std::string_view kUnknownJobs = "unknown_jobs/";
 
 struct MachineStart {
   std::shared_ptr<const ClusterConfig> config;
-  Lineage lineage;                       // as the store was opened: durable
+  Lineage lineage;  // as the store was opened: durable
   store::Loaded loaded;
   Time now;
   std::int64_t mono_ms = 0;
-  JobId unknown_from = 0;                // after an accepted loss: ids from here to lineage.last_job_id may have been given before
-  std::uint64_t life = 0;                // how often the store was loaded anew in this epoch: signals are told apart by it
+  JobId unknown_from =
+      0;  // after an accepted loss: ids from here to lineage.last_job_id may have been given before
+  std::uint64_t life = 0;  // how often the store was loaded anew in this epoch: signals are told apart by it
 };
 
 class Machine {
@@ -62,25 +63,25 @@ class Machine {
     bool dependencies_met = true;
   };
   struct NodeEntry {
-    std::shared_ptr<Node> node;          // the newest; copied into the view when changed
+    std::shared_ptr<Node> node;  // the newest; copied into the view when changed
     store::NodePut decision;
     bool configured = true;
     bool registered = false;
     ConnId conn = 0;
-    std::int64_t heard_ms = 0;           // or when its grace began
-    bool lost = false;                   // its jobs were ended for silence
+    std::int64_t heard_ms = 0;  // or when its grace began
+    bool lost = false;          // its jobs were ended for silence
     sokovan::NodeRoom room;
-    std::set<JobId> jobs;                // that hold something here
-    std::set<wire::AttemptKey> stale;    // attempts that must end before new work comes
+    std::set<JobId> jobs;              // that hold something here
+    std::set<wire::AttemptKey> stale;  // attempts that must end before new work comes
   };
   // One start of a job that has not ended: the edge to its batch node's agent.
   struct Running {
     Istr node;
-    bool acknowledged = false;           // the agent has claimed it
-    std::int64_t sent_ms = 0;            // launch or termination, last
+    bool acknowledged = false;  // the agent has claimed it
+    std::int64_t sent_ms = 0;   // launch or termination, last
     int sends = 0;
     bool terminating = false;
-    std::uint64_t generation = 0;        // of the last termination
+    std::uint64_t generation = 0;  // of the last termination
     bool kill_now = false;
   };
   struct ArrayEntry {
@@ -100,10 +101,10 @@ class Machine {
   void reply_error(ConnId conn, const RequestId& id, Error error);
   void answer(const FromCommand& command, wire::ReplyBody body);  // to a changing request: remembered
   template <class C>
-  void change(C c);                                                 // gives it the next LSN
+  void change(C c);  // gives it the next LSN
   Lsn next_lsn();
   void put_job(Job job);
-  void put_volatile(Job job);                                       // view and scheduler only: estimates, reasons
+  void put_volatile(Job job);  // view and scheduler only: estimates, reasons
   void feed_job(const JobEntry& entry);
   void event(const Job& before, const Job& after, std::string_view cause, std::uint32_t actor);
   // Moves and records; the illegal is refused loudly.
@@ -124,25 +125,31 @@ class Machine {
 
   // actions.cc
   void on_action(const FromCommand& command, const wire::ActionRequest& request);
-  std::vector<wire::JobRef> select(const wire::JobFilter& filter, const Caller& caller, std::vector<wire::JobResult>& unknown) const;
+  std::vector<wire::JobRef> select(const wire::JobFilter& filter, const Caller& caller,
+                                   std::vector<wire::JobResult>& unknown) const;
   wire::JobResult act(const Caller& caller, const wire::JobRef& ref, const wire::ActionRequest& request);
-  wire::JobResult cancel(const Caller& caller, const wire::JobRef& ref, JobPtr job, const wire::ActionRequest& request);
+  wire::JobResult cancel(const Caller& caller, const wire::JobRef& ref, JobPtr job,
+                         const wire::ActionRequest& request);
   wire::JobResult hold(const Caller& caller, const wire::JobRef& ref, JobPtr job, bool as_user);
   wire::JobResult release(const Caller& caller, const wire::JobRef& ref, JobPtr job);
   wire::JobResult requeue(const Caller& caller, const wire::JobRef& ref, JobPtr job, bool held);
 
   // update.cc
   void on_update(const FromCommand& command, const wire::UpdateRequest& request);
-  Status update_job(const Caller& caller, const wire::JobRef& ref, const std::vector<std::pair<std::string, std::string>>& values);
-  Status update_node(const Caller& caller, const std::string& name, const std::vector<std::pair<std::string, std::string>>& values);
-  Status update_partition(const std::string& name, const std::vector<std::pair<std::string, std::string>>& values);
+  Status update_job(const Caller& caller, const wire::JobRef& ref,
+                    const std::vector<std::pair<std::string, std::string>>& values);
+  Status update_node(const Caller& caller, const std::string& name,
+                     const std::vector<std::pair<std::string, std::string>>& values);
+  Status update_partition(const std::string& name,
+                          const std::vector<std::pair<std::string, std::string>>& values);
   Status apply_partition_value(Partition& partition, const std::string& key, const std::string& value) const;
 
   // lifecycle.cc
   void on_decided(const Decided& decided);
   bool start(const sokovan::Start& start);
-  JobPtr split_task(const Job& head, std::uint32_t task);           // the task's own record; the head loses it
-  JobPtr task_record(JobId array, std::uint32_t task, bool split);  // null when there is none (and split is false)
+  JobPtr split_task(const Job& head, std::uint32_t task);  // the task's own record; the head loses it
+  JobPtr task_record(JobId array, std::uint32_t task,
+                     bool split);  // null when there is none (and split is false)
   void attempt_running(const JobPtr& job, const wire::AttemptReport& report);
   void attempt_ended(const JobPtr& job, const wire::AttemptReport& report);
   void finish(Job job, JobState state, std::string_view cause, std::uint32_t actor);
@@ -159,9 +166,9 @@ class Machine {
   Status check_dependencies(const Dependencies& dependencies) const;
   void watch_dependencies(const Job& job);
   void unwatch_dependencies(const Job& job);
-  void note_delays(const Job& job);                                 // what has started and only time is missing
-  void reconsider_dependents(JobId id);                             // a job or array started or ended
-  bool evaluate(Job& job, bool& met) const;                         // true when the record changed
+  void note_delays(const Job& job);          // what has started and only time is missing
+  void reconsider_dependents(JobId id);      // a job or array started or ended
+  bool evaluate(Job& job, bool& met) const;  // true when the record changed
   DependencyState evaluate_one(const Job& job, const Dependency& dependency) const;
 
   // agents.cc
@@ -172,8 +179,8 @@ class Machine {
   void on_closed(ConnId conn);
   void check_silence();
   void node_lost(NodeEntry& entry, std::string_view why);
-  void node_changed(NodeEntry& entry);                              // view and scheduler
-  void decide_node(NodeEntry& entry);                               // its decision becomes durable
+  void node_changed(NodeEntry& entry);  // view and scheduler
+  void decide_node(NodeEntry& entry);   // its decision becomes durable
   NodeEntry* node(std::string_view name);
   void resend();
 
@@ -188,18 +195,18 @@ class Machine {
   std::map<std::string, NodeEntry, std::less<>> nodes_;
   std::map<std::string, PartitionPtr, std::less<>> partitions_;
   std::map<std::string, std::string> settings_;
-  std::map<ConnId, std::string> agents_;                            // session -> node
+  std::map<ConnId, std::string> agents_;  // session -> node
   std::unordered_map<RequestId, Answer> answers_;
   std::deque<std::pair<std::int64_t, RequestId>> answer_ages_;
-  std::map<JobId, std::set<JobId>> dependents_;                     // target -> who waits for it
-  std::set<JobId> singletons_;                                      // waiting ones
-  std::set<JobId> delayed_;                                         // after:ID+MINUTES whose ID has started
-  std::set<std::pair<Time, JobId>> deadlines_;                      // of waiting jobs
-  std::set<std::pair<Time, JobId>> finished_;                       // by end, until forgotten
+  std::map<JobId, std::set<JobId>> dependents_;  // target -> who waits for it
+  std::set<JobId> singletons_;                   // waiting ones
+  std::set<JobId> delayed_;                      // after:ID+MINUTES whose ID has started
+  std::set<std::pair<Time, JobId>> deadlines_;   // of waiting jobs
+  std::set<std::pair<Time, JobId>> finished_;    // by end, until forgotten
   std::map<JobId, std::vector<std::pair<ConnId, RequestId>>> waiters_;
   std::uint64_t signal_generation_ = 0;
   std::int64_t last_tick_ms_ = 0;
-  bool breaker_ = false;                                            // most nodes went silent at once
+  bool breaker_ = false;  // most nodes went silent at once
   // During one handle():
   Time now_;
   std::int64_t mono_ms_ = 0;

@@ -6,10 +6,12 @@
 namespace bai::controller {
 
 std::string_view batch_host(const Job& job) {
-  return job.allocation && !job.allocation->nodes.empty() ? job.allocation->nodes[0].node.view() : std::string_view();
+  return job.allocation && !job.allocation->nodes.empty() ? job.allocation->nodes[0].node.view()
+                                                          : std::string_view();
 }
 
-void answer_queue(const View& view, const Caller& caller, const wire::QueueRequest& request, Time now, const SendReply& send) {
+void answer_queue(const View& view, const Caller& caller, const wire::QueueRequest& request, Time now,
+                  const SendReply& send) {
   Selector selector(request.filter, caller);
   bool unfinished_only = request.filter.states.empty() && !request.finished_too;
   wire::JobTableBuilder rows;
@@ -52,7 +54,8 @@ wire::ClusterReply answer_cluster(const View& view, Time now) {
   reply.stale = view.stale;
   if (view.config) {
     for (const auto& node : view.config->nodes)
-      if (auto it = view.nodes.find(node.name.view()); it != view.nodes.end()) reply.nodes.push_back(*it->second);
+      if (auto it = view.nodes.find(node.name.view()); it != view.nodes.end())
+        reply.nodes.push_back(*it->second);
     for (const auto& [name, node] : view.nodes)
       if (!view.config->find_node(name)) reply.nodes.push_back(*node);
     for (const auto& partition : view.config->partitions)
@@ -60,7 +63,8 @@ wire::ClusterReply answer_cluster(const View& view, Time now) {
         Partition copy = *it->second;
         copy.total_cpus = 0;
         for (const auto& name : copy.nodes)
-          if (auto node = view.nodes.find(name.view()); node != view.nodes.end()) copy.total_cpus += node->second->declared.cpus;
+          if (auto node = view.nodes.find(name.view()); node != view.nodes.end())
+            copy.total_cpus += node->second->declared.cpus;
         reply.partitions.push_back(std::move(copy));
       }
   }
@@ -72,9 +76,12 @@ wire::ConfigReply answer_config(const View& view, Time now) {
   reply.now = now;
   if (view.config) reply.values = describe(*view.config);
   for (const auto& [name, partition] : view.partitions)
-    if (partition->overridden) reply.overrides.emplace_back("Partition " + name, "changed by update; see bai-control show partition " + name);
+    if (partition->overridden)
+      reply.overrides.emplace_back("Partition " + name,
+                                   "changed by update; see bai-control show partition " + name);
   for (const auto& [name, node] : view.nodes)
-    if (node->drain || node->condition == NodeCondition::kDown) reply.overrides.emplace_back("Node " + name, node_state_long(*node) + ": " + node->reason.str());
+    if (node->drain || node->condition == NodeCondition::kDown)
+      reply.overrides.emplace_back("Node " + name, node_state_long(*node) + ": " + node->reason.str());
   return reply;
 }
 

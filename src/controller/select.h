@@ -18,9 +18,9 @@ class Selector {
  private:
   wire::JobFilter filter_;
   std::uint32_t caller_uid_;
-  std::vector<std::uint32_t> uids_;             // users that were given as numbers
-  std::unordered_set<std::string> nodes_;       // expanded
-  std::unordered_set<JobId> plain_ids_;         // refs without a task
+  std::vector<std::uint32_t> uids_;        // users that were given as numbers
+  std::unordered_set<std::string> nodes_;  // expanded
+  std::unordered_set<JobId> plain_ids_;    // refs without a task
   std::uint32_t states_ = 0;
 };
 

@@ -93,20 +93,21 @@ struct Server::Impl {
   std::unique_ptr<Archivist> archivist;
   std::unique_ptr<wire::Listener> listener;
   std::thread state_thread;
-  std::unique_ptr<Machine> machine;      // the state thread's
-  std::uint64_t generation = 0;          // the state thread's
-  Lineage opened;                        // as the store was opened
-  JobId unknown_from = 0;                // MachineStart's, once
+  std::unique_ptr<Machine> machine;  // the state thread's
+  std::uint64_t generation = 0;      // the state thread's
+  Lineage opened;                    // as the store was opened
+  JobId unknown_from = 0;            // MachineStart's, once
   store::Loaded loaded;
-  std::mutex mutex;                      // of the five below
-  std::string lost_why;                  // why changes are refused now; empty: they are taken
+  std::mutex mutex;      // of the five below
+  std::string lost_why;  // why changes are refused now; empty: they are taken
   std::function<void(int)> end;
   std::unordered_map<ConnId, bool> agents;
   std::unordered_map<RequestId, std::pair<std::chrono::steady_clock::time_point, std::string>> timed;
   std::shared_ptr<const ClusterConfig> config;
-  std::atomic<std::int64_t> careful_until_ms{0};  // until then every changing request is looked up in the store
+  std::atomic<std::int64_t> careful_until_ms{
+      0};  // until then every changing request is looked up in the store
   std::atomic<bool> ending{false};
-  std::latch ready{1};                   // callbacks wait until everything that they use is there
+  std::latch ready{1};  // callbacks wait until everything that they use is there
 
   void finish(int code) {
     std::function<void(int)> call;
@@ -137,8 +138,9 @@ struct Server::Impl {
       stats.count("bad_requests");
       once.write(log::Level::warning, "request " + std::to_string(caller.uid), "a request could not be read",
                  {{"uid", caller.uid}, {"host", caller.host}, {"why", request.error().message}});
-      send(conn, {}, wire::ErrorBody{{"bad_message", "the request could not be read: " + request.error().message, "",
-                                      "use a command of the controller's version, " + std::string(kVersion)}});
+      send(conn, {},
+           wire::ErrorBody{{"bad_message", "the request could not be read: " + request.error().message, "",
+                            "use a command of the controller's version, " + std::string(kVersion)}});
       listener->close(conn);
       return;
     }
@@ -162,21 +164,25 @@ struct Server::Impl {
       entry = it->second;
       timed.erase(it);
     }
-    stats.request(entry.second, std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - entry.first).count());
+    stats.request(entry.second, std::chrono::duration_cast<std::chrono::microseconds>(
+                                    std::chrono::steady_clock::now() - entry.first)
+                                    .count());
   }
 
   void on_agent(ConnId conn, const wire::Caller& caller, const std::string& bytes) {
     auto cfg = current_config();
     if (caller.uid != 0 && caller.uid != cfg->bai_uid) {
-      once.write(log::Level::warning, "agent's user " + std::to_string(caller.uid), "an agent of an ordinary user was refused",
-                 {{"uid", caller.uid}, {"node", caller.name}});
-      listener->send(conn, wire::encode_order(wire::AgentRefused{wire::ErrorBody{{"not_permitted", "an agent runs as root or as BaiUser", "", ""}}}));
+      once.write(log::Level::warning, "agent's user " + std::to_string(caller.uid),
+                 "an agent of an ordinary user was refused", {{"uid", caller.uid}, {"node", caller.name}});
+      listener->send(conn, wire::encode_order(wire::AgentRefused{wire::ErrorBody{
+                               {"not_permitted", "an agent runs as root or as BaiUser", "", ""}}}));
       listener->close(conn);
       return;
     }
     auto body = wire::decode_agent(bytes);
     if (!body) {
-      once.write(log::Level::warning, "agent's message " + caller.host, "an agent's message could not be read",
+      once.write(log::Level::warning, "agent's message " + caller.host,
+                 "an agent's message could not be read",
                  {{"node", caller.name}, {"host", caller.host}, {"why", body.error().message}});
       listener->close(conn);
       return;
@@ -215,7 +221,8 @@ struct Server::Impl {
     } else if (auto* diag = std::get_if<wire::DiagRequest>(&request.body)) {
       reply(diagnosis());
       if (diag->reset && caller.is_operator) stats.reset(env.now());
-    } else if (std::holds_alternative<wire::HistoryRequest>(request.body) || std::holds_alternative<wire::AccountingRequest>(request.body)) {
+    } else if (std::holds_alternative<wire::HistoryRequest>(request.body) ||
+               std::holds_alternative<wire::AccountingRequest>(request.body)) {
       archivist->ask({caller, request, view, env.now(), [this, conn, id = request.id](wire::ReplyBody body) {
                         bool sent = send(conn, id, std::move(body));
                         replied(id);
@@ -224,7 +231,8 @@ struct Server::Impl {
     } else if (auto* level = std::get_if<wire::LogLevelRequest>(&request.body)) {
       auto parsed = log::parse_level(level->level);
       if (!caller.is_operator) {
-        reply(wire::ErrorBody{{"not_permitted", "only an operator may change the log level", "", "ask root or BaiUser"}});
+        reply(wire::ErrorBody{
+            {"not_permitted", "only an operator may change the log level", "", "ask root or BaiUser"}});
       } else if (!parsed) {
         reply(wire::ErrorBody{parsed.error()});
       } else {
@@ -233,7 +241,8 @@ struct Server::Impl {
       }
     } else if (auto* shutdown = std::get_if<wire::ShutdownRequest>(&request.body)) {
       if (!caller.is_operator) {
-        reply(wire::ErrorBody{{"not_permitted", "only an operator may shut the controller down", "", "ask root or BaiUser"}});
+        reply(wire::ErrorBody{
+            {"not_permitted", "only an operator may shut the controller down", "", "ask root or BaiUser"}});
         return true;
       }
       if (shutdown->agents_too) {
@@ -253,13 +262,17 @@ struct Server::Impl {
   }
 
   void take(ConnId conn, Caller caller, wire::Request request) {
-    if (auto* submit = std::get_if<wire::SubmitRequest>(&request.body); submit && submit->test_only) return test_only(conn, caller, request, *submit);
+    if (auto* submit = std::get_if<wire::SubmitRequest>(&request.body); submit && submit->test_only)
+      return test_only(conn, caller, request, *submit);
     bool ending_only = std::holds_alternative<wire::WaitRequest>(request.body);
     {
       std::lock_guard lock(mutex);
       if (!lost_why.empty() && !ending_only) {
-        listener->send(conn, wire::encode_reply({request.id, wire::ErrorBody{{"store_unavailable", "the store does not take changes now: " + lost_why, "",
-                                                                              "try again; bai-control ping says when it is well"}}}));
+        listener->send(
+            conn, wire::encode_reply(
+                      {request.id, wire::ErrorBody{{"store_unavailable",
+                                                    "the store does not take changes now: " + lost_why, "",
+                                                    "try again; bai-control ping says when it is well"}}}));
         return;
       }
     }
@@ -281,7 +294,9 @@ struct Server::Impl {
       auto cfg = current_config();
       for (auto& content : submit->contents) {
         if (content.bytes.size() > std::max<std::size_t>(cfg->max_script_size, 16 << 20)) {
-          send(conn, command.request.id, wire::ErrorBody{{"too_large", "a script or environment is too large", "", "keep it below MaxScriptSize"}});
+          send(conn, command.request.id,
+               wire::ErrorBody{
+                   {"too_large", "a script or environment is too large", "", "keep it below MaxScriptSize"}});
           return;
         }
         auto bytes = std::make_shared<const std::string>(std::move(content.bytes));
@@ -292,22 +307,25 @@ struct Server::Impl {
     // A repeat's first answer may be older than memory. So may the answer to its own first sending, after a recovery dropped memory: that one
     // may have waited in a connection's queue until now.
     if (command.request.repeat || env.monotonic_ms() < careful_until_ms) {
-      archivist->look_up(command.request.id, [this, command = std::move(command)](Result<std::optional<store::RequestAnswer>> earlier) mutable {
-        if (!earlier) {
-          // Silence, not a refusal: the request may have been done. The caller asks again, or ends with "outcome unknown".
-          log::warning("a repeated request cannot be judged now", {{"why", earlier.error().text()}});
-          listener->close(command.conn);
-          return;
-        }
-        command.earlier = std::move(*earlier);
-        inputs.put(InputBody{std::move(command)});
-      });
+      archivist->look_up(
+          command.request.id,
+          [this, command = std::move(command)](Result<std::optional<store::RequestAnswer>> earlier) mutable {
+            if (!earlier) {
+              // Silence, not a refusal: the request may have been done. The caller asks again, or ends with "outcome unknown".
+              log::warning("a repeated request cannot be judged now", {{"why", earlier.error().text()}});
+              listener->close(command.conn);
+              return;
+            }
+            command.earlier = std::move(*earlier);
+            inputs.put(InputBody{std::move(command)});
+          });
       return;
     }
     inputs.put(InputBody{std::move(command)});
   }
 
-  void test_only(ConnId conn, const Caller& caller, const wire::Request& request, const wire::SubmitRequest& submit) {
+  void test_only(ConnId conn, const Caller& caller, const wire::Request& request,
+                 const wire::SubmitRequest& submit) {
     if (submit.jobs.empty()) {
       send(conn, request.id, wire::ErrorBody{{"bad_message", "no job was given"}});
       return;
@@ -364,7 +382,8 @@ struct Server::Impl {
     reply.since = stats.since();
     reply.metrics = stats.metrics();
     auto add = [&reply](std::string group, std::string name, std::string unit, auto value) {
-      reply.metrics.push_back({std::move(group), std::move(name), std::move(unit), static_cast<double>(value)});
+      reply.metrics.push_back(
+          {std::move(group), std::move(name), std::move(unit), static_cast<double>(value)});
     };
     auto view = board.get();
     std::size_t by_state[kJobStates] = {};
@@ -424,7 +443,10 @@ struct Server::Impl {
   void load_machine(Lineage lineage, store::Loaded what) {
     Output output;
     engine->reset(generation);
-    MachineStart start{current_config(), lineage, std::move(what), env.now(), env.monotonic_ms(), std::exchange(unknown_from, 0), generation};
+    MachineStart start{current_config(),   lineage,
+                       std::move(what),    env.now(),
+                       env.monotonic_ms(), std::exchange(unknown_from, 0),
+                       generation};
     machine = std::make_unique<Machine>(std::move(start), output);
     emit(output);
   }
@@ -473,7 +495,8 @@ struct Server::Impl {
     if (auto* decided = std::get_if<Decided>(&body); decided && decided->generation != generation) return;
     if (!machine) {
       if (auto* command = std::get_if<FromCommand>(&body))
-        send(command->conn, command->request.id, wire::ErrorBody{{"store_unavailable", "the store does not take changes now", "", "try again"}});
+        send(command->conn, command->request.id,
+             wire::ErrorBody{{"store_unavailable", "the store does not take changes now", "", "try again"}});
       return;
     }
     machine->handle({env.now(), env.monotonic_ms(), std::move(body)}, output);
@@ -500,7 +523,8 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
   const char* kind = config.store_type == StoreType::kSqlite ? "sqlite" : "postgresql";
   auto store = store::open(kind, open);
   // The one before may still be leaving: a killed process holds its lock until its last thread is gone.
-  for (auto until = s.env.monotonic_ms() + 3000; !store && store.error().code == "locked" && s.env.monotonic_ms() < until;) {
+  for (auto until = s.env.monotonic_ms() + 3000;
+       !store && store.error().code == "locked" && s.env.monotonic_ms() < until;) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     store = store::open(kind, open);
   }
@@ -523,7 +547,10 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
     s.opened = (*store)->lineage();
   }
   s.loaded = std::move(*loaded);
-  log::info("store open", {{"store", (*store)->description()}, {"jobs", s.loaded.jobs.size()}, {"epoch", s.opened.epoch}, {"lsn", s.opened.lsn}});
+  log::info("store open", {{"store", (*store)->description()},
+                           {"jobs", s.loaded.jobs.size()},
+                           {"epoch", s.opened.epoch},
+                           {"lsn", s.opened.lsn}});
 
   CommitterHooks hooks;
   hooks.now = s.env.now;
@@ -546,7 +573,8 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
     s.finish(1);
   };
   s.archivist = std::make_unique<Archivist>(std::move(*history));
-  s.committer = std::make_unique<Committer>(std::move(*store), std::move(*reader), s.board, s.stats, std::move(hooks));
+  s.committer =
+      std::make_unique<Committer>(std::move(*store), std::move(*reader), s.board, s.stats, std::move(hooks));
   s.engine = std::make_unique<Engine>(
       s.env.now, [&s](Decided decided) { s.inputs.put(InputBody{std::move(decided)}); }, s.stats);
 

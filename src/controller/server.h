@@ -15,8 +15,8 @@ namespace bai::controller {
 struct ServerOptions {
   std::string config_path;
   std::shared_ptr<const ClusterConfig> config;
-  std::string bind;                      // empty: from the configuration
-  bool accept_loss = false;              // start although agents have seen a newer database
+  std::string bind;          // empty: from the configuration
+  bool accept_loss = false;  // start although agents have seen a newer database
 };
 
 class Server {

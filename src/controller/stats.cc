@@ -95,7 +95,8 @@ std::vector<wire::Metric> Stats::metrics() const {
   for (const auto& [name, h] : requests_) histogram("requests", name, h);
   histogram("store", "commit", commits_);
   add("store", "changes", "", changes_);
-  add("store", "changes_per_commit", "", commits_.count() ? static_cast<double>(changes_) / static_cast<double>(commits_.count()) : 0);
+  add("store", "changes_per_commit", "",
+      commits_.count() ? static_cast<double>(changes_) / static_cast<double>(commits_.count()) : 0);
   histogram("scheduler", "pass", passes_);
   add("scheduler", "jobs_tried", "", tried_);
   add("scheduler", "starts", "", starts_);

@@ -28,7 +28,8 @@ void Machine::on_submit(const FromCommand& command, const wire::SubmitRequest& r
       one.ref.job = *admitted;
       // Contents go with the first job that needs them; refused jobs leave none behind.
       for (const auto& [hash, bytes] : command.contents)
-        if ((hash == submission.launch.script || hash == submission.launch.environment) && stored.insert(hash).second)
+        if ((hash == submission.launch.script || hash == submission.launch.environment) &&
+            stored.insert(hash).second)
           change(store::ContentPut{hash, bytes});
     } else {
       one.error = wire::ErrorBody{admitted.error()};
@@ -43,7 +44,8 @@ Status Machine::check_partitions(const Caller& caller, JobSpec& spec, bool& wait
   if (spec.partition.empty()) {
     const Partition* fallback = config_->default_partition();
     if (!fallback)
-      return refused("no_default_partition", "no partition was given and there is no default one", "--partition", "name one; see bai-info");
+      return refused("no_default_partition", "no partition was given and there is no default one",
+                     "--partition", "name one; see bai-info");
     spec.partition = fallback->name;
   }
   Error last;
@@ -54,25 +56,30 @@ Status Machine::check_partitions(const Caller& caller, JobSpec& spec, bool& wait
       std::vector<std::string> known;
       for (const auto& [partition, record] : partitions_)
         if (!record->hidden) known.push_back(partition);
-      return refused("bad_partition", "invalid partition specified: " + std::string(name), "--partition", "partitions here: " + join(known, ", "));
+      return refused("bad_partition", "invalid partition specified: " + std::string(name), "--partition",
+                     "partitions here: " + join(known, ", "));
     }
     const Partition& p = *it->second;
     auto bad = [&](std::string message, std::string remedy) {
-      last = refused("partition_refuses", "partition " + p.name.str() + ": " + message, "--partition", std::move(remedy));
+      last = refused("partition_refuses", "partition " + p.name.str() + ": " + message, "--partition",
+                     std::move(remedy));
     };
     if (p.root_only && !caller.is_operator) {
       bad("only root may submit to it", "choose another; see bai-info");
     } else if (p.state == PartitionState::kDrain || p.state == PartitionState::kInactive) {
       bad("it takes no new jobs (" + std::string(bai::name(p.state)) + ")", "choose another; see bai-info");
     } else if (!p.allow_accounts.empty() && !any_of(p.allow_accounts, spec.account.view())) {
-      bad("account " + quote(spec.account.view()) + " may not use it", "give an account that may with --account");
+      bad("account " + quote(spec.account.view()) + " may not use it",
+          "give an account that may with --account");
     } else if (any_of(p.deny_accounts, spec.account.view()) && !p.deny_accounts.empty()) {
       bad("account " + quote(spec.account.view()) + " may not use it", "give another account with --account");
     } else if (!caller.is_operator && !p.allow_groups.empty() &&
-               std::none_of(caller.groups.begin(), caller.groups.end(), [&](const std::string& g) { return any_of(p.allow_groups, g); })) {
+               std::none_of(caller.groups.begin(), caller.groups.end(),
+                            [&](const std::string& g) { return any_of(p.allow_groups, g); })) {
       bad("none of your groups may use it", "ask the administrator to be added to one");
     } else if (p.max_mem_per_node_mib && spec.request.mem_per_node_mib > p.max_mem_per_node_mib) {
-      bad("at most " + std::to_string(p.max_mem_per_node_mib) + " MiB of memory a node", "ask for less with --mem");
+      bad("at most " + std::to_string(p.max_mem_per_node_mib) + " MiB of memory a node",
+          "ask for less with --mem");
     } else {
       one_is_good = true;
     }
@@ -81,14 +88,18 @@ Status Machine::check_partitions(const Caller& caller, JobSpec& spec, bool& wait
   return {};
 }
 
-Status Machine::check_submission(const Caller& caller, const wire::Submission& submission, JobSpec& spec) const {
+Status Machine::check_submission(const Caller& caller, const wire::Submission& submission,
+                                 JobSpec& spec) const {
   if (spec.uid != caller.uid || spec.gid != caller.gid)
-    return refused("not_permitted", "a job can be submitted for oneself only", "", "submit it as the user it shall run as");
+    return refused("not_permitted", "a job can be submitted for oneself only", "",
+                   "submit it as the user it shall run as");
   auto& request = spec.request;
   if (request.min_nodes == 0 || request.tasks == 0 || request.cpus_per_task == 0)
-    return refused("bad_request", "a job needs at least one node, one task and one CPU a task", "", "see bai-submit(1)");
+    return refused("bad_request", "a job needs at least one node, one task and one CPU a task", "",
+                   "see bai-submit(1)");
   if (request.max_nodes && request.max_nodes < request.min_nodes)
-    return refused("bad_request", "more nodes at least than at most", "--nodes", "write --nodes=MIN-MAX with MIN <= MAX");
+    return refused("bad_request", "more nodes at least than at most", "--nodes",
+                   "write --nodes=MIN-MAX with MIN <= MAX");
   if (request.mem_per_node_mib && request.mem_per_cpu_mib)
     return refused("bad_request", "--mem and --mem-per-cpu exclude each other", "--mem", "give one of them");
   for (const auto* list : {&request.nodes_wanted, &request.nodes_excluded}) {
@@ -97,7 +108,8 @@ Status Machine::check_submission(const Caller& caller, const wire::Submission& s
     const char* option = list == &request.nodes_wanted ? "--nodelist" : "--exclude";
     if (!names) return refused("bad_hostlist", names.error().message, option, names.error().remedy);
     for (const auto& name : *names)
-      if (!nodes_.contains(name)) return refused("bad_node", "invalid node name specified: " + quote(name), option, "see bai-info -N");
+      if (!nodes_.contains(name))
+        return refused("bad_node", "invalid node name specified: " + quote(name), option, "see bai-info -N");
   }
   if (!request.licenses.empty()) {
     for (auto item : split_list(request.licenses.view())) {
@@ -105,18 +117,24 @@ Status Machine::check_submission(const Caller& caller, const wire::Submission& s
       std::string name(item.substr(0, colon));
       auto it = config_->licenses.find(name);
       if (it == config_->licenses.end())
-        return refused("bad_license", "invalid license specification: there is no license " + quote(name), "--licenses", "see bai-control show config");
+        return refused("bad_license", "invalid license specification: there is no license " + quote(name),
+                       "--licenses", "see bai-control show config");
       if (colon != item.npos && (!all_digits(item.substr(colon + 1)) || item.size() - colon > 10 ||
                                  std::stoul(std::string(item.substr(colon + 1))) > it->second))
-        return refused("bad_license", "there are only " + std::to_string(it->second) + " of license " + name, "--licenses", "ask for fewer");
+        return refused("bad_license", "there are only " + std::to_string(it->second) + " of license " + name,
+                       "--licenses", "ask for fewer");
     }
   }
   if (submission.priority && !caller.is_operator && *submission.priority > kDefaultPriority)
-    return refused("not_permitted", "only an operator may raise a priority above " + std::to_string(kDefaultPriority), "--priority", "give a lower one");
+    return refused("not_permitted",
+                   "only an operator may raise a priority above " + std::to_string(kDefaultPriority),
+                   "--priority", "give a lower one");
   if (spec.nice < 0 && !caller.is_operator)
-    return refused("not_permitted", "only an operator may give a negative --nice", "--nice", "give 0 or more");
+    return refused("not_permitted", "only an operator may give a negative --nice", "--nice",
+                   "give 0 or more");
   if (spec.extras().mail_user.view().starts_with('-'))  // MailProg would take it for an option
-    return refused("bad_request", "a mail address does not begin with -", "--mail-user", "give a user or an address");
+    return refused("bad_request", "a mail address does not begin with -", "--mail-user",
+                   "give a user or an address");
   if (spec.extras().deadline.is_set()) {
     if (spec.extras().deadline <= now_)
       return refused("bad_deadline", "the deadline has passed", "--deadline", "give a time to come");
@@ -140,13 +158,19 @@ ArrayNumbers numbers_of(const IdSet& tasks) {
 Result<JobId> Machine::admit(const Caller& caller, const wire::Submission& submission) {
   std::uint64_t tasks = submission.array_tasks ? submission.array_tasks->count() : 1;
   if (submission.array_tasks) {
-    if (tasks == 0) return refused("bad_array", "the array has no tasks", "--array", "give task numbers, as in --array=0-9");
+    if (tasks == 0)
+      return refused("bad_array", "the array has no tasks", "--array",
+                     "give task numbers, as in --array=0-9");
     if (submission.array_tasks->last() >= config_->max_array_size)
-      return refused("bad_array", "invalid job array specification: task numbers must be below MaxArraySize, " + std::to_string(config_->max_array_size),
+      return refused("bad_array",
+                     "invalid job array specification: task numbers must be below MaxArraySize, " +
+                         std::to_string(config_->max_array_size),
                      "--array", "use smaller task numbers, or have MaxArraySize raised");
   }
   if (jobs_.size() >= config_->max_job_count)
-    return refused("queue_full", "the queue holds MaxJobCount jobs, " + std::to_string(config_->max_job_count), "", "try again when some have ended");
+    return refused("queue_full",
+                   "the queue holds MaxJobCount jobs, " + std::to_string(config_->max_job_count), "",
+                   "try again when some have ended");
   JobSpec spec = submission.spec;
   if (auto checked = check_submission(caller, submission, spec); !checked) return checked.error();
   spec.user = caller.user;
@@ -156,14 +180,16 @@ Result<JobId> Machine::admit(const Caller& caller, const wire::Submission& submi
     extras.array = submission.array_tasks ? numbers_of(*submission.array_tasks) : ArrayNumbers{};
     spec.set_extras(std::move(extras));
   }
-  if (last_job_id_ >= 0xfffffff0u) return refused("no_more_ids", "all job ids were given", "", "start a new cluster");
+  if (last_job_id_ >= 0xfffffff0u)
+    return refused("no_more_ids", "all job ids were given", "", "start a new cluster");
 
   Job job;
   job.id = last_job_id_ + 1;
   job.spec = std::make_shared<const JobSpec>(std::move(spec));
   job.submitted = now_;
   job.eligible = std::max(now_, job.spec->extras().begin);
-  std::int64_t priority = submission.priority ? *submission.priority : static_cast<std::int64_t>(kDefaultPriority) - job.spec->nice;
+  std::int64_t priority = submission.priority ? *submission.priority
+                                              : static_cast<std::int64_t>(kDefaultPriority) - job.spec->nice;
   job.priority = static_cast<std::uint32_t>(std::clamp<std::int64_t>(priority, 1, 0xfffffffe));
   if (submission.hold || (submission.priority && *submission.priority == 0)) {
     job.hold = Hold::kUser;

@@ -11,9 +11,12 @@ namespace {
 
 using Values = std::vector<std::pair<std::string, std::string>>;
 
-Error bad_value(std::string_view key, const Error& why) { return {"bad_value", why.message, std::string(key), why.remedy}; }
+Error bad_value(std::string_view key, const Error& why) {
+  return {"bad_value", why.message, std::string(key), why.remedy};
+}
 Error bad_key(std::string_view key, std::string_view what) {
-  return {"bad_key", "a " + std::string(what) + " has no " + quote(key) + " that can be updated", std::string(key), "see bai-control(1), update"};
+  return {"bad_key", "a " + std::string(what) + " has no " + quote(key) + " that can be updated",
+          std::string(key), "see bai-control(1), update"};
 }
 
 Result<bool> parse_yes(std::string_view text) {
@@ -35,10 +38,14 @@ void Machine::on_update(const FromCommand& command, const wire::UpdateRequest& r
   if (request.kind == wire::UpdateKind::kJob) {
     for (const auto& ref : request.jobs) add(ref, "", update_job(caller, ref, request.values));
   } else if (!caller.is_operator) {
-    return answer(command, wire::ErrorBody{{"not_permitted", "only an operator may update nodes and partitions", "", "ask root or BaiUser"}});
+    return answer(command,
+                  wire::ErrorBody{{"not_permitted", "only an operator may update nodes and partitions", "",
+                                   "ask root or BaiUser"}});
   } else {
     for (const auto& name : request.names)
-      add({}, name, request.kind == wire::UpdateKind::kNode ? update_node(caller, name, request.values) : update_partition(name, request.values));
+      add({}, name,
+          request.kind == wire::UpdateKind::kNode ? update_node(caller, name, request.values)
+                                                  : update_partition(name, request.values));
   }
   answer(command, std::move(result));
 }
@@ -47,7 +54,8 @@ Status Machine::update_job(const Caller& caller, const wire::JobRef& ref, const 
   JobPtr job = ref.task == kNoTask ? find(ref.job) : task_record(ref.job, ref.task, false);
   if (!job && ref.task != kNoTask) job = find(ref.job);
   if (!job) return Error{"no_such_job", "Invalid job id specified", "", "see bai-queue"};
-  if (!caller.is_operator && job->spec->uid != caller.uid) return Error{"not_permitted", "Access/permission denied", "", "only its owner or an operator may"};
+  if (!caller.is_operator && job->spec->uid != caller.uid)
+    return Error{"not_permitted", "Access/permission denied", "", "only its owner or an operator may"};
   if (is_finished(job->state)) return Error{"already_finished", "Job/step already completing or completed"};
   if (ref.task != kNoTask && job->array) job = task_record(ref.job, ref.task, true);
   if (!job) return Error{"no_such_job", "Invalid job id specified", "", "see bai-queue"};
@@ -61,7 +69,8 @@ Status Machine::update_job(const Caller& caller, const wire::JobRef& ref, const 
     const auto& value = entry.second;
     auto only_pending = [&]() -> Status {
       if (pending) return {};
-      return Error{"not_pending", "Job is no longer pending execution: " + key + " cannot change now", key, ""};
+      return Error{"not_pending", "Job is no longer pending execution: " + key + " cannot change now", key,
+                   ""};
     };
     auto count = [&](std::uint32_t& field, std::int64_t low) -> Status {
       if (auto can = only_pending(); !can) return can;
@@ -76,13 +85,16 @@ Status Machine::update_job(const Caller& caller, const wire::JobRef& ref, const 
       if (!limit) return bad_value(key, limit.error());
       Seconds wanted = *limit == 0 ? kUnlimited : *limit;
       Seconds now_in_force = time_limit_in_force(*job);
-      bool longer = wanted == kUnlimited ? now_in_force != kUnlimited : now_in_force != kUnlimited && wanted > now_in_force;
-      if (longer && !caller.is_operator) return Error{"not_permitted", "only an operator may raise a time limit", key, "ask for it"};
+      bool longer = wanted == kUnlimited ? now_in_force != kUnlimited
+                                         : now_in_force != kUnlimited && wanted > now_in_force;
+      if (longer && !caller.is_operator)
+        return Error{"not_permitted", "only an operator may raise a time limit", key, "ask for it"};
       spec->time_limit = wanted;
     } else if (key == "priority") {
       auto number = parse_int(value, 0, 0xfffffffe);
       if (!number) return bad_value(key, number.error());
-      if (!caller.is_operator && *number > copy.priority) return Error{"not_permitted", "only an operator may raise a priority", key, ""};
+      if (!caller.is_operator && *number > copy.priority)
+        return Error{"not_permitted", "only an operator may raise a priority", key, ""};
       copy.priority = static_cast<std::uint32_t>(*number);
       if (*number == 0 && pending) {
         copy.hold = caller.is_operator ? Hold::kAdmin : Hold::kUser;
@@ -94,7 +106,9 @@ Status Machine::update_job(const Caller& caller, const wire::JobRef& ref, const 
       if (!number) return bad_value(key, number.error());
       std::int64_t fresh = static_cast<std::int64_t>(copy.priority) + spec->nice - *number;
       // Who gave both --priority and --nice gets no more than a plain job by taking the latter back.
-      if (!caller.is_operator) fresh = std::min<std::int64_t>(fresh, std::max<std::int64_t>(copy.priority, kDefaultPriority - *number));
+      if (!caller.is_operator)
+        fresh =
+            std::min<std::int64_t>(fresh, std::max<std::int64_t>(copy.priority, kDefaultPriority - *number));
       copy.priority = static_cast<std::uint32_t>(std::clamp<std::int64_t>(fresh, 1, 0xfffffffe));
       spec->nice = static_cast<std::int32_t>(*number);
     } else if (key == "jobname" || key == "name") {
@@ -102,7 +116,8 @@ Status Machine::update_job(const Caller& caller, const wire::JobRef& ref, const 
     } else if (key == "comment") {
       extras.comment = value;
     } else if (key == "admincomment") {
-      if (!caller.is_operator) return Error{"not_permitted", "only an operator may set AdminComment", key, ""};
+      if (!caller.is_operator)
+        return Error{"not_permitted", "only an operator may set AdminComment", key, ""};
       extras.admin_comment = value;
     } else if (key == "account") {
       status = only_pending();
@@ -127,12 +142,15 @@ Status Machine::update_job(const Caller& caller, const wire::JobRef& ref, const 
       spec->requeue = *yes ? Requeue::kYes : Requeue::kNo;
     } else if (key == "dependency") {
       status = only_pending();
-      if (!value.empty()) return Error{"bad_value", "a dependency can only be removed", key, "write Dependency= with nothing behind it"};
+      if (!value.empty())
+        return Error{"bad_value", "a dependency can only be removed", key,
+                     "write Dependency= with nothing behind it"};
       extras.dependencies = {};
     } else if (key == "arraytaskthrottle") {
       auto number = parse_int(value, 0, 1 << 24);
       if (!number) return bad_value(key, number.error());
-      if (!copy.array) return Error{"bad_value", "job " + display_id(copy) + " is no array that waits", key, ""};
+      if (!copy.array)
+        return Error{"bad_value", "job " + display_id(copy) + " is no array that waits", key, ""};
       auto head = std::make_shared<ArrayHead>(*copy.array);
       head->max_running = static_cast<std::uint32_t>(*number);
       copy.array = std::move(head);
@@ -160,7 +178,8 @@ Status Machine::update_job(const Caller& caller, const wire::JobRef& ref, const 
       auto names = expand_hostlist(value);
       if (!names) return bad_value(key, names.error());
       for (const auto& name : *names)
-        if (!nodes_.contains(name)) return Error{"bad_node", "invalid node name specified: " + quote(name), key, "see bai-info -N"};
+        if (!nodes_.contains(name))
+          return Error{"bad_node", "invalid node name specified: " + quote(name), key, "see bai-info -N"};
       (key == "excnodelist" ? spec->request.nodes_excluded : spec->request.nodes_wanted) = value;
     } else if (key == "licenses") {
       status = only_pending();
@@ -184,7 +203,8 @@ Status Machine::update_job(const Caller& caller, const wire::JobRef& ref, const 
     if (copy.spec->extras().deadline.is_set()) deadlines_.insert({copy.spec->extras().deadline, copy.id});
     watch_dependencies(copy);
     bool met = true;
-    if (copy.reason == Reason::kDependency || copy.reason == Reason::kDependencyNeverSatisfied) copy.reason = Reason::kNone;
+    if (copy.reason == Reason::kDependency || copy.reason == Reason::kDependencyNeverSatisfied)
+      copy.reason = Reason::kNone;
     evaluate(copy, met);
     jobs_[copy.id].dependencies_met = met;
   }
@@ -194,14 +214,16 @@ Status Machine::update_job(const Caller& caller, const wire::JobRef& ref, const 
   JobId id = copy.id;
   put_job(std::move(copy));
   // The shepherd keeps the limit: it is told by repeating the launch, which changes nothing else.
-  if (auto running = running_.find(id); running != running_.end() && time_limit_in_force(*find(id)) != limit_before)
+  if (auto running = running_.find(id);
+      running != running_.end() && time_limit_in_force(*find(id)) != limit_before)
     send_launch(*find(id), running->second);
   return {};
 }
 
 Status Machine::update_node(const Caller& caller, const std::string& name, const Values& values) {
   NodeEntry* entry = node(name);
-  if (!entry) return Error{"no_such_node", "Invalid node name specified: " + quote(name), "", "see bai-info -N"};
+  if (!entry)
+    return Error{"no_such_node", "Invalid node name specified: " + quote(name), "", "see bai-info -N"};
   Node n = *entry->node;
   auto& decision = entry->decision.decision;
   bool feature_set = decision.features_set, weight_set = decision.weight_set;
@@ -220,12 +242,14 @@ Status Machine::update_node(const Caller& caller, const std::string& name, const
         needs_reason = true;
       } else if (iequals(value, "resume") || iequals(value, "idle") || iequals(value, "undrain")) {
         n.drain = false;
-        if (n.condition == NodeCondition::kDown) n.condition = entry->registered ? NodeCondition::kUp : NodeCondition::kUnknown;
+        if (n.condition == NodeCondition::kDown)
+          n.condition = entry->registered ? NodeCondition::kUp : NodeCondition::kUnknown;
         n.reason = Istr();
         n.reason_at = Time{};
         n.reason_uid = 0;
       } else {
-        return Error{"bad_value", "a node cannot be set to " + quote(value), key, "DRAIN, DOWN, RESUME or UNDRAIN"};
+        return Error{"bad_value", "a node cannot be set to " + quote(value), key,
+                     "DRAIN, DOWN, RESUME or UNDRAIN"};
       }
     } else if (key == "weight") {
       auto number = parse_int(value, 1, 0xffffffe);
@@ -278,10 +302,13 @@ Status Machine::update_node(const Caller& caller, const std::string& name, const
   return {};
 }
 
-Status Machine::apply_partition_value(Partition& partition, const std::string& key, const std::string& value) const {
+Status Machine::apply_partition_value(Partition& partition, const std::string& key,
+                                      const std::string& value) const {
   if (key == "state") {
     auto state = parse_partition_state(value);
-    if (!state) return Error{"bad_value", "a partition cannot be set to " + quote(value), key, "UP, DOWN, DRAIN or INACTIVE"};
+    if (!state)
+      return Error{"bad_value", "a partition cannot be set to " + quote(value), key,
+                   "UP, DOWN, DRAIN or INACTIVE"};
     partition.state = *state;
   } else if (key == "maxtime" || key == "defaulttime") {
     auto limit = parse_time_limit(value);
@@ -291,15 +318,17 @@ Status Machine::apply_partition_value(Partition& partition, const std::string& k
     std::string_view text = iequals(value, "unlimited") ? "0" : std::string_view(value);
     auto number = parse_int(text, 0, 65535);
     if (!number) return bad_value(key, number.error());
-    auto& field = key == "minnodes" ? partition.min_nodes
-                  : key == "maxnodes" ? partition.max_nodes
+    auto& field = key == "minnodes"       ? partition.min_nodes
+                  : key == "maxnodes"     ? partition.max_nodes
                   : key == "prioritytier" ? partition.priority_tier
                                           : partition.priority_job_factor;
     field = static_cast<std::uint32_t>(*number);
   } else if (key == "hidden" || key == "default" || key == "rootonly") {
     auto yes = parse_yes(value);
     if (!yes) return bad_value(key, yes.error());
-    (key == "hidden" ? partition.hidden : key == "default" ? partition.is_default : partition.root_only) = *yes;
+    (key == "hidden"    ? partition.hidden
+     : key == "default" ? partition.is_default
+                        : partition.root_only) = *yes;
   } else {
     return bad_key(key, "partition");
   }
@@ -308,7 +337,8 @@ Status Machine::apply_partition_value(Partition& partition, const std::string& k
 
 Status Machine::update_partition(const std::string& name, const Values& values) {
   auto it = partitions_.find(name);
-  if (it == partitions_.end()) return Error{"no_such_partition", "Invalid partition name specified: " + quote(name), "", "see bai-info"};
+  if (it == partitions_.end())
+    return Error{"no_such_partition", "Invalid partition name specified: " + quote(name), "", "see bai-info"};
   auto partition = std::make_shared<Partition>(*it->second);
   for (const auto& [key, value] : values)
     if (auto status = apply_partition_value(*partition, key, value); !status) return status;

@@ -6,11 +6,13 @@ namespace bai::controller {
 namespace {
 
 auto chunk_at(const std::vector<std::shared_ptr<const JobChunk>>& chunks, JobId base) {
-  return std::lower_bound(chunks.begin(), chunks.end(), base, [](const auto& chunk, JobId b) { return chunk->base < b; });
+  return std::lower_bound(chunks.begin(), chunks.end(), base,
+                          [](const auto& chunk, JobId b) { return chunk->base < b; });
 }
 
 auto cell_at(const std::vector<JobCell>& cells, JobId id) {
-  return std::lower_bound(cells.begin(), cells.end(), id, [](const JobCell& cell, JobId i) { return cell.job->id < i; });
+  return std::lower_bound(cells.begin(), cells.end(), id,
+                          [](const JobCell& cell, JobId i) { return cell.job->id < i; });
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ namespace bai::controller {
 
 struct JobCell {
   JobPtr job;
-  Seconds time_limit = 0;                // in force
+  Seconds time_limit = 0;  // in force
 };
 
 // Jobs whose ids share all but their lowest eight bits, by id.
@@ -32,7 +32,7 @@ struct View {
   std::map<std::string, PartitionPtr, std::less<>> partitions;
   std::shared_ptr<const ClusterConfig> config;
   std::string trouble;
-  bool stale = false;                    // the store does not answer: nothing newer is durable
+  bool stale = false;  // the store does not answer: nothing newer is durable
 
   const JobCell* find(JobId id) const;
   // f(cell) for every job by id; false stops.

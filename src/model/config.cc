@@ -74,8 +74,10 @@ struct ConfigBuilder {
       return bad(line.place(item), item.key + ": " + status.error().message, status.error().remedy);
     }
     if (!is_one_of(ignored, item.key))
-      return bad(line.place(item), quote(item.key) + " is no key of bai.conf", nearest_key(item.key, rows, ignored));
-    if (warned.insert(lower(item.key)).second) warn(line.place(item), item.key + " has no meaning here and is ignored");
+      return bad(line.place(item), quote(item.key) + " is no key of bai.conf",
+                 nearest_key(item.key, rows, ignored));
+    if (warned.insert(lower(item.key)).second)
+      warn(line.place(item), item.key + " has no meaning here and is ignored");
     return {};
   }
 
@@ -85,21 +87,25 @@ struct ConfigBuilder {
       const auto* row = find_row(global_rows(), item.key);
       if (!row) continue;
       if (row->key.name == "BaiUser") user_place = line.place(item);
-      if (!given.insert(std::string(row->key.name)).second && row->key.name != "CtldHost" && row->key.name != "MungeSocket")
+      if (!given.insert(std::string(row->key.name)).second && row->key.name != "CtldHost" &&
+          row->key.name != "MungeSocket")
         warn(line.place(item), item.key + " is given again; the last value counts");
     }
     return {};
   }
 
   // Names for NodeAddr and NodeHostname: one for each node, or none.
-  Status spread(const ConfigLine& line, const std::string& text, std::vector<ConfigNode>& nodes, Istr ConfigNode::*member) {
+  Status spread(const ConfigLine& line, const std::string& text, std::vector<ConfigNode>& nodes,
+                Istr ConfigNode::*member) {
     if (text.empty()) return {};
     auto names = expand_hostlist(text, nodes.size());
     // An IPv6 address is no host list.
     if (!names && nodes.size() == 1 && text.find(':') != text.npos) names = std::vector<std::string>{text};
     if (!names || names->size() != nodes.size())
-      return bad(line.place(), quote(text) + " does not give one name for each of the " + std::to_string(nodes.size()) + " nodes",
-                 names ? "" : names.error().message);
+      return bad(
+          line.place(),
+          quote(text) + " does not give one name for each of the " + std::to_string(nodes.size()) + " nodes",
+          names ? "" : names.error().message);
     for (std::size_t i = 0; i < nodes.size(); ++i) nodes[i].*member = Istr((*names)[i]);
     return {};
   }
@@ -112,8 +118,9 @@ struct ConfigBuilder {
       if (threads > 65533) return bad(line.place(), "a node has at most 65533 CPUs");
       shape.cpus = static_cast<std::uint32_t>(threads);
     } else if (made.topology_given && shape.cpus != cores && shape.cpus != threads) {
-      return bad(line.place(), "CPUs=" + std::to_string(shape.cpus) + " is neither the cores (" + std::to_string(cores) +
-                                   ") nor the threads (" + std::to_string(threads) + ") of the node",
+      return bad(line.place(),
+                 "CPUs=" + std::to_string(shape.cpus) + " is neither the cores (" + std::to_string(cores) +
+                     ") nor the threads (" + std::to_string(threads) + ") of the node",
                  "leave CPUs out, or Sockets, CoresPerSocket and ThreadsPerCore");
     } else if (made.cpus_given && !made.topology_given) {
       shape.sockets = shape.cpus;  // as Slurm fills it
@@ -149,7 +156,8 @@ struct ConfigBuilder {
     Partition made = partition_defaults;
     Partition& to = defaults ? partition_defaults : made;
     for (const auto& item : line.items)
-      if (auto status = set(to, line, item, partition_rows(), ignored_partition_keys()); !status) return status;
+      if (auto status = set(to, line, item, partition_rows(), ignored_partition_keys()); !status)
+        return status;
     if (defaults) return {};
     if (!is_host_name(name) || name.size() > 255)
       return bad(line.place(), quote(name) + " is no name of a partition", "use letters, digits, - and _");
@@ -197,8 +205,10 @@ struct ConfigBuilder {
           std::vector<std::string_view> known;
           for (const auto& other : config.nodes) known.push_back(other.name.view());
           auto remedy = did_you_mean(name, known);
-          return bad(place, "partition " + quote(p.name) + " names node " + quote(name) + ", which no NodeName line does",
-                     remedy.empty() ? "add a NodeName line, or set DynamicNodes=yes" : remedy);
+          return bad(
+              place,
+              "partition " + quote(p.name) + " names node " + quote(name) + ", which no NodeName line does",
+              remedy.empty() ? "add a NodeName line, or set DynamicNodes=yes" : remedy);
         }
       }
     }
@@ -221,9 +231,11 @@ struct ConfigBuilder {
     for (std::size_t i = 0; i < config.partitions.size(); ++i) {
       auto& p = config.partitions[i];
       if (auto status = fill(p, partition_places[i], total); !status) return status;
-      if (p.default_time != 0 && p.max_time != kUnlimited && (p.default_time == kUnlimited || p.default_time > p.max_time))
+      if (p.default_time != 0 && p.max_time != kUnlimited &&
+          (p.default_time == kUnlimited || p.default_time > p.max_time))
         return bad(partition_places[i], "DefaultTime is longer than MaxTime");
-      if (p.max_nodes != 0 && p.min_nodes > p.max_nodes) return bad(partition_places[i], "MinNodes is more than MaxNodes");
+      if (p.max_nodes != 0 && p.min_nodes > p.max_nodes)
+        return bad(partition_places[i], "MinNodes is more than MaxNodes");
       if (p.default_mem_per_cpu_mib == 0 && p.default_mem_per_node_mib == 0) {
         p.default_mem_per_cpu_mib = config.def_mem_per_cpu_mib;
         p.default_mem_per_node_mib = config.def_mem_per_node_mib;
@@ -245,17 +257,22 @@ struct ConfigBuilder {
       return bad(last_file, "CtldHost is missing", "add a line CtldHost=NAME, where bai-ctld runs");
     if (config.ctld_hosts.size() > 1) warn(last_file, "only the first CtldHost is used");
     auto uid = read_user(config.bai_user, rules.passwd);
-    if (!uid) return bad(user_place.empty() ? last_file : user_place, "BaiUser: " + uid.error().message, uid.error().remedy);
+    if (!uid)
+      return bad(user_place.empty() ? last_file : user_place, "BaiUser: " + uid.error().message,
+                 uid.error().remedy);
     config.bai_uid = *uid;
     if (config.agentd_heartbeat >= config.agentd_timeout)
       return bad(last_file, "AgentdHeartbeat must be shorter than AgentdTimeout");
     if (config.agentd_lost_timeout <= config.agentd_timeout) {
-      if (given.count("AgentdLostTimeout")) return bad(last_file, "AgentdLostTimeout must be longer than AgentdTimeout");
+      if (given.count("AgentdLostTimeout"))
+        return bad(last_file, "AgentdLostTimeout must be longer than AgentdTimeout");
       config.agentd_lost_timeout = config.agentd_timeout * 2;  // a Slurm file with a long SlurmdTimeout
     }
-    if (config.store_type == StoreType::kPostgresql && config.store_location.empty()) config.store_location = "dbname=bai";
+    if (config.store_type == StoreType::kPostgresql && config.store_location.empty())
+      config.store_location = "dbname=bai";
     // The value stays out of the message: it may be a connection string with a password.
-    if (config.store_type == StoreType::kSqlite && !config.store_location.empty() && config.store_location[0] != '/')
+    if (config.store_type == StoreType::kSqlite && !config.store_location.empty() &&
+        config.store_location[0] != '/')
       return bad(last_file, "StoreLocation is not an absolute path, as StoreType=sqlite needs",
                  "begin it with /, or set StoreType=postgresql");
     if (auto status = index_nodes(); !status) return status;
@@ -296,9 +313,15 @@ Result<ClusterConfig> parse_config(const std::vector<ConfigLine>& lines, std::ve
     if (builder.last_file.empty()) builder.last_file = line.file;
     Status status;
     switch (kind_of(line)) {
-      case LineKind::kGlobal: status = builder.global(line); break;
-      case LineKind::kNode: status = builder.node(line); break;
-      case LineKind::kPartition: status = builder.partition(line); break;
+      case LineKind::kGlobal:
+        status = builder.global(line);
+        break;
+      case LineKind::kNode:
+        status = builder.node(line);
+        break;
+      case LineKind::kPartition:
+        status = builder.partition(line);
+        break;
       case LineKind::kIgnored:
         if (builder.warned.insert(lower(line.items[0].key)).second)
           builder.warn(line.place(), line.items[0].key + " lines have no meaning here and are ignored");
@@ -310,14 +333,17 @@ Result<ClusterConfig> parse_config(const std::vector<ConfigLine>& lines, std::ve
   return std::move(builder.config);
 }
 
-Result<ClusterConfig> load_config(const std::string& path, std::vector<std::string>* warnings, const ConfigRules& rules) {
+Result<ClusterConfig> load_config(const std::string& path, std::vector<std::string>* warnings,
+                                  const ConfigRules& rules) {
   const Env env = Env::real();
-  auto lines = parse_config(path, [&](const std::string& file) { return env.read_file(file, ConfigLimits{}.max_bytes); });
+  auto lines = parse_config(
+      path, [&](const std::string& file) { return env.read_file(file, ConfigLimits{}.max_bytes); });
   if (!lines) return lines.error();
   return parse_config(*lines, warnings, rules);
 }
 
-Result<ClusterConfig> parse_config_bundle(std::string_view bundle, const std::string& name, const ConfigRules& rules) {
+Result<ClusterConfig> parse_config_bundle(std::string_view bundle, const std::string& name,
+                                          const ConfigRules& rules) {
   auto lines = parse_config_text(bundle, name);
   if (!lines) return lines.error();
   return parse_config(*lines, nullptr, rules);
@@ -331,8 +357,9 @@ void take_local_keys(ClusterConfig& into, const ClusterConfig& own) {
 }
 
 const ConfigNode* ClusterConfig::find_node(std::string_view name) const {
-  auto it = std::lower_bound(by_name_.begin(), by_name_.end(), name,
-                             [&](std::uint32_t i, std::string_view wanted) { return nodes[i].name.view() < wanted; });
+  auto it = std::lower_bound(
+      by_name_.begin(), by_name_.end(), name,
+      [&](std::uint32_t i, std::string_view wanted) { return nodes[i].name.view() < wanted; });
   return it != by_name_.end() && nodes[*it].name == name ? &nodes[*it] : nullptr;
 }
 

@@ -27,7 +27,7 @@ enum class ReturnToService : std::uint8_t { kNever, kIfLost, kAlways };
 // CtldHost=NAME(ADDRESS)
 struct HostAddress {
   std::string name;
-  std::string address;              // the name again when none was given
+  std::string address;  // the name again when none was given
 
   friend bool operator==(const HostAddress&, const HostAddress&) = default;
 };
@@ -35,86 +35,89 @@ struct HostAddress {
 // What a command needs: where the controller is and whom to trust as one.
 struct ClientConfig {
   std::string cluster_name = "cluster";
-  Uuid cluster_id;                  // empty: whatever the store says, and commands ask for it
-  std::vector<HostAddress> ctld_hosts;    // the first counts
+  Uuid cluster_id;                      // empty: whatever the store says, and commands ask for it
+  std::vector<HostAddress> ctld_hosts;  // the first counts
   std::uint16_t ctld_port = 6917;
-  std::string bai_user = "bai";           // as written
-  std::uint32_t bai_uid = 0;              // resolved
+  std::string bai_user = "bai";  // as written
+  std::uint32_t bai_uid = 0;     // resolved
   std::string munge_socket = "/run/munge/munge.socket.2";
-  Seconds message_timeout = 10;           // how long a command waits for one answer
+  Seconds message_timeout = 10;              // how long a command waits for one answer
   std::uint64_t max_script_size = 4u << 20;  // bytes
 };
 
 // One node of a NodeName line. shape.cpus and shape.mem_mib are 0 when the line does not say: then what the agent finds counts.
 struct ConfigNode {
   Istr name;
-  Istr address;                     // empty: the name
-  Istr hostname;                    // empty: the name
+  Istr address;   // empty: the name
+  Istr hostname;  // empty: the name
   NodeShape shape;
   std::vector<std::string> features;
   std::uint32_t weight = 1;
   NodeCondition condition = NodeCondition::kUnknown;  // State=
-  bool drain = false;               // State=DRAIN
+  bool drain = false;                                 // State=DRAIN
   Istr reason;
 };
 
 struct ClusterConfig : ClientConfig {
   // Waiting for others, seconds.
-  Seconds agentd_heartbeat = 10;    // an agent says at least this often that it lives
-  Seconds agentd_timeout = 40;      // silent for longer: not responding, gets no new jobs
+  Seconds agentd_heartbeat = 10;      // an agent says at least this often that it lives
+  Seconds agentd_timeout = 40;        // silent for longer: not responding, gets no new jobs
   Seconds agentd_lost_timeout = 300;  // silent for longer: lost, its jobs end or are requeued
-  Seconds ctld_timeout = 120;       // an agent without its controller says so in its log
-  Seconds kill_wait = 30;           // between SIGTERM and SIGKILL
-  Seconds min_job_age = 300;        // ended jobs stay in the queue's memory for this long
+  Seconds ctld_timeout = 120;         // an agent without its controller says so in its log
+  Seconds kill_wait = 30;             // between SIGTERM and SIGKILL
+  Seconds min_job_age = 300;          // ended jobs stay in the queue's memory for this long
 
   // Files. Spool, log and pid names of agents may hold %n (node name) and %h (host name): see for_node().
   std::string state_save_location = "/var/lib/bai/ctld";
   std::string agentd_spool_dir = "/var/lib/bai/agentd";
-  std::string ctld_log_file;        // empty: stderr (the journal)
+  std::string ctld_log_file;  // empty: stderr (the journal)
   std::string agentd_log_file;
-  std::string ctld_log_level = "info";    // quiet fatal error info verbose debug debug2..debug5
+  std::string ctld_log_level = "info";  // quiet fatal error info verbose debug debug2..debug5
   std::string agentd_log_level = "info";
   LogFormat log_format = LogFormat::kText;
   std::string ctld_pid_file = "/run/bai/ctld.pid";
   std::string agentd_pid_file = "/run/bai/agentd.pid";
-  std::string stepd_path;           // empty: beside bai-agentd
+  std::string stepd_path;  // empty: beside bai-agentd
   std::string mail_prog = "/usr/bin/mail";
 
   StoreType store_type = StoreType::kSqlite;
-  std::string store_location;       // SQLite: a file (empty: bai.db in state_save_location); PostgreSQL: a conninfo; secret
+  std::string
+      store_location;  // SQLite: a file (empty: bai.db in state_save_location); PostgreSQL: a conninfo; secret
 
   // Limits of the queue.
   std::uint32_t max_job_count = 1'000'000;
   std::uint32_t max_array_size = 100'001;  // task numbers are below it
   std::uint32_t first_job_id = 1;
-  bool job_requeue = true;          // for jobs that say neither --requeue nor --no-requeue
-  std::uint32_t max_job_requeue = 5;  // further requeues by the system leave the job held
-  std::uint64_t def_mem_per_cpu_mib = 0;   // 0: none
+  bool job_requeue = true;                // for jobs that say neither --requeue nor --no-requeue
+  std::uint32_t max_job_requeue = 5;      // further requeues by the system leave the job held
+  std::uint64_t def_mem_per_cpu_mib = 0;  // 0: none
   std::uint64_t def_mem_per_node_mib = 0;
   std::uint64_t max_mem_per_node_mib = 0;  // 0: unlimited
 
   // Nodes.
   ReturnToService return_to_service = ReturnToService::kIfLost;
-  bool dynamic_nodes = false;       // nodes that no NodeName line names may join
+  bool dynamic_nodes = false;  // nodes that no NodeName line names may join
   std::string health_check_program;
   Seconds health_check_interval = 0;
 
   // Judged by each agent from its own file only, never from what the controller sent (ConfigKey::local).
-  std::uint32_t minimum_uid = 1;    // jobs of smaller uids are refused; root has its own key
+  std::uint32_t minimum_uid = 1;  // jobs of smaller uids are refused; root has its own key
   bool allow_root_jobs = false;
   Seconds signature_max_age = kUnlimited;  // of a job's signature at its launch
 
   std::map<std::string, std::uint32_t> licenses;
-  std::map<std::string, std::string> scheduler_parameters;  // kept for the scheduler; a word without '=' has an empty value
+  std::map<std::string, std::string>
+      scheduler_parameters;  // kept for the scheduler; a word without '=' has an empty value
 
-  std::vector<ConfigNode> nodes;            // in configuration order, each name once
-  std::vector<Partition> partitions;        // in configuration order; nodes expanded, exactly one default if there is any
+  std::vector<ConfigNode> nodes;  // in configuration order, each name once
+  std::vector<Partition>
+      partitions;  // in configuration order; nodes expanded, exactly one default if there is any
 
   // What agents fetch: all files in one, in canonical form, without secret and local keys; parse_config_text() reads it.
   std::string bundle;
-  std::uint64_t hash = 0;           // of the bundle: equal on controller and agent when they run the same
+  std::uint64_t hash = 0;  // of the bundle: equal on controller and agent when they run the same
 
-  const ConfigNode* find_node(std::string_view name) const;        // nullptr if there is none; O(log nodes)
+  const ConfigNode* find_node(std::string_view name) const;  // nullptr if there is none; O(log nodes)
   const Partition* find_partition(std::string_view name) const;
   const Partition* default_partition() const;
   // `store_location`, or its default.
@@ -122,7 +125,7 @@ struct ClusterConfig : ClientConfig {
 
  private:
   friend struct ConfigBuilder;
-  std::vector<std::uint32_t> by_name_;      // indices into nodes, sorted by name
+  std::vector<std::uint32_t> by_name_;  // indices into nodes, sorted by name
 };
 
 // A path or name with %n and %h replaced by the node's name (%% is %).
@@ -141,7 +144,8 @@ Result<ClusterConfig> parse_config(const std::vector<ConfigLine>& lines, std::ve
 Result<ClusterConfig> load_config(const std::string& path, std::vector<std::string>* warnings,
                                   const ConfigRules& rules = {});
 // The bundle of another's ClusterConfig; `name` is what errors call it.
-Result<ClusterConfig> parse_config_bundle(std::string_view bundle, const std::string& name, const ConfigRules& rules = {});
+Result<ClusterConfig> parse_config_bundle(std::string_view bundle, const std::string& name,
+                                          const ConfigRules& rules = {});
 // For an agent: takes the local keys (ConfigKey::local) of its own file into what the controller sent.
 void take_local_keys(ClusterConfig& into, const ClusterConfig& own);
 // The few keys that a command needs; others are not judged. Made for a program that lives for a millisecond.
@@ -165,8 +169,8 @@ struct ConfigKey {
   std::string_view name;
   std::vector<std::string_view> aliases;  // Slurm's spelling
   std::string_view summary;
-  bool local = false;               // read from a node's own file only, not in the bundle
-  bool secret = false;              // not in the bundle, hidden in describe()
+  bool local = false;   // read from a node's own file only, not in the bundle
+  bool secret = false;  // not in the bundle, hidden in describe()
 };
 std::vector<ConfigKey> config_keys();
 std::vector<ConfigKey> node_keys();       // of NodeName lines

@@ -37,7 +37,8 @@ Result<std::uint32_t> read_user(std::string_view name_or_uid, const std::string&
 
 Result<ClientConfig> load_client_config(const std::string& path, const ConfigRules& rules) {
   const Env env = Env::real();
-  auto lines = parse_config(path, [&](const std::string& file) { return env.read_file(file, ConfigLimits{}.max_bytes); });
+  auto lines = parse_config(
+      path, [&](const std::string& file) { return env.read_file(file, ConfigLimits{}.max_bytes); });
   if (!lines) return lines.error();
   ClusterConfig config;
   for (const auto& line : *lines) {
@@ -46,12 +47,14 @@ Result<ClientConfig> load_client_config(const std::string& path, const ConfigRul
       const auto* row = find_row(global_rows(), item.key);
       if (!row) continue;
       bool needed = false;
-      for (auto key : {"BaiUser", "ClusterId", "ClusterName", "CtldHost", "CtldPort", "MaxScriptSize", "MessageTimeout", "MungeSocket"})
+      for (auto key : {"BaiUser", "ClusterId", "ClusterName", "CtldHost", "CtldPort", "MaxScriptSize",
+                       "MessageTimeout", "MungeSocket"})
         needed |= row->key.name == key;
       if (!needed) continue;
       auto status = row->set(config, trim(item.value));
       if (!status)
-        return Error{"bad_config", item.key + ": " + status.error().message, line.place(item), status.error().remedy};
+        return Error{"bad_config", item.key + ": " + status.error().message, line.place(item),
+                     status.error().remedy};
     }
   }
   if (config.ctld_hosts.empty())

@@ -39,7 +39,8 @@ Result<std::uint64_t> memory(std::string_view value) {
 Result<std::string> path(std::string_view value) {
   if (value.empty() || value[0] != '/')
     return Error{"bad_config", quote(value) + " is not an absolute path", "", "begin it with /"};
-  if (value.size() > 1024 || has_control(value)) return Error{"bad_config", quote(value) + " is no usable path"};
+  if (value.size() > 1024 || has_control(value))
+    return Error{"bad_config", quote(value) + " is no usable path"};
   return std::string(value);
 }
 
@@ -75,7 +76,8 @@ template <class C>
 Row text(ConfigKey key, std::string C::*member) {
   return {std::move(key),
           [member](Config& c, std::string_view value) -> Status {
-            if (value.size() > 4096 || has_control(value)) return Error{"bad_config", quote(value) + " is no usable text"};
+            if (value.size() > 4096 || has_control(value))
+              return Error{"bad_config", quote(value) + " is no usable text"};
             c.*member = value;
             return {};
           },
@@ -145,30 +147,33 @@ Row flag(ConfigKey key, bool Config::*member) {
 // The words are indices into the enum (or the integer) behind `member`.
 template <class E>
 Row choice(ConfigKey key, E Config::*member, std::vector<std::string_view> words) {
-  return {std::move(key),
-          [=](Config& c, std::string_view value) -> Status {
-            for (std::size_t i = 0; i < words.size(); ++i)
-              if (iequals(value, words[i])) {
-                c.*member = static_cast<E>(i);
-                return {};
-              }
-            return Error{"bad_config", quote(value) + " is unknown", "", "one of: " + join(words, ", ")};
-          },
-          [member, words](const Config& c) { return std::string(words[static_cast<std::size_t>(c.*member)]); }};
+  return {
+      std::move(key),
+      [=](Config& c, std::string_view value) -> Status {
+        for (std::size_t i = 0; i < words.size(); ++i)
+          if (iequals(value, words[i])) {
+            c.*member = static_cast<E>(i);
+            return {};
+          }
+        return Error{"bad_config", quote(value) + " is unknown", "", "one of: " + join(words, ", ")};
+      },
+      [member, words](const Config& c) { return std::string(words[static_cast<std::size_t>(c.*member)]); }};
 }
 
 Row log_level(ConfigKey key, std::string Config::*member) {
   return {std::move(key),
           [member](Config& c, std::string_view value) -> Status {
             // Slurm's words by number, and our own.
-            static constexpr std::string_view kWords[] = {"quiet", "fatal", "error", "info", "verbose", "debug", "debug2",
-                                                          "debug3", "debug4", "debug5", "trace", "warning", "off"};
+            static constexpr std::string_view kWords[] = {"quiet", "fatal",   "error",  "info",   "verbose",
+                                                          "debug", "debug2",  "debug3", "debug4", "debug5",
+                                                          "trace", "warning", "off"};
             for (std::size_t i = 0; i < std::size(kWords); ++i)
               if (iequals(value, kWords[i]) || (i < 10 && value == std::to_string(i))) {
                 c.*member = kWords[i];
                 return {};
               }
-            return Error{"bad_config", quote(value) + " is no log level", "", "one of: quiet, error, info, verbose, debug"};
+            return Error{"bad_config", quote(value) + " is no log level", "",
+                         "one of: quiet, error, info, verbose, debug"};
           },
           [member](const Config& c) { return c.*member; }};
 }
@@ -182,7 +187,9 @@ Status set_cluster_name(Config& c, std::string_view value) {
 
 Status set_cluster_id(Config& c, std::string_view value) {
   auto id = Uuid::parse(value);
-  if (!id) return Error{"bad_config", quote(value) + " is no cluster id: " + id.error().message, "", "bai-control ping --json prints it"};
+  if (!id)
+    return Error{"bad_config", quote(value) + " is no cluster id: " + id.error().message, "",
+                 "bai-control ping --json prints it"};
   c.cluster_id = *id;
   return {};
 }
@@ -193,12 +200,14 @@ Status add_host(Config& c, std::string_view value) {
   host.name = trim(value.substr(0, open));
   host.address = host.name;
   if (open != std::string_view::npos) {
-    if (value.back() != ')') return Error{"bad_config", quote(value) + " lacks a closing parenthesis", "", "write NAME(ADDRESS)"};
+    if (value.back() != ')')
+      return Error{"bad_config", quote(value) + " lacks a closing parenthesis", "", "write NAME(ADDRESS)"};
     host.address = trim(value.substr(open + 1, value.size() - open - 2));
   }
   auto usable = [](std::string_view s) {  // a name, an IPv4 or an IPv6 address
     return !s.empty() && s.size() < 256 &&
-           s.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_:%") == s.npos;
+           s.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_:%") ==
+               s.npos;
   };
   if (!is_host_name(host.name) || !usable(host.address))
     return Error{"bad_config", quote(value) + " is no host", "", "write NAME or NAME(ADDRESS)"};
@@ -241,7 +250,8 @@ Status set_licenses(Config& c, std::string_view value) {
       if (!parsed) return parsed.error();
       count = *parsed;
     }
-    if (!is_host_name(name)) return Error{"bad_config", quote(part) + " is no licence", "", "write NAME:COUNT,..."};
+    if (!is_host_name(name))
+      return Error{"bad_config", quote(part) + " is no licence", "", "write NAME:COUNT,..."};
     if (!c.licenses.emplace(name, static_cast<std::uint32_t>(count)).second)
       return Error{"bad_config", "licence " + quote(name) + " is given twice"};
   }
@@ -250,7 +260,8 @@ Status set_licenses(Config& c, std::string_view value) {
 
 std::string show_licenses(const Config& c) {
   std::string out;
-  for (const auto& [name, count] : c.licenses) out += (out.empty() ? "" : ",") + name + ":" + std::to_string(count);
+  for (const auto& [name, count] : c.licenses)
+    out += (out.empty() ? "" : ",") + name + ":" + std::to_string(count);
   return out;
 }
 
@@ -281,7 +292,8 @@ Status set_return_to_service(Config& c, std::string_view value) {
 std::string show_user(const Config& c) { return c.bai_user + "(" + std::to_string(c.bai_uid) + ")"; }
 
 Status set_user(Config& c, std::string_view value) {
-  if (value.empty() || value.size() > 255 || has_control(value)) return Error{"bad_config", quote(value) + " is no user"};
+  if (value.empty() || value.size() > 255 || has_control(value))
+    return Error{"bad_config", quote(value) + " is no user"};
   c.bai_user = value;  // resolved at the end
   return {};
 }
@@ -291,59 +303,86 @@ Status set_user(Config& c, std::string_view value) {
 const std::vector<KeyRow<ClusterConfig>>& global_rows() {
   constexpr Seconds kYear = 365 * 86400;
   static const std::vector<Row> rows = {
-      duration({"AgentdHeartbeat", {}, "an agent says at least this often that it lives"}, &Config::agentd_heartbeat, 1, 3600),
+      duration({"AgentdHeartbeat", {}, "an agent says at least this often that it lives"},
+               &Config::agentd_heartbeat, 1, 3600),
       log_level({"AgentdDebug", {"SlurmdDebug"}, "what bai-agentd logs"}, &Config::agentd_log_level),
-      text({"AgentdLogFile", {"SlurmdLogFile"}, "where bai-agentd logs; standard error if not set"}, &Config::agentd_log_file),
-      duration({"AgentdLostTimeout", {}, "an agent silent for so long is lost and its jobs end"}, &Config::agentd_lost_timeout, 2,
-               kYear),
+      text({"AgentdLogFile", {"SlurmdLogFile"}, "where bai-agentd logs; standard error if not set"},
+           &Config::agentd_log_file),
+      duration({"AgentdLostTimeout", {}, "an agent silent for so long is lost and its jobs end"},
+               &Config::agentd_lost_timeout, 2, kYear),
       path({"AgentdPidFile", {"SlurmdPidFile"}, "bai-agentd's process id"}, &Config::agentd_pid_file),
-      path({"AgentdSpoolDir", {"SlurmdSpoolDir"}, "what bai-agentd keeps on its node"}, &Config::agentd_spool_dir),
-      duration({"AgentdTimeout", {"SlurmdTimeout"}, "an agent silent for so long gets no new jobs"}, &Config::agentd_timeout, 1,
-               65533),
+      path({"AgentdSpoolDir", {"SlurmdSpoolDir"}, "what bai-agentd keeps on its node"},
+           &Config::agentd_spool_dir),
+      duration({"AgentdTimeout", {"SlurmdTimeout"}, "an agent silent for so long gets no new jobs"},
+               &Config::agentd_timeout, 1, 65533),
       flag({"AllowRootJobs", {}, "whether this node runs jobs of root", true}, &Config::allow_root_jobs),
-      {{"BaiUser", {"SlurmUser"}, "who bai-ctld runs as: a name of /etc/passwd or a uid"}, set_user, show_user},
+      {{"BaiUser", {"SlurmUser"}, "who bai-ctld runs as: a name of /etc/passwd or a uid"},
+       set_user,
+       show_user},
       {{"ClusterId", {}, "the cluster's identity, as bai-control ping --json prints it"},
        set_cluster_id,
        [](const Config& c) { return c.cluster_id.empty() ? std::string() : c.cluster_id.hex(); }},
-      {{"ClusterName", {}, "the cluster's name"}, set_cluster_name, [](const Config& c) { return c.cluster_name; }},
+      {{"ClusterName", {}, "the cluster's name"},
+       set_cluster_name,
+       [](const Config& c) { return c.cluster_name; }},
       log_level({"CtldDebug", {"SlurmctldDebug"}, "what bai-ctld logs"}, &Config::ctld_log_level),
-      {{"CtldHost", {"SlurmctldHost", "ControlMachine"}, "where bai-ctld runs: NAME or NAME(ADDRESS)"}, add_host, show_hosts},
-      text({"CtldLogFile", {"SlurmctldLogFile"}, "where bai-ctld logs; standard error if not set"}, &Config::ctld_log_file),
+      {{"CtldHost", {"SlurmctldHost", "ControlMachine"}, "where bai-ctld runs: NAME or NAME(ADDRESS)"},
+       add_host,
+       show_hosts},
+      text({"CtldLogFile", {"SlurmctldLogFile"}, "where bai-ctld logs; standard error if not set"},
+           &Config::ctld_log_file),
       path({"CtldPidFile", {"SlurmctldPidFile"}, "bai-ctld's process id"}, &Config::ctld_pid_file),
       number({"CtldPort", {"SlurmctldPort"}, "bai-ctld's TCP port"}, &Config::ctld_port, 1, 65535),
-      duration({"CtldTimeout", {"SlurmctldTimeout"}, "an agent without its controller for so long warns"}, &Config::ctld_timeout, 1,
-               65533),
-      memory({"DefMemPerCPU", {}, "MiB for each CPU of a job that does not say"}, &Config::def_mem_per_cpu_mib),
-      memory({"DefMemPerNode", {}, "MiB on each node for a job that does not say"}, &Config::def_mem_per_node_mib),
-      flag({"DynamicNodes", {}, "whether nodes that no NodeName line names may join"}, &Config::dynamic_nodes),
+      duration({"CtldTimeout", {"SlurmctldTimeout"}, "an agent without its controller for so long warns"},
+               &Config::ctld_timeout, 1, 65533),
+      memory({"DefMemPerCPU", {}, "MiB for each CPU of a job that does not say"},
+             &Config::def_mem_per_cpu_mib),
+      memory({"DefMemPerNode", {}, "MiB on each node for a job that does not say"},
+             &Config::def_mem_per_node_mib),
+      flag({"DynamicNodes", {}, "whether nodes that no NodeName line names may join"},
+           &Config::dynamic_nodes),
       number({"FirstJobId", {}, "the first job's number"}, &Config::first_job_id, 1, 0x03ff0000),
       duration({"HealthCheckInterval", {}, "seconds between runs of HealthCheckProgram; 0: never"},
                &Config::health_check_interval, 0, 65533),
-      text({"HealthCheckProgram", {}, "run on each node; one that fails drains the node"}, &Config::health_check_program),
+      text({"HealthCheckProgram", {}, "run on each node; one that fails drains the node"},
+           &Config::health_check_program),
       flag({"JobRequeue", {}, "whether jobs may be requeued that do not say"}, &Config::job_requeue),
       duration({"KillWait", {}, "seconds between SIGTERM and SIGKILL"}, &Config::kill_wait, 0, 65533),
       {{"Licenses", {}, "NAME:COUNT,... that jobs may ask for with -L"}, set_licenses, show_licenses},
       choice({"LogFormat", {}, "how daemons log: text or json"}, &Config::log_format, {"text", "json"}),
       path({"MailProg", {}, "the program that sends mail"}, &Config::mail_prog),
-      number({"MaxArraySize", {}, "numbers of array tasks are below it"}, &Config::max_array_size, 0, 4'000'001),
-      number({"MaxJobCount", {}, "most jobs that bai-ctld keeps at once"}, &Config::max_job_count, 1, 100'000'000),
-      number({"MaxJobRequeue", {"MaxBatchRequeue"}, "a job requeued more often by the system is held"}, &Config::max_job_requeue, 0,
-             250),
-      memory({"MaxMemPerNode", {}, "most MiB that a job may ask for on a node"}, &Config::max_mem_per_node_mib),
+      number({"MaxArraySize", {}, "numbers of array tasks are below it"}, &Config::max_array_size, 0,
+             4'000'001),
+      number({"MaxJobCount", {}, "most jobs that bai-ctld keeps at once"}, &Config::max_job_count, 1,
+             100'000'000),
+      number({"MaxJobRequeue", {"MaxBatchRequeue"}, "a job requeued more often by the system is held"},
+             &Config::max_job_requeue, 0, 250),
+      memory({"MaxMemPerNode", {}, "most MiB that a job may ask for on a node"},
+             &Config::max_mem_per_node_mib),
       number({"MaxScriptSize", {}, "bytes; suffixes k and m"}, &Config::max_script_size, 1024, 64u << 20),
-      duration({"MessageTimeout", {}, "seconds that a command waits for an answer"}, &Config::message_timeout, 1, 3600),
-      duration({"MinJobAge", {}, "seconds that an ended job stays in the queue's memory"}, &Config::min_job_age, 0, kYear),
-      number({"MinimumUid", {}, "this node refuses jobs of smaller uids", true}, &Config::minimum_uid, 0, 0xfffffffd),
-      {{"MungeSocket", {"AuthInfo"}, "munged's socket"}, set_munge_socket, [](const Config& c) { return c.munge_socket; }},
-      {{"ReturnToService", {}, "0: a down node waits for an operator; 1: it returns if it was lost; 2: always"},
+      duration({"MessageTimeout", {}, "seconds that a command waits for an answer"}, &Config::message_timeout,
+               1, 3600),
+      duration({"MinJobAge", {}, "seconds that an ended job stays in the queue's memory"},
+               &Config::min_job_age, 0, kYear),
+      number({"MinimumUid", {}, "this node refuses jobs of smaller uids", true}, &Config::minimum_uid, 0,
+             0xfffffffd),
+      {{"MungeSocket", {"AuthInfo"}, "munged's socket"},
+       set_munge_socket,
+       [](const Config& c) { return c.munge_socket; }},
+      {{"ReturnToService",
+        {},
+        "0: a down node waits for an operator; 1: it returns if it was lost; 2: always"},
        set_return_to_service,
        [](const Config& c) { return std::to_string(static_cast<int>(c.return_to_service)); }},
-      {{"SchedulerParameters", {}, "KEY=VALUE,... for the scheduler"}, set_scheduler_parameters, show_scheduler_parameters},
-      duration({"SignatureMaxAge", {}, "this node refuses jobs whose signature is older", true}, &Config::signature_max_age, 60,
-               100 * kYear, true),
+      {{"SchedulerParameters", {}, "KEY=VALUE,... for the scheduler"},
+       set_scheduler_parameters,
+       show_scheduler_parameters},
+      duration({"SignatureMaxAge", {}, "this node refuses jobs whose signature is older", true},
+               &Config::signature_max_age, 60, 100 * kYear, true),
       path({"StateSaveLocation", {}, "bai-ctld's directory"}, &Config::state_save_location),
       path({"StepdPath", {}, "bai-stepd, if not beside bai-agentd", true}, &Config::stepd_path),
-      text({"StoreLocation", {}, "SQLite's file, or libpq's connection string", false, true}, &Config::store_location),
+      text({"StoreLocation", {}, "SQLite's file, or libpq's connection string", false, true},
+           &Config::store_location),
       choice({"StoreType", {}, "sqlite or postgresql"}, &Config::store_type, {"sqlite", "postgresql"}),
   };
   return rows;

@@ -52,7 +52,8 @@ KeyRow<NodeLine> names(ConfigKey key, std::string NodeLine::*member, Istr Config
 Status set_features(NodeLine& line, Text value) {
   line.node.features.clear();
   for (auto feature : split_list(value)) {
-    if (feature.find_first_of("&|()[]*: \t\"'") != feature.npos || has_control(feature) || feature.size() > 255)
+    if (feature.find_first_of("&|()[]*: \t\"'") != feature.npos || has_control(feature) ||
+        feature.size() > 255)
       return bad(feature, "is no feature", "use letters, digits, - and _");
     line.node.features.emplace_back(feature);
   }
@@ -81,8 +82,8 @@ std::string show_node_state(const NodeLine& line) {
   return std::string(name(line.node.condition));
 }
 
-KeyRow<Partition> number(ConfigKey key, std::uint32_t Partition::*member, std::uint64_t min, std::uint64_t max,
-                         bool unlimited = false) {
+KeyRow<Partition> number(ConfigKey key, std::uint32_t Partition::*member, std::uint64_t min,
+                         std::uint64_t max, bool unlimited = false) {
   return {std::move(key),
           [=](Partition& p, Text value) -> Status {
             if (unlimited && (iequals(value, "unlimited") || iequals(value, "infinite"))) {
@@ -94,7 +95,9 @@ KeyRow<Partition> number(ConfigKey key, std::uint32_t Partition::*member, std::u
             p.*member = static_cast<std::uint32_t>(*parsed);
             return {};
           },
-          [=](const Partition& p) { return unlimited && p.*member == 0 ? "UNLIMITED" : std::to_string(p.*member); }};
+          [=](const Partition& p) {
+            return unlimited && p.*member == 0 ? "UNLIMITED" : std::to_string(p.*member);
+          }};
 }
 
 KeyRow<Partition> memory(ConfigKey key, std::uint64_t Partition::*member) {
@@ -135,7 +138,8 @@ KeyRow<Partition> limit(ConfigKey key, Seconds Partition::*member, const char* z
           [=](Partition& p, Text value) -> Status {
             auto parsed = parse_time_limit(value);
             if (!parsed) return parsed.error();
-            if (*parsed == 0) return bad(value, "allows no job to run", "give minutes, D-HH:MM:SS, or UNLIMITED");
+            if (*parsed == 0)
+              return bad(value, "allows no job to run", "give minutes, D-HH:MM:SS, or UNLIMITED");
             p.*member = *parsed;
             return {};
           },
@@ -170,9 +174,12 @@ const std::vector<KeyRow<NodeLine>>& node_rows() {
       {{"NodeName", {}, "a host list, or DEFAULT for the lines below"},
        [](NodeLine&, Text) -> Status { return {}; },
        [](const NodeLine& line) { return line.node.name.str(); }},
-      names({"NodeHostname", {}, "the host's own name, if not NodeName"}, &NodeLine::hostnames, &ConfigNode::hostname),
-      names({"NodeAddr", {}, "a name or address to reach it by, if not NodeHostname"}, &NodeLine::addresses, &ConfigNode::address),
-      shape_number({"CPUs", {"Procs"}, "processors for jobs; what the agent finds if not said"}, &NodeShape::cpus, 65533),
+      names({"NodeHostname", {}, "the host's own name, if not NodeName"}, &NodeLine::hostnames,
+            &ConfigNode::hostname),
+      names({"NodeAddr", {}, "a name or address to reach it by, if not NodeHostname"}, &NodeLine::addresses,
+            &ConfigNode::address),
+      shape_number({"CPUs", {"Procs"}, "processors for jobs; what the agent finds if not said"},
+                   &NodeShape::cpus, 65533),
       shape_number({"Boards", {}, "boards"}, &NodeShape::boards, 1024),
       shape_number({"Sockets", {"SocketsPerBoard"}, "sockets"}, &NodeShape::sockets, 1024),
       shape_number({"CoresPerSocket", {}, "cores of a socket"}, &NodeShape::cores_per_socket, 4096),
@@ -215,14 +222,16 @@ const std::vector<KeyRow<Partition>>& partition_rows() {
        [](const Partition& p) { return p.nodes_text.str(); }},
       flag({"Default", {}, "whether jobs go here that name no partition"}, &Partition::is_default),
       limit({"MaxTime", {}, "longest time limit"}, &Partition::max_time, "UNLIMITED"),
-      limit({"DefaultTime", {}, "time limit of jobs that give none; MaxTime if not set"}, &Partition::default_time, "NONE"),
+      limit({"DefaultTime", {}, "time limit of jobs that give none; MaxTime if not set"},
+            &Partition::default_time, "NONE"),
       number({"MinNodes", {}, "fewest nodes of a job"}, &Partition::min_nodes, 0, kMaxHosts),
       number({"MaxNodes", {}, "most nodes of a job"}, &Partition::max_nodes, 1, kMaxHosts, true),
       {{"State", {}, "UP, DOWN, DRAIN or INACTIVE"},
        set_partition_state,
        [](const Partition& p) { return std::string(name(p.state)); }},
       number({"PriorityTier", {}, "jobs of a higher tier come first"}, &Partition::priority_tier, 0, 65533),
-      number({"PriorityJobFactor", {}, "the partition's part in a job's priority"}, &Partition::priority_job_factor, 0, 65533),
+      number({"PriorityJobFactor", {}, "the partition's part in a job's priority"},
+             &Partition::priority_job_factor, 0, 65533),
       {{"Priority", {}, "PriorityTier and PriorityJobFactor in one"},
        set_priority,
        [](const Partition&) { return std::string(); }},
@@ -232,9 +241,12 @@ const std::vector<KeyRow<Partition>>& partition_rows() {
       {{"OverSubscribe", {"Shared"}, "NO, or EXCLUSIVE for whole nodes"},
        set_oversubscribe,
        [](const Partition& p) { return std::string(p.oversubscribe_exclusive ? "EXCLUSIVE" : "NO"); }},
-      memory({"DefMemPerCPU", {}, "MiB for each CPU of a job that does not say"}, &Partition::default_mem_per_cpu_mib),
-      memory({"DefMemPerNode", {}, "MiB on each node for a job that does not say"}, &Partition::default_mem_per_node_mib),
-      memory({"MaxMemPerNode", {}, "most MiB that a job may ask for on a node"}, &Partition::max_mem_per_node_mib),
+      memory({"DefMemPerCPU", {}, "MiB for each CPU of a job that does not say"},
+             &Partition::default_mem_per_cpu_mib),
+      memory({"DefMemPerNode", {}, "MiB on each node for a job that does not say"},
+             &Partition::default_mem_per_node_mib),
+      memory({"MaxMemPerNode", {}, "most MiB that a job may ask for on a node"},
+             &Partition::max_mem_per_node_mib),
       name_list({"AllowAccounts", {}, "accounts that may use it; ALL"}, &Partition::allow_accounts, "ALL"),
       name_list({"DenyAccounts", {}, "accounts that may not use it"}, &Partition::deny_accounts, ""),
       name_list({"AllowGroups", {}, "groups that may use it; ALL"}, &Partition::allow_groups, "ALL"),

@@ -32,8 +32,8 @@ std::string differing(const std::vector<KeyRow<T>>& rows, const T& a, const T& b
   for (const auto& row : rows) {
     const auto before = row.show(a), after = row.show(b);
     if (before == after) continue;
-    out += (out.empty() ? "" : ", ") + std::string(row.key.name) + " " + (before.empty() ? "(null)" : before) + " -> " +
-           (after.empty() ? "(null)" : after);
+    out += (out.empty() ? "" : ", ") + std::string(row.key.name) + " " +
+           (before.empty() ? "(null)" : before) + " -> " + (after.empty() ? "(null)" : after);
   }
   return out;
 }
@@ -107,7 +107,8 @@ std::string node_line(const ConfigNode& node) {
   std::string out;
   for (const auto& row : node_rows()) {
     const auto value = row.show(line);
-    const bool shape = row.key.name == "Sockets" || row.key.name == "CoresPerSocket" || row.key.name == "ThreadsPerCore";
+    const bool shape =
+        row.key.name == "Sockets" || row.key.name == "CoresPerSocket" || row.key.name == "ThreadsPerCore";
     if (value == row.show(plain) && !(shape && node.shape.cpus != 0)) continue;
     if (!out.empty()) out += ' ';
     out += std::string(row.key.name) + "=" + quote_config_value(value);
@@ -135,7 +136,8 @@ std::vector<ConfigKey> partition_keys() { return keys_of(partition_rows()); }
 
 std::vector<std::string_view> ignored_keys() {
   std::vector<std::string_view> out = ignored_global_keys();
-  for (const auto* more : {&ignored_node_keys(), &ignored_partition_keys()}) out.insert(out.end(), more->begin(), more->end());
+  for (const auto* more : {&ignored_node_keys(), &ignored_partition_keys()})
+    out.insert(out.end(), more->begin(), more->end());
   std::sort(out.begin(), out.end());
   out.erase(std::unique(out.begin(), out.end()), out.end());
   return out;

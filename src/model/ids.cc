@@ -18,7 +18,9 @@ std::string Uuid::hex() const {
 }
 
 Result<Uuid> Uuid::parse(std::string_view hex) {
-  auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; };
+  auto digit = [](char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+  };
   Uuid out;
   bool good = hex.size() == 32;
   for (std::size_t i = 0; good && i < 16; ++i) {
@@ -26,13 +28,15 @@ Result<Uuid> Uuid::parse(std::string_view hex) {
     good = high >= 0 && low >= 0;
     out.bytes[i] = static_cast<std::uint8_t>(high << 4 | low);
   }
-  if (!good) return Error{"bad_id", "an id is 32 lower case hexadecimal digits", "", "copy it as it was printed"};
+  if (!good)
+    return Error{"bad_id", "an id is 32 lower case hexadecimal digits", "", "copy it as it was printed"};
   return out;
 }
 
 Uuid Uuid::random() {
   Uuid out;
-  if (getrandom(out.bytes.data(), out.bytes.size(), 0) != 16) std::abort();  // cannot fail for 16 bytes once booted
+  if (getrandom(out.bytes.data(), out.bytes.size(), 0) != 16)
+    std::abort();  // cannot fail for 16 bytes once booted
   return out;
 }
 

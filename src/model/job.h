@@ -24,23 +24,23 @@ inline constexpr std::uint64_t kAllMemory = ~std::uint64_t{0};
 // What a job asks of nodes. Memory in MiB, 0 for the partition's default.
 struct ResourceRequest {
   std::uint32_t min_nodes = 1;
-  std::uint32_t max_nodes = 0;      // 0: as few as fit, at least min_nodes
-  std::uint32_t tasks = 1;          // -n; with nodes given and no -n: one a node
+  std::uint32_t max_nodes = 0;  // 0: as few as fit, at least min_nodes
+  std::uint32_t tasks = 1;      // -n; with nodes given and no -n: one a node
   std::uint32_t cpus_per_task = 1;
-  std::uint32_t tasks_per_node = 0; // 0: no wish
+  std::uint32_t tasks_per_node = 0;  // 0: no wish
   std::uint64_t mem_per_node_mib = 0;
   std::uint64_t mem_per_cpu_mib = 0;
-  bool exclusive = false;           // whole nodes, shared with nobody
-  Istr nodes_wanted;                // -w, hostlist
-  Istr nodes_excluded;              // -x, hostlist
-  Istr constraint;                  // -C: features joined by & or |
-  Istr licenses;                    // -L: name[:count],...
+  bool exclusive = false;  // whole nodes, shared with nobody
+  Istr nodes_wanted;       // -w, hostlist
+  Istr nodes_excluded;     // -x, hostlist
+  Istr constraint;         // -C: features joined by & or |
+  Istr licenses;           // -L: name[:count],...
 
   friend bool operator==(const ResourceRequest&, const ResourceRequest&) = default;
   template <class A>
   void serialize(A& a) {
-    a(min_nodes, max_nodes, tasks, cpus_per_task, tasks_per_node, mem_per_node_mib, mem_per_cpu_mib, exclusive,
-      nodes_wanted, nodes_excluded, constraint, licenses);
+    a(min_nodes, max_nodes, tasks, cpus_per_task, tasks_per_node, mem_per_node_mib, mem_per_cpu_mib,
+      exclusive, nodes_wanted, nodes_excluded, constraint, licenses);
   }
 };
 
@@ -49,15 +49,16 @@ enum class DependencyState : std::uint8_t { kWaiting, kSatisfied, kFailed };
 
 struct Dependency {
   DependencyKind kind = DependencyKind::kAfterAny;
-  JobId job = 0;                    // 0 for singleton
-  std::uint32_t task = kNoTask;     // of an array
-  std::uint32_t delay_min = 0;      // after:ID+MINUTES
+  JobId job = 0;                 // 0 for singleton
+  std::uint32_t task = kNoTask;  // of an array
+  std::uint32_t delay_min = 0;   // after:ID+MINUTES
   DependencyState state = DependencyState::kWaiting;
 
   friend bool operator==(const Dependency&, const Dependency&) = default;
   template <class A>
   void serialize(A& a) {
-    a(at_most(kind, DependencyKind::kSingleton), job, task, delay_min, at_most(state, DependencyState::kFailed));
+    a(at_most(kind, DependencyKind::kSingleton), job, task, delay_min,
+      at_most(state, DependencyState::kFailed));
   }
 };
 
@@ -75,7 +76,7 @@ struct Dependencies {
 
 // --signal=[B:]NUM[@SECONDS]
 struct WarningSignal {
-  std::uint16_t number = 0;         // 0: none
+  std::uint16_t number = 0;  // 0: none
   bool batch_only = false;
   std::uint32_t before_end_s = 60;
 
@@ -104,7 +105,7 @@ enum class Requeue : std::uint8_t { kDefault, kNo, kYes };
 
 // An array as it was submitted; its tasks' environment tells them.
 struct ArrayNumbers {
-  std::uint32_t count = 0;          // 0: no array
+  std::uint32_t count = 0;  // 0: no array
   std::uint32_t min = 0, max = 0, step = 1;
 
   friend bool operator==(const ArrayNumbers&, const ArrayNumbers&) = default;
@@ -120,36 +121,37 @@ struct JobExtras {
   Time deadline;
   Dependencies dependencies;
   WarningSignal signal;
-  std::uint16_t mail_events = 0;    // MailEvent bits
+  std::uint16_t mail_events = 0;  // MailEvent bits
   Istr mail_user;
   Istr comment;
   Istr admin_comment;
   Istr qos;
-  Istr std_in;                      // empty: /dev/null
-  ArrayNumbers array;               // the controller's to set
+  Istr std_in;         // empty: /dev/null
+  ArrayNumbers array;  // the controller's to set
 
   friend bool operator==(const JobExtras&, const JobExtras&) = default;
   template <class A>
   void serialize(A& a) {
-    a(begin, deadline, dependencies, signal, mail_events, mail_user, comment, admin_comment, qos, std_in, array);
+    a(begin, deadline, dependencies, signal, mail_events, mail_user, comment, admin_comment, qos, std_in,
+      array);
   }
 };
 
 // What was asked for. Shared by all tasks of an array and by all of a job's records.
 struct JobSpec {
   Istr name;
-  Istr user;                        // resolved by the controller
+  Istr user;  // resolved by the controller
   Istr group;
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
   Istr account;
-  Istr partition;                   // one name, or several with commas
+  Istr partition;  // one name, or several with commas
   Istr workdir;
-  Istr std_out;                     // with patterns; empty: the dialect's default was already put here by the client
-  Istr std_err;                     // empty: as std_out
-  Istr command;                     // the script's path, shown by show job
+  Istr std_out;  // with patterns; empty: the dialect's default was already put here by the client
+  Istr std_err;  // empty: as std_out
+  Istr command;  // the script's path, shown by show job
   ResourceRequest request;
-  Seconds time_limit = 0;           // 0: the partition's default; kUnlimited
+  Seconds time_limit = 0;  // 0: the partition's default; kUnlimited
   std::int32_t nice = 0;
   OpenMode open_mode = OpenMode::kDefault;
   Requeue requeue = Requeue::kDefault;
@@ -160,15 +162,15 @@ struct JobSpec {
 
   template <class A>
   void save(A& a) const {
-    a(name, user, group, uid, gid, account, partition, workdir, std_out, std_err, command, request, time_limit, nice, open_mode,
-      requeue, extras_or_null != nullptr);
+    a(name, user, group, uid, gid, account, partition, workdir, std_out, std_err, command, request,
+      time_limit, nice, open_mode, requeue, extras_or_null != nullptr);
     if (extras_or_null) a(*extras_or_null);
   }
   template <class A>
   void load(A& a) {
     bool rare = false;
-    a(name, user, group, uid, gid, account, partition, workdir, std_out, std_err, command, request, time_limit, nice, open_mode,
-      requeue, rare);
+    a(name, user, group, uid, gid, account, partition, workdir, std_out, std_err, command, request,
+      time_limit, nice, open_mode, requeue, rare);
     if (rare) {
       JobExtras extras;
       a(extras);
@@ -197,7 +199,7 @@ struct Allocation {
 
   std::uint32_t cpus() const;
   std::uint64_t mem_mib() const;
-  std::string hostlist() const;     // "n[1-4]"
+  std::string hostlist() const;  // "n[1-4]"
   template <class A>
   void serialize(A& a) {
     a(partition, cap(nodes, 65536));
@@ -219,8 +221,8 @@ struct ExitStatus {
 // What the waiting tasks of an array share. The head record (Job::array set) stands for all tasks that have not
 // started; a task that starts, or is changed alone, becomes a job of its own with its own id. The last one takes the head's.
 struct ArrayHead {
-  IdSet waiting;                    // task numbers
-  std::uint32_t max_running = 0;    // %limit; 0: none
+  IdSet waiting;                  // task numbers
+  std::uint32_t max_running = 0;  // %limit; 0: none
 
   template <class A>
   void serialize(A& a) {
@@ -241,40 +243,40 @@ struct Usage {
 
 struct Job {
   JobId id = 0;
-  JobId array_id = 0;               // the array's id; 0: no array
+  JobId array_id = 0;  // the array's id; 0: no array
   std::uint32_t array_task = kNoTask;
   JobState state = JobState::kPending;
   Reason reason = Reason::kNone;
   Hold hold = Hold::kNone;
   ExitStatus exit;
   std::uint8_t restarts = 0;
-  bool cancel_requested = false;    // its end, whatever it is, is a cancellation
-  bool requeue_requested = false;   // after its end it goes back to the queue
-  std::uint32_t priority = 0;       // higher first; 0 with a hold
-  std::uint32_t ended_by_uid = 0;   // who cancelled
-  Attempt attempt = 0;              // starts so far
+  bool cancel_requested = false;   // its end, whatever it is, is a cancellation
+  bool requeue_requested = false;  // after its end it goes back to the queue
+  std::uint32_t priority = 0;      // higher first; 0 with a hold
+  std::uint32_t ended_by_uid = 0;  // who cancelled
+  Attempt attempt = 0;             // starts so far
   Time submitted;
-  Time eligible;                    // when it could first have started
+  Time eligible;  // when it could first have started
   Time started;
   Time ended;
-  Lsn lsn = 0;                      // of the change that made this record
+  Lsn lsn = 0;  // of the change that made this record
   std::shared_ptr<const JobSpec> spec;
-  std::shared_ptr<const ArrayHead> array;          // the head of an array only
-  std::shared_ptr<const Allocation> allocation;    // while active, and after the end
-  std::shared_ptr<const Usage> usage;              // after the end
-  Istr detail;                      // a sentence for a person, beside `reason`
-  Time expected_start;              // the scheduler's estimate; not durable
+  std::shared_ptr<const ArrayHead> array;        // the head of an array only
+  std::shared_ptr<const Allocation> allocation;  // while active, and after the end
+  std::shared_ptr<const Usage> usage;            // after the end
+  Istr detail;                                   // a sentence for a person, beside `reason`
+  Time expected_start;                           // the scheduler's estimate; not durable
 
   template <class A>
   void save(A& a) const {
-    a(id, array_id, array_task, state, reason, hold, exit, restarts, cancel_requested, requeue_requested, priority, ended_by_uid,
-      attempt, submitted, eligible, started, ended, lsn, detail);
+    a(id, array_id, array_task, state, reason, hold, exit, restarts, cancel_requested, requeue_requested,
+      priority, ended_by_uid, attempt, submitted, eligible, started, ended, lsn, detail);
     save_part(a, spec), save_part(a, array), save_part(a, allocation), save_part(a, usage);
   }
   template <class A>
   void load(A& a) {
-    a(id, array_id, array_task, state, reason, hold, exit, restarts, cancel_requested, requeue_requested, priority, ended_by_uid,
-      attempt, submitted, eligible, started, ended, lsn, detail);
+    a(id, array_id, array_task, state, reason, hold, exit, restarts, cancel_requested, requeue_requested,
+      priority, ended_by_uid, attempt, submitted, eligible, started, ended, lsn, detail);
     load_part(a, spec), load_part(a, array), load_part(a, allocation), load_part(a, usage);
   }
 
@@ -307,8 +309,8 @@ struct JobEvent {
   Time at;
   JobState from = JobState::kPending;
   JobState to = JobState::kPending;
-  Istr cause;                       // "submitted", "scheduler", "exit 1:0", "cancelled by uid 1000", ...
-  std::uint32_t actor_uid = 0;      // the caller's, or 0 for the system
+  Istr cause;                   // "submitted", "scheduler", "exit 1:0", "cancelled by uid 1000", ...
+  std::uint32_t actor_uid = 0;  // the caller's, or 0 for the system
 
   template <class A>
   void serialize(A& a) {
@@ -322,11 +324,11 @@ struct JobEvent {
 struct LaunchRecord {
   std::vector<std::string> args;
   Hash256 script;
-  Hash256 environment;              // of "K=V\0K=V\0..."
+  Hash256 environment;  // of "K=V\0K=V\0..."
   Uuid nonce;
-  std::string credential;           // MUNGE, unrestricted, its payload is the root
+  std::string credential;  // MUNGE, unrestricted, its payload is the root
   std::vector<Hash256> path;
-  std::uint32_t index = 0;          // leaf number, tells left from right along the path
+  std::uint32_t index = 0;  // leaf number, tells left from right along the path
 
   // What the user signs for: hash over (script, args, environment, workdir, uid, gid, cluster, nonce).
   Hash256 digest(std::string_view workdir, std::uint32_t uid, std::uint32_t gid, const Uuid& cluster) const;

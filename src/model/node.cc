@@ -15,10 +15,14 @@ constexpr Words kDown = {"DOWN", "DOWN"}, kIdle = {"IDLE", "IDLE"}, kAllocated =
 
 Words base_state(const Node& node) {
   switch (node.condition) {
-    case NodeCondition::kUnknown: return kUnknown;
-    case NodeCondition::kDown: return kDown;
-    case NodeCondition::kFuture: return kFuture;
-    case NodeCondition::kUp: break;
+    case NodeCondition::kUnknown:
+      return kUnknown;
+    case NodeCondition::kDown:
+      return kDown;
+    case NodeCondition::kFuture:
+      return kFuture;
+    case NodeCondition::kUp:
+      break;
   }
   if (node.jobs <= node.completing) return kIdle;  // what only completes counts by its flag
   const std::uint32_t cpus = node.declared.cpus ? node.declared.cpus : node.found.cpus;

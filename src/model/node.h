@@ -17,7 +17,7 @@ namespace bai {
 
 // A node's shape, declared or found. Memory in MiB.
 struct NodeShape {
-  std::uint32_t cpus = 1;           // schedulable processors
+  std::uint32_t cpus = 1;  // schedulable processors
   std::uint32_t boards = 1;
   std::uint32_t sockets = 1;
   std::uint32_t cores_per_socket = 1;
@@ -36,11 +36,11 @@ struct NodeShape {
 // What an administrator or the controller decided; durable, and an override of the configuration.
 struct NodeDecision {
   bool drain = false;
-  bool down = false;                // set by hand, or lost
+  bool down = false;  // set by hand, or lost
   Istr reason;
   std::uint32_t reason_uid = 0;
   Time reason_at;
-  std::string features;             // set by `update`; empty with features_set unset
+  std::string features;  // set by `update`; empty with features_set unset
   bool features_set = false;
   std::uint32_t weight = 1;
   bool weight_set = false;
@@ -53,13 +53,13 @@ struct NodeDecision {
 
 struct Node {
   Istr name;
-  Istr address;                     // where the agent said it is
+  Istr address;  // where the agent said it is
   NodeShape declared;
-  NodeShape found;                  // as the agent registered it
+  NodeShape found;  // as the agent registered it
   std::vector<std::string> features;
   std::uint32_t weight = 1;
   NodeCondition condition = NodeCondition::kUnknown;
-  bool connected = false;           // its session with the controller stands; the controller's own, not sent
+  bool connected = false;  // its session with the controller stands; the controller's own, not sent
   bool responding = false;
   bool drain = false;
   Istr reason;
@@ -68,39 +68,41 @@ struct Node {
   Time boot;
   Time agent_started;
   Time last_heard;
-  Istr version;                     // of its agent
+  Istr version;  // of its agent
   Istr os;
   Istr arch;
   Uuid boot_id;
-  std::uint64_t config_hash = 0;    // of the configuration it runs
-  std::uint32_t load_percent = 0;   // 1-minute load average x 100
+  std::uint64_t config_hash = 0;   // of the configuration it runs
+  std::uint32_t load_percent = 0;  // 1-minute load average x 100
   std::uint64_t free_mib = 0;
-  bool enforces = false;            // limits are enforced there (root, cgroups)
+  bool enforces = false;  // limits are enforced there (root, cgroups)
   // In use now.
   std::uint32_t cpus_used = 0;
   std::uint64_t mem_used_mib = 0;
-  std::uint32_t jobs = 0;           // running or completing there
+  std::uint32_t jobs = 0;  // running or completing there
   std::uint32_t completing = 0;
-  bool exclusive_use = false;       // one job holds it whole
+  bool exclusive_use = false;  // one job holds it whole
 
   template <class A>
   void serialize(A& a) {
-    a(name, address, declared, found, features, weight, condition, responding, drain, reason, reason_uid, reason_at, boot,
-      agent_started, last_heard, version, os, arch, boot_id, config_hash, load_percent, free_mib, enforces, cpus_used, mem_used_mib,
-      jobs, completing, exclusive_use);
+    a(name, address, declared, found, features, weight, condition, responding, drain, reason, reason_uid,
+      reason_at, boot, agent_started, last_heard, version, os, arch, boot_id, config_hash, load_percent,
+      free_mib, enforces, cpus_used, mem_used_mib, jobs, completing, exclusive_use);
   }
 };
 using NodePtr = std::shared_ptr<const Node>;
 
 // Slurm 22.05's words for a node, in the three forms that its commands print.
-std::string node_state_long(const Node& node);     // scontrol show node: "IDLE+DRAIN", "DOWN+NOT_RESPONDING"
-std::string node_state_compact(const Node& node);  // sinfo %t: "idle", "mix", "alloc", "drain", "drng", "down*"
-std::string node_state_word(const Node& node);     // sinfo %T: "idle", "mixed", "allocated", "drained", "draining", "down*"
+std::string node_state_long(const Node& node);  // scontrol show node: "IDLE+DRAIN", "DOWN+NOT_RESPONDING"
+std::string node_state_compact(
+    const Node& node);  // sinfo %t: "idle", "mix", "alloc", "drain", "drng", "down*"
+std::string node_state_word(
+    const Node& node);  // sinfo %T: "idle", "mixed", "allocated", "drained", "draining", "down*"
 
 struct Partition {
   Istr name;
-  std::vector<Istr> nodes;          // in configuration order
-  Istr nodes_text;                  // as configured
+  std::vector<Istr> nodes;  // in configuration order
+  Istr nodes_text;          // as configured
   bool is_default = false;
   bool hidden = false;
   bool root_only = false;
@@ -108,9 +110,9 @@ struct Partition {
   bool oversubscribe_exclusive = false;  // OverSubscribe=EXCLUSIVE
   PartitionState state = PartitionState::kUp;
   Seconds max_time = kUnlimited;
-  Seconds default_time = 0;         // 0: none, max_time counts
+  Seconds default_time = 0;  // 0: none, max_time counts
   std::uint32_t min_nodes = 0;
-  std::uint32_t max_nodes = 0;      // 0: unlimited
+  std::uint32_t max_nodes = 0;  // 0: unlimited
   std::uint32_t priority_tier = 1;
   std::uint32_t priority_job_factor = 1;
   std::uint64_t default_mem_per_cpu_mib = 0;
@@ -118,13 +120,14 @@ struct Partition {
   std::uint64_t max_mem_per_node_mib = 0;  // 0: unlimited
   std::vector<Istr> allow_accounts, deny_accounts, allow_groups;
   std::uint32_t total_cpus = 0;
-  bool overridden = false;          // something differs from the configuration
+  bool overridden = false;  // something differs from the configuration
 
   template <class A>
   void serialize(A& a) {
-    a(name, nodes, nodes_text, is_default, hidden, root_only, exclusive_user, oversubscribe_exclusive, state, max_time, default_time,
-      min_nodes, max_nodes, priority_tier, priority_job_factor, default_mem_per_cpu_mib, default_mem_per_node_mib,
-      max_mem_per_node_mib, allow_accounts, deny_accounts, allow_groups, total_cpus, overridden);
+    a(name, nodes, nodes_text, is_default, hidden, root_only, exclusive_user, oversubscribe_exclusive, state,
+      max_time, default_time, min_nodes, max_nodes, priority_tier, priority_job_factor,
+      default_mem_per_cpu_mib, default_mem_per_node_mib, max_mem_per_node_mib, allow_accounts, deny_accounts,
+      allow_groups, total_cpus, overridden);
   }
 };
 using PartitionPtr = std::shared_ptr<const Partition>;

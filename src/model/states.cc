@@ -56,15 +56,17 @@ constexpr std::array<std::string_view, kReasons> kReasonNames = {"None",
                                                                  "OutOfMemory"};
 
 constexpr std::uint32_t bit(JobState state) { return 1u << static_cast<unsigned>(state); }
-constexpr std::uint32_t kEnds = bit(JobState::kCompleted) | bit(JobState::kFailed) | bit(JobState::kCancelled) |
-                                bit(JobState::kTimeout) | bit(JobState::kNodeFail) | bit(JobState::kPreempted) |
-                                bit(JobState::kOutOfMemory) | bit(JobState::kDeadline) | bit(JobState::kBootFail);
+constexpr std::uint32_t kEnds =
+    bit(JobState::kCompleted) | bit(JobState::kFailed) | bit(JobState::kCancelled) | bit(JobState::kTimeout) |
+    bit(JobState::kNodeFail) | bit(JobState::kPreempted) | bit(JobState::kOutOfMemory) |
+    bit(JobState::kDeadline) | bit(JobState::kBootFail);
 
 // From each state, the states that may follow. Every state that holds resources can end, or go back to the queue (requeue).
 constexpr std::uint32_t moves_from(JobState from) {
   switch (from) {
     case JobState::kPending:
-      return bit(JobState::kConfiguring) | bit(JobState::kCancelled) | bit(JobState::kDeadline) | bit(JobState::kFailed);
+      return bit(JobState::kConfiguring) | bit(JobState::kCancelled) | bit(JobState::kDeadline) |
+             bit(JobState::kFailed);
     case JobState::kConfiguring:
       return bit(JobState::kRunning) | bit(JobState::kCompleting) | bit(JobState::kPending) | kEnds;
     case JobState::kRunning:
@@ -85,7 +87,8 @@ std::string_view compact(JobState state) { return kStateNames[static_cast<std::s
 
 std::optional<JobState> parse_job_state(std::string_view text) {
   for (int i = 0; i < kJobStates; ++i)
-    if (iequals(text, kStateNames[i].name) || iequals(text, kStateNames[i].compact)) return static_cast<JobState>(i);
+    if (iequals(text, kStateNames[i].name) || iequals(text, kStateNames[i].compact))
+      return static_cast<JobState>(i);
   return std::nullopt;
 }
 
@@ -104,7 +107,8 @@ std::string_view name(PartitionState state) {
 }
 
 std::optional<PartitionState> parse_partition_state(std::string_view text) {
-  for (auto state : {PartitionState::kUp, PartitionState::kDown, PartitionState::kDrain, PartitionState::kInactive})
+  for (auto state :
+       {PartitionState::kUp, PartitionState::kDown, PartitionState::kDrain, PartitionState::kInactive})
     if (iequals(text, name(state))) return state;
   return std::nullopt;
 }

@@ -25,12 +25,14 @@ enum class JobState : std::uint8_t {
 };
 inline constexpr int kJobStates = 14;
 
-std::string_view name(JobState state);     // "PENDING"
-std::string_view compact(JobState state);  // "PD"
+std::string_view name(JobState state);                           // "PENDING"
+std::string_view compact(JobState state);                        // "PD"
 std::optional<JobState> parse_job_state(std::string_view text);  // either form, any case
 inline bool is_finished(JobState state) { return state >= JobState::kCompleted; }
 // Holds resources on nodes.
-inline bool is_active(JobState state) { return state >= JobState::kConfiguring && state <= JobState::kCompleting; }
+inline bool is_active(JobState state) {
+  return state >= JobState::kConfiguring && state <= JobState::kCompleting;
+}
 // The one table of moves; an illegal one is a bug.
 bool may_move(JobState from, JobState to);
 
@@ -48,7 +50,7 @@ enum class Reason : std::uint8_t {
   kPartitionInactive,
   kPartitionTimeLimit,
   kPartitionNodeLimit,
-  kPartitionConfig,   // more than the partition's nodes can ever give
+  kPartitionConfig,  // more than the partition's nodes can ever give
   kReqNodeNotAvail,
   kBadConstraints,
   kJobArrayTaskLimit,

@@ -11,14 +11,15 @@ namespace {
 std::string class_key(const JobSpec& spec) {
   const auto& r = spec.request;
   std::string key;
-  for (auto text : {spec.partition.view(), r.nodes_wanted.view(), r.nodes_excluded.view(), r.constraint.view(),
-                    r.licenses.view()}) {
+  for (auto text : {spec.partition.view(), r.nodes_wanted.view(), r.nodes_excluded.view(),
+                    r.constraint.view(), r.licenses.view()}) {
     key += text;
     key += '\0';
   }
-  const std::uint64_t numbers[] = {r.min_nodes,       r.max_nodes,        r.tasks,           r.cpus_per_task,
-                                   r.tasks_per_node,  r.mem_per_node_mib, r.mem_per_cpu_mib, r.exclusive,
-                                   static_cast<std::uint64_t>(spec.time_limit)};
+  const std::uint64_t numbers[] = {
+      r.min_nodes,       r.max_nodes,      r.tasks,
+      r.cpus_per_task,   r.tasks_per_node, r.mem_per_node_mib,
+      r.mem_per_cpu_mib, r.exclusive,      static_cast<std::uint64_t>(spec.time_limit)};
   key.append(reinterpret_cast<const char*>(numbers), sizeof numbers);
   return key;
 }
@@ -68,7 +69,8 @@ Seconds Scheduler::Impl::limit_in(const JobSpec& spec, const Partition& partitio
   return partition.default_time != 0 ? partition.default_time : partition.max_time;
 }
 
-std::shared_ptr<const Domain> Scheduler::Impl::domain_of(const Partition& partition, const ResourceRequest& request) const {
+std::shared_ptr<const Domain> Scheduler::Impl::domain_of(const Partition& partition,
+                                                         const ResourceRequest& request) const {
   std::string key = partition.name.str();
   for (auto text : {request.constraint.view(), request.nodes_excluded.view()}) {
     key += '\0';
@@ -87,7 +89,8 @@ std::shared_ptr<const Domain> Scheduler::Impl::domain_of(const Partition& partit
       auto it = node_index.find(name.str());
       if (it == node_index.end()) continue;
       const auto& node = nodes[it->second];
-      if (node.exists && !out.count(name.view()) && satisfies(node.features, *constraint)) domain->nodes.push_back(it->second);
+      if (node.exists && !out.count(name.view()) && satisfies(node.features, *constraint))
+        domain->nodes.push_back(it->second);
     }
     std::stable_sort(domain->nodes.begin(), domain->nodes.end(),
                      [&](auto a, auto b) { return nodes[a].weight < nodes[b].weight; });
@@ -122,22 +125,30 @@ Option Scheduler::Impl::make_option(const JobClass& c, const PartitionPtr& parti
   if (!names) return never(Reason::kBadConstraints, names.error().message);
   for (const auto& name : *names) {
     auto it = node_index.find(name);
-    if (it == node_index.end() || !nodes[it->second].exists) return never(Reason::kReqNodeNotAvail, "there is no node " + name);
-    if (std::find(option.domain->nodes.begin(), option.domain->nodes.end(), it->second) == option.domain->nodes.end())
-      return never(Reason::kBadConstraints, name + " is wanted, but is excluded, lacks the features or is in another partition");
-    if (std::find(wish.wanted.begin(), wish.wanted.end(), it->second) == wish.wanted.end()) wish.wanted.push_back(it->second);
+    if (it == node_index.end() || !nodes[it->second].exists)
+      return never(Reason::kReqNodeNotAvail, "there is no node " + name);
+    if (std::find(option.domain->nodes.begin(), option.domain->nodes.end(), it->second) ==
+        option.domain->nodes.end())
+      return never(Reason::kBadConstraints,
+                   name + " is wanted, but is excluded, lacks the features or is in another partition");
+    if (std::find(wish.wanted.begin(), wish.wanted.end(), it->second) == wish.wanted.end())
+      wish.wanted.push_back(it->second);
   }
   wish.min_nodes = std::max(wish.min_nodes, static_cast<std::uint32_t>(wish.wanted.size()));
   wish.tasks = std::max({1u, request.tasks, wish.min_nodes});
   if (limits && partition->state == PartitionState::kDown) return never(Reason::kPartitionDown);
   if (limits && partition->state == PartitionState::kInactive) return never(Reason::kPartitionInactive);
-  if (limits && partition->max_time != kUnlimited && (option.limit == kUnlimited || option.limit > partition->max_time))
-    return never(Reason::kPartitionTimeLimit, "the partition's limit is " + format_duration(partition->max_time));
+  if (limits && partition->max_time != kUnlimited &&
+      (option.limit == kUnlimited || option.limit > partition->max_time))
+    return never(Reason::kPartitionTimeLimit,
+                 "the partition's limit is " + format_duration(partition->max_time));
   if (wish.max_nodes && wish.min_nodes > wish.max_nodes)
     return never(Reason::kPartitionNodeLimit, "at most " + std::to_string(wish.max_nodes) + " nodes");
-  if (!parse_constraint(request.constraint)) return never(Reason::kBadConstraints, "the constraint cannot be read");
+  if (!parse_constraint(request.constraint))
+    return never(Reason::kBadConstraints, "the constraint cannot be read");
   if (option.domain->nodes.empty()) return never(Reason::kBadConstraints, "no node has the features");
-  const auto picks = place(option.domain->nodes, wish, [&](std::uint32_t node) { return nodes[node].empty(); });
+  const auto picks =
+      place(option.domain->nodes, wish, [&](std::uint32_t node) { return nodes[node].empty(); });
   if (picks.empty()) return never(Reason::kPartitionConfig, "more than the partition's nodes have");
   return option;
 }

@@ -203,8 +203,10 @@ void Scheduler::Impl::set_active(const JobPtr& job) {
     for (auto candidate = list.begin(); candidate != list.end(); ++candidate) {
       const auto& planned = holds.at(*candidate);
       if (planned.task != job->array_task) continue;
-      if (planned.parts == held.parts && planned.exclusive == held.exclusive) hold = *candidate;
-      else release(*candidate);
+      if (planned.parts == held.parts && planned.exclusive == held.exclusive)
+        hold = *candidate;
+      else
+        release(*candidate);
       list.erase(candidate);
       break;
     }
@@ -235,12 +237,13 @@ void Scheduler::Impl::set_active(const JobPtr& job) {
 void Scheduler::Impl::set_pending(const JobPtr& job, bool dependencies_met) {
   const bool was_decided = decided.count(job->id);
   auto it = jobs.find(job->id);
-  if (it != jobs.end() && !was_decided && it->second.kind != Kind::kActive && it->second.kind != Kind::kInFlight) {
+  if (it != jobs.end() && !was_decided && it->second.kind != Kind::kActive &&
+      it->second.kind != Kind::kInFlight) {
     // Often only what is shown changed (the reason that we reported ourselves).
     auto& entry = it->second;
     const auto& old = *entry.job;
-    if (old.spec == job->spec && old.priority == job->priority && old.submitted == job->submitted && old.hold == job->hold &&
-        old.array == job->array && entry.dependencies_met == dependencies_met) {
+    if (old.spec == job->spec && old.priority == job->priority && old.submitted == job->submitted &&
+        old.hold == job->hold && old.array == job->array && entry.dependencies_met == dependencies_met) {
       if (entry.reported != job->reason) unreported.push_back(job->id);
       entry.reported = job->reason;
       entry.job = job;

@@ -43,12 +43,12 @@ struct Held {
     std::uint64_t mem;
     friend bool operator==(const Part&, const Part&) = default;
   };
-  JobId job = 0;                    // the array's head for a start decided from it
+  JobId job = 0;  // the array's head for a start decided from it
   JobId array = 0;
   std::uint32_t task = kNoTask;
   bool exclusive = false;
-  bool decided = false;             // not confirmed yet
-  Time end;                         // by its time limit
+  bool decided = false;  // not confirmed yet
+  Time end;              // by its time limit
   std::vector<Part> parts;
   Licenses licenses;
 };
@@ -65,7 +65,7 @@ struct Option {
   Wish wish;
   Seconds limit = kUnlimited;
   std::shared_ptr<const Domain> domain;
-  Reason reason = Reason::kNone;    // why never, as things are configured
+  Reason reason = Reason::kNone;  // why never, as things are configured
   std::string detail;
 };
 
@@ -88,13 +88,13 @@ struct JobClass {
   Licenses licenses;
   bool bad_licenses = false;
   std::set<QueueKey> queue;
-  std::uint32_t jobs = 0;           // that refer to it
+  std::uint32_t jobs = 0;  // that refer to it
   // As of `generation`:
   std::uint64_t generation = 0;
   std::uint32_t tier = 0;
   std::vector<Option> options;
   // What was last said about it: its head, and all others.
-  bool blocked = false;             // its head did not fit in the last pass, and nothing came free since
+  bool blocked = false;  // its head did not fit in the last pass, and nothing came free since
   JobId head = 0;
   Reason head_reason = Reason::kNone;
   Time head_expected;
@@ -113,7 +113,7 @@ enum class Kind : std::uint8_t {
 
 struct Entry {
   JobPtr job;
-  std::uint64_t hold = 0;           // kActive: key in holds
+  std::uint64_t hold = 0;  // kActive: key in holds
   std::uint32_t job_class = 0;
   Kind kind = Kind::kStopped;
   Reason reported = Reason::kNone;
@@ -122,28 +122,28 @@ struct Entry {
 
 struct ArrayInfo {
   JobId head = 0;
-  std::uint32_t running = 0;        // tasks that are active or decided
+  std::uint32_t running = 0;  // tasks that are active or decided
 };
 
 // A blocked job's claim: from `at` on it needs what `left` leaves over of these nodes.
 struct Reservation {
   std::string partition;
-  std::uint32_t tier = 0;           // of the job and its key: who comes before it
+  std::uint32_t tier = 0;  // of the job and its key: who comes before it
   QueueKey key{};
-  Time at;                          // kFarFuture: when it is not known
+  Time at;                                 // kFarFuture: when it is not known
   std::map<std::uint32_t, NodeRoom> left;  // by node: what others may still use beyond `at`
 };
 
 struct Scheduler::Impl {
   // ---- what was fed
-  std::vector<NodeSlot> nodes;      // in order of their first NodeSet
+  std::vector<NodeSlot> nodes;  // in order of their first NodeSet
   std::unordered_map<std::string, std::uint32_t> node_index;
   std::map<std::string, PartitionPtr> partitions;
   Licenses licenses_total, licenses_used;
   std::unordered_map<JobId, Entry> jobs;
   std::size_t pending = 0, active = 0;
   // ---- derived
-  std::uint64_t generation = 1;     // of nodes' shapes and partitions
+  std::uint64_t generation = 1;  // of nodes' shapes and partitions
   std::vector<std::unique_ptr<JobClass>> classes;
   std::vector<std::uint32_t> free_classes;
   std::unordered_map<std::string, std::uint32_t> class_index;
@@ -152,11 +152,12 @@ struct Scheduler::Impl {
   std::unordered_map<JobId, ArrayInfo> arrays;
   std::uint64_t last_hold = 0;
   std::map<std::uint64_t, Held> holds;
-  std::set<std::pair<Time, std::uint64_t>> ends;  // of holds
+  std::set<std::pair<Time, std::uint64_t>> ends;                  // of holds
   std::unordered_map<JobId, std::vector<std::uint64_t>> decided;  // holds by job
   std::vector<JobId> unreported;
-  bool dirty = false;               // a pass could start something
-  std::vector<std::uint32_t> touched;  // classes with a new head behind all reservations: these alone need a try
+  bool dirty = false;  // a pass could start something
+  std::vector<std::uint32_t>
+      touched;  // classes with a new head behind all reservations: these alone need a try
   Time last_now;
   // ---- the pass under way, kept when the budget ran out
   struct Ranked {
@@ -171,7 +172,7 @@ struct Scheduler::Impl {
   bool in_pass = false;
   std::vector<Ranked> heap;
   std::vector<Reservation> reservations;
-  Licenses licenses_claimed;        // by blocked jobs ahead in this pass
+  Licenses licenses_claimed;  // by blocked jobs ahead in this pass
 
   // feed.cc
   void set_node(const NodeSet& set);
@@ -180,7 +181,7 @@ struct Scheduler::Impl {
   void set_active(const JobPtr& job);
   void set_pending(const JobPtr& job, bool dependencies_met);
   void remove_job(JobId id);
-  void unlink(Entry& entry);        // out of queues and holds, not out of `jobs`
+  void unlink(Entry& entry);  // out of queues and holds, not out of `jobs`
   void enqueue(Entry& entry, Time now);
   bool array_is_full(const Job& job) const;  // runs as many tasks as it may
   void unpark(JobId array);
@@ -206,19 +207,22 @@ struct Scheduler::Impl {
   void begin_small_pass();
   void touch(std::uint32_t job_class, const QueueKey& key);
   bool try_start(JobClass& c, Entry& entry, Time now, Decisions& out);
-  void start(JobClass& c, Entry& entry, const Option& option, const std::vector<Pick>& picks, Time now, Decisions& out);
+  void start(JobClass& c, Entry& entry, const Option& option, const std::vector<Pick>& picks, Time now,
+             Decisions& out);
   void park(JobClass& c, Entry& entry);
   void block(JobClass& c, Entry& entry, Time now, Decisions& out);
   NodeRoom room_for(std::uint32_t node, const Wish& wish, Time end) const;
   bool licenses_free(const JobClass& c) const;
   // The earliest time when running jobs' ends leave room, and where. False when they never do.
-  bool find_shadow(const Option& option, Time now, Time& at, std::vector<Pick>& picks, std::map<std::uint32_t, NodeRoom>& rooms) const;
-  void reserve(const JobClass& c, const Option& option, const Job& job, Time at, const std::vector<Pick>& picks,
-               const std::map<std::uint32_t, NodeRoom>& rooms);
+  bool find_shadow(const Option& option, Time now, Time& at, std::vector<Pick>& picks,
+                   std::map<std::uint32_t, NodeRoom>& rooms) const;
+  void reserve(const JobClass& c, const Option& option, const Job& job, Time at,
+               const std::vector<Pick>& picks, const std::map<std::uint32_t, NodeRoom>& rooms);
   void take_from_reservations(const Held& held);
   std::shared_ptr<const Allocation> allocation_of(const Option& option, const std::vector<Pick>& picks) const;
   void say(Entry& entry, Reason reason, const std::string& detail, Time expected, Decisions& out);
-  void say_head(JobClass& c, Entry& entry, Reason reason, const std::string& detail, Time expected, Decisions& out);
+  void say_head(JobClass& c, Entry& entry, Reason reason, const std::string& detail, Time expected,
+                Decisions& out);
   void say_class(JobClass& c, JobId head, Reason rest, const std::string& detail, Decisions& out);
   void flush_reports(Decisions& out);
 

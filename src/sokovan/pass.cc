@@ -93,7 +93,9 @@ Decisions Scheduler::Impl::decide(Time now, const Budget& budget) {
       in_pass = false;
       break;
     }
-    if (out.starts.size() >= std::max(1u, budget.max_starts) || (budget.max_jobs && out.jobs_tried >= budget.max_jobs)) break;
+    if (out.starts.size() >= std::max(1u, budget.max_starts) ||
+        (budget.max_jobs && out.jobs_tried >= budget.max_jobs))
+      break;
     std::pop_heap(heap.begin(), heap.end());
     const auto ranked = heap.back();
     heap.pop_back();
@@ -134,7 +136,8 @@ bool Scheduler::Impl::try_start(JobClass& c, Entry& entry, Time now, Decisions& 
   return false;
 }
 
-std::shared_ptr<const Allocation> Scheduler::Impl::allocation_of(const Option& option, const std::vector<Pick>& picks) const {
+std::shared_ptr<const Allocation> Scheduler::Impl::allocation_of(const Option& option,
+                                                                 const std::vector<Pick>& picks) const {
   auto allocation = std::make_shared<Allocation>();
   allocation->partition = option.partition->name;
   for (const auto& pick : picks) {
@@ -145,8 +148,8 @@ std::shared_ptr<const Allocation> Scheduler::Impl::allocation_of(const Option& o
   return allocation;
 }
 
-void Scheduler::Impl::start(JobClass& c, Entry& entry, const Option& option, const std::vector<Pick>& picks, Time now,
-                            Decisions& out) {
+void Scheduler::Impl::start(JobClass& c, Entry& entry, const Option& option, const std::vector<Pick>& picks,
+                            Time now, Decisions& out) {
   const auto& job = *entry.job;
   const auto allocation = allocation_of(option, picks);
   Held held;
@@ -242,9 +245,11 @@ bool Scheduler::Impl::find_shadow(const Option& option, Time now, Time& at, std:
   return true;
 }
 
-void Scheduler::Impl::reserve(const JobClass& c, const Option& option, const Job& job, Time at, const std::vector<Pick>& picks,
+void Scheduler::Impl::reserve(const JobClass& c, const Option& option, const Job& job, Time at,
+                              const std::vector<Pick>& picks,
                               const std::map<std::uint32_t, NodeRoom>& rooms) {
-  Reservation reservation{option.partition->name.str(), c.tier, {job.priority, job.id, job.submitted}, at, rooms};
+  Reservation reservation{
+      option.partition->name.str(), c.tier, {job.priority, job.id, job.submitted}, at, rooms};
   for (const auto& pick : picks) {
     const auto share = share_of(option.wish, pick.tasks, nodes[pick.node].empty());
     take(reservation.left.at(pick.node), share.cpus, share.mem_mib, option.wish.exclusive);
@@ -257,8 +262,8 @@ void Scheduler::Impl::block(JobClass& c, Entry& entry, Time now, Decisions& out)
   c.blocked = true;
   if (c.options.empty()) return say_class(c, 0, Reason::kPartitionDown, "there is no such partition", out);
   if (c.bad_licenses) return say_class(c, 0, Reason::kLicenses, "the licences cannot be read", out);
-  const auto possible =
-      std::find_if(c.options.begin(), c.options.end(), [](const Option& o) { return o.reason == Reason::kNone; });
+  const auto possible = std::find_if(c.options.begin(), c.options.end(),
+                                     [](const Option& o) { return o.reason == Reason::kNone; });
   if (possible == c.options.end()) return say_class(c, 0, c.options[0].reason, c.options[0].detail, out);
   if (!licenses_free(c)) {
     if (!includes(licenses_total, {}, {}, c.licenses))

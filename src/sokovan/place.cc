@@ -21,7 +21,8 @@ bool fit(const NodeRoom& room, const NodeShare& share, bool exclusive) {
 }
 
 MemoryRule memory_rule(const ResourceRequest& request, const Partition& partition) {
-  if (request.mem_per_node_mib == kAllMemory || request.mem_per_cpu_mib == kAllMemory) return {MemoryRule::kAll, 0};
+  if (request.mem_per_node_mib == kAllMemory || request.mem_per_cpu_mib == kAllMemory)
+    return {MemoryRule::kAll, 0};
   if (request.mem_per_node_mib) return {MemoryRule::kPerNode, request.mem_per_node_mib};
   if (request.mem_per_cpu_mib) return {MemoryRule::kPerCpu, request.mem_per_cpu_mib};
   if (partition.default_mem_per_cpu_mib) return {MemoryRule::kPerCpu, partition.default_mem_per_cpu_mib};
@@ -29,13 +30,18 @@ MemoryRule memory_rule(const ResourceRequest& request, const Partition& partitio
   return {};
 }
 
-std::uint64_t memory_for(const ResourceRequest& request, const Partition& partition, std::uint32_t cpus_on_node) {
+std::uint64_t memory_for(const ResourceRequest& request, const Partition& partition,
+                         std::uint32_t cpus_on_node) {
   const auto rule = memory_rule(request, partition);
   switch (rule.kind) {
-    case MemoryRule::kNone: return 0;
-    case MemoryRule::kPerNode: return rule.mib;
-    case MemoryRule::kPerCpu: return times(rule.mib, cpus_on_node);
-    case MemoryRule::kAll: break;
+    case MemoryRule::kNone:
+      return 0;
+    case MemoryRule::kPerNode:
+      return rule.mib;
+    case MemoryRule::kPerCpu:
+      return times(rule.mib, cpus_on_node);
+    case MemoryRule::kAll:
+      break;
   }
   return kAllMemory;
 }
@@ -47,7 +53,8 @@ std::uint32_t capacity(const NodeRoom& room, const Wish& wish) {
   std::uint64_t tasks = room.cpus_free / each;
   if (wish.tasks_per_node) tasks = std::min<std::uint64_t>(tasks, wish.tasks_per_node);
   switch (wish.memory.kind) {
-    case MemoryRule::kNone: break;
+    case MemoryRule::kNone:
+      break;
     case MemoryRule::kPerNode:
       if (wish.memory.mib > room.mem_free_mib) return 0;
       break;
@@ -69,10 +76,17 @@ NodeShare share_of(const Wish& wish, std::uint32_t tasks, const NodeRoom& room) 
   NodeShare share;
   share.cpus = wish.exclusive ? room.cpus_total : tasks * std::max(1u, wish.cpus_per_task);
   switch (wish.memory.kind) {
-    case MemoryRule::kNone: break;
-    case MemoryRule::kPerNode: share.mem_mib = wish.memory.mib; break;
-    case MemoryRule::kPerCpu: share.mem_mib = times(wish.memory.mib, share.cpus); break;
-    case MemoryRule::kAll: share.mem_mib = room.mem_total_mib; break;
+    case MemoryRule::kNone:
+      break;
+    case MemoryRule::kPerNode:
+      share.mem_mib = wish.memory.mib;
+      break;
+    case MemoryRule::kPerCpu:
+      share.mem_mib = times(wish.memory.mib, share.cpus);
+      break;
+    case MemoryRule::kAll:
+      share.mem_mib = room.mem_total_mib;
+      break;
   }
   return share;
 }
@@ -96,7 +110,8 @@ std::vector<Pick> choose(const std::vector<Pick>& wanted, const std::vector<Pick
   std::size_t fewest = *first;
   std::vector<Pick> order = found;
   if (fewest > at_least) {
-    std::stable_sort(order.begin(), order.end(), [](const Pick& a, const Pick& b) { return a.tasks > b.tasks; });
+    std::stable_sort(order.begin(), order.end(),
+                     [](const Pick& a, const Pick& b) { return a.tasks > b.tasks; });
     fewest = *count(order);
     if (fewest == *first) order = found;
   }
@@ -105,7 +120,8 @@ std::vector<Pick> choose(const std::vector<Pick>& wanted, const std::vector<Pick
   std::vector<Pick> out = wanted;
   if (fewest != *first) {  // the largest, put back into the order of preference
     for (const auto& pick : found)
-      if (std::any_of(order.begin(), order.end(), [&](const Pick& chosen) { return chosen.node == pick.node; }))
+      if (std::any_of(order.begin(), order.end(),
+                      [&](const Pick& chosen) { return chosen.node == pick.node; }))
         out.push_back(pick);
   } else {
     out.insert(out.end(), order.begin(), order.end());

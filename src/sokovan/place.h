@@ -21,9 +21,9 @@ MemoryRule memory_rule(const ResourceRequest& request, const Partition& partitio
 
 // A request as one partition sees it.
 struct Wish {
-  std::uint32_t min_nodes = 1;      // at least the number of wanted nodes
-  std::uint32_t max_nodes = 0;      // 0: as few as fit
-  std::uint32_t tasks = 1;          // at least min_nodes
+  std::uint32_t min_nodes = 1;  // at least the number of wanted nodes
+  std::uint32_t max_nodes = 0;  // 0: as few as fit
+  std::uint32_t tasks = 1;      // at least min_nodes
   std::uint32_t cpus_per_task = 1;
   std::uint32_t tasks_per_node = 0;
   bool exclusive = false;

@@ -3,14 +3,15 @@
 
 namespace bai::sokovan {
 
-void Scheduler::Impl::say(Entry& entry, Reason reason, const std::string& detail, Time expected, Decisions& out) {
+void Scheduler::Impl::say(Entry& entry, Reason reason, const std::string& detail, Time expected,
+                          Decisions& out) {
   if (entry.reported == reason && entry.job->expected_start == expected) return;
   entry.reported = reason;
   out.waiting.push_back({entry.job->id, reason, detail, expected});
 }
 
-void Scheduler::Impl::say_head(JobClass& c, Entry& entry, Reason reason, const std::string& detail, Time expected,
-                               Decisions& out) {
+void Scheduler::Impl::say_head(JobClass& c, Entry& entry, Reason reason, const std::string& detail,
+                               Time expected, Decisions& out) {
   if (c.head_reason == reason && c.head_expected == expected && entry.reported == reason) return;
   c.head_reason = reason;
   c.head_expected = expected;
@@ -40,7 +41,8 @@ void Scheduler::Impl::flush_reports(Decisions& out) {
     const auto& job = *entry.job;
     switch (entry.kind) {
       case Kind::kActive:
-      case Kind::kInFlight: break;
+      case Kind::kInFlight:
+        break;
       case Kind::kQueued: {
         const auto& c = *classes[entry.job_class];
         if (c.head != id)
@@ -53,12 +55,17 @@ void Scheduler::Impl::flush_reports(Decisions& out) {
         if (job.hold == Hold::kUser)
           say(entry, Reason::kJobHeldUser, {}, {}, out);
         else if (job.hold == Hold::kAdmin)
-          say(entry, job.reason == Reason::kJobHoldMaxRequeue ? job.reason : Reason::kJobHeldAdmin, {}, {}, out);
+          say(entry, job.reason == Reason::kJobHoldMaxRequeue ? job.reason : Reason::kJobHeldAdmin, {}, {},
+              out);
         else if (job.reason != Reason::kDependencyNeverSatisfied)
           say(entry, Reason::kDependency, {}, {}, out);
         break;
-      case Kind::kBegin: say(entry, Reason::kBeginTime, {}, job.spec->extras().begin, out); break;
-      case Kind::kParked: say(entry, Reason::kJobArrayTaskLimit, {}, {}, out); break;
+      case Kind::kBegin:
+        say(entry, Reason::kBeginTime, {}, job.spec->extras().begin, out);
+        break;
+      case Kind::kParked:
+        say(entry, Reason::kJobArrayTaskLimit, {}, {}, out);
+        break;
     }
   }
   unreported.clear();

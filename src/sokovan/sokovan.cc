@@ -16,7 +16,8 @@ void Scheduler::apply(const Change& change) {
     void operator()(const NodeGone& c) {
       auto it = impl.node_index.find(c.name.str());
       if (it == impl.node_index.end()) return;
-      impl.nodes[it->second].exists = impl.nodes[it->second].usable = false;  // what still runs there stays counted
+      impl.nodes[it->second].exists = impl.nodes[it->second].usable =
+          false;  // what still runs there stays counted
       ++impl.generation;
       impl.dirty = true;
     }

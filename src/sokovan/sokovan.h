@@ -18,12 +18,12 @@
 namespace bai::sokovan {
 
 // The feed. Each change is absolute: the newest word about its subject.
-struct NodeSet {                    // a node exists; usable tells whether jobs may start there now
+struct NodeSet {  // a node exists; usable tells whether jobs may start there now
   Istr name;
   std::uint32_t cpus = 0;
   std::uint64_t mem_mib = 0;
   std::vector<std::string> features;
-  std::uint32_t weight = 1;         // lower is used first
+  std::uint32_t weight = 1;  // lower is used first
   bool usable = false;
 };
 struct NodeGone {
@@ -35,7 +35,7 @@ struct PartitionSet {
 struct PartitionGone {
   Istr name;
 };
-struct JobSet {                     // pending, active or just ended: what it holds follows from its state
+struct JobSet {  // pending, active or just ended: what it holds follows from its state
   JobPtr job;
   // What the library cannot know: whether dependencies are satisfied. A job is startable when it is pending, not held, this is true,
   // and its begin time has come.
@@ -51,20 +51,20 @@ using Change = std::variant<NodeSet, NodeGone, PartitionSet, PartitionGone, JobS
 
 struct Start {
   JobId job = 0;
-  std::uint32_t task = kNoTask;     // of an array head: which task to split off
+  std::uint32_t task = kNoTask;  // of an array head: which task to split off
   std::shared_ptr<const Allocation> allocation;
 };
-struct Waiting {                    // reported when it changed since the last report
+struct Waiting {  // reported when it changed since the last report
   JobId job = 0;
   Reason reason = Reason::kNone;
-  std::string detail;               // short; may be empty
-  Time expected_start;              // 0: unknown
+  std::string detail;   // short; may be empty
+  Time expected_start;  // 0: unknown
 };
 struct Decisions {
-  std::vector<Start> starts;        // in order; later ones assume the earlier
+  std::vector<Start> starts;  // in order; later ones assume the earlier
   std::vector<Waiting> waiting;
-  Time next_wakeup;                 // a begin time or the like; 0: only changes can make a difference
-  bool complete = true;             // false: the budget ran out, call again
+  Time next_wakeup;      // a begin time or the like; 0: only changes can make a difference
+  bool complete = true;  // false: the budget ran out, call again
   std::uint64_t jobs_tried = 0;
 };
 
@@ -86,7 +86,8 @@ struct NodeRoom {
 bool fit(const NodeRoom& room, const NodeShare& share, bool exclusive);
 
 // What a node would give per task and per node; partition supplies memory defaults. Shared with the controller's admission.
-std::uint64_t memory_for(const ResourceRequest& request, const Partition& partition, std::uint32_t cpus_on_node);
+std::uint64_t memory_for(const ResourceRequest& request, const Partition& partition,
+                         std::uint32_t cpus_on_node);
 
 class Scheduler {
  public:

@@ -57,7 +57,8 @@ Result<Session> Session::connect(const std::string& conninfo, const std::string&
   const auto part = [](const char* text) { return std::string(text != nullptr ? text : ""); };
   session.place_ = part(PQhost(conn)) + ":" + part(PQport(conn)) + "/" + part(PQdb(conn));
   PQsetnonblocking(conn, 1);
-  PQsetNoticeProcessor(conn, [](void*, const char*) {}, nullptr);  // libpq would write them to stderr
+  PQsetNoticeProcessor(
+      conn, [](void*, const char*) {}, nullptr);  // libpq would write them to stderr
   if (auto done = session.script(kServerLimits); !done) return done.error();
   return session;
 }

@@ -28,52 +28,54 @@
 namespace bai::store {
 
 // The changes: absolute post-images. Writing one twice leaves what writing it once does.
-struct JobPut {                     // a live job's record
+struct JobPut {  // a live job's record
   JobPtr job;
 };
-struct JobForget {                  // leaves the live table (finished long enough ago); history keeps it
+struct JobForget {  // leaves the live table (finished long enough ago); history keeps it
   JobId job = 0;
-  bool with_launch = true;          // its LaunchRecord goes too
+  bool with_launch = true;  // its LaunchRecord goes too
 };
-struct JobEnded {                   // one row of history per (job, attempt): a job that ended, or an attempt that was requeued
+struct JobEnded {  // one row of history per (job, attempt): a job that ended, or an attempt that was requeued
   JobPtr job;
   std::string batch_host;
 };
-struct LaunchPut {                  // at submission, keyed by the job's (the array's) id
+struct LaunchPut {  // at submission, keyed by the job's (the array's) id
   JobId job = 0;
   LaunchRecord launch;
 };
-struct ContentPut {                 // script or environment: sent with each LaunchPut (prune may have dropped it), kept once
+struct ContentPut {  // script or environment: sent with each LaunchPut (prune may have dropped it), kept once
   Hash256 hash;
   std::shared_ptr<const std::string> bytes;
 };
 struct EventPut {
   JobEvent event;
 };
-struct RequestPut {                 // a changing request was answered
+struct RequestPut {  // a changing request was answered
   RequestId id;
   std::uint32_t uid = 0;
   Time at;
-  std::string answer;               // the encoded reply
+  std::string answer;  // the encoded reply
 };
-struct NodePut {                    // an administrator's or the controller's decision about a node
+struct NodePut {  // an administrator's or the controller's decision about a node
   Istr name;
   NodeDecision decision;
 };
-struct SettingPut {                 // run-time overrides, small named values ("partition/main/state", ...); empty text removes
+struct
+    SettingPut {  // run-time overrides, small named values ("partition/main/state", ...); empty text removes
   std::string key;
   std::string text;
 };
-using Change = std::variant<JobPut, JobForget, JobEnded, LaunchPut, ContentPut, EventPut, RequestPut, NodePut, SettingPut>;
+using Change = std::variant<JobPut, JobForget, JobEnded, LaunchPut, ContentPut, EventPut, RequestPut, NodePut,
+                            SettingPut>;
 
 struct Batch {
-  Lsn first = 0, last = 0;          // the LSNs of the changes; consecutive batches touch
-  JobId last_job_id = 0;            // the highest job id ever given, as of this batch
+  Lsn first = 0, last = 0;  // the LSNs of the changes; consecutive batches touch
+  JobId last_job_id = 0;    // the highest job id ever given, as of this batch
   std::vector<Change> changes;
 };
 
-struct Loaded {                     // what a restart needs; launch records and contents stay in the store
-  std::vector<JobPtr> jobs;         // by id
+struct Loaded {              // what a restart needs; launch records and contents stay in the store
+  std::vector<JobPtr> jobs;  // by id
   std::vector<NodePut> nodes;
   std::map<std::string, std::string> settings;
 };
@@ -86,12 +88,12 @@ struct RequestAnswer {
 
 // sacct's filters. Empty lists match all.
 struct HistoryQuery {
-  std::vector<JobId> jobs;          // job ids and array ids
+  std::vector<JobId> jobs;  // job ids and array ids
   std::vector<std::uint32_t> uids;
   std::vector<JobState> states;
   std::vector<std::string> names, partitions, accounts;
-  Time since, until;                // ended at or after `since`, started or submitted before `until`; 0: open
-  std::uint32_t limit = 100000;     // rows at the most
+  Time since, until;             // ended at or after `since`, started or submitted before `until`; 0: open
+  std::uint32_t limit = 100000;  // rows at the most
 };
 struct HistoryRow {
   JobPtr job;
@@ -99,21 +101,22 @@ struct HistoryRow {
 };
 
 struct OpenOptions {
-  std::string path;                 // SQLite: the file; PostgreSQL: libpq's connection string
+  std::string path;  // SQLite: the file; PostgreSQL: libpq's connection string
   bool create = true;
-  Uuid cluster;                     // whose database it must be ("other_cluster"), and whose a new one becomes; empty: any
-  std::string vfs;                  // SQLite: a VFS registered by a test; empty for the default
+  Uuid cluster;     // whose database it must be ("other_cluster"), and whose a new one becomes; empty: any
+  std::string vfs;  // SQLite: a VFS registered by a test; empty for the default
   std::size_t ballast_bytes = 1 << 20;  // freed when the disk is full, so that endings can still be written
 };
 
-class Reader {                      // short read transactions; one thread at a time
+class Reader {  // short read transactions; one thread at a time
  public:
   virtual ~Reader() = default;
-  virtual Result<std::string> content(const Hash256& hash) = 0;                 // "not_found"
-  virtual Result<LaunchRecord> launch(JobId job) = 0;                            // "not_found"
+  virtual Result<std::string> content(const Hash256& hash) = 0;  // "not_found"
+  virtual Result<LaunchRecord> launch(JobId job) = 0;            // "not_found"
   virtual Result<std::optional<RequestAnswer>> request(const RequestId& id) = 0;
-  virtual Result<std::vector<JobEvent>> events(JobId job) = 0;                   // in LSN order
-  virtual Status history(const HistoryQuery& query, const std::function<bool(HistoryRow)>& sink) = 0;  // by end; false stops
+  virtual Result<std::vector<JobEvent>> events(JobId job) = 0;  // in LSN order
+  virtual Status history(const HistoryQuery& query,
+                         const std::function<bool(HistoryRow)>& sink) = 0;  // by end; false stops
 };
 
 class Store {

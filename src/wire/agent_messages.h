@@ -33,10 +33,10 @@ enum class AttemptEnd : std::uint8_t {
   kTimeout,
   kDeadline,
   kCancelled,
-  kLaunchFailed,   // never ran; message says why
-  kShepherdLost,   // bai-stepd died, what was left was ended
-  kNodeRebooted,   // the node started anew meanwhile
-  kNeverStarted,   // a cancel overtook the launch, or a claim without a start
+  kLaunchFailed,  // never ran; message says why
+  kShepherdLost,  // bai-stepd died, what was left was ended
+  kNodeRebooted,  // the node started anew meanwhile
+  kNeverStarted,  // a cancel overtook the launch, or a claim without a start
 };
 
 struct AttemptReport {
@@ -61,15 +61,16 @@ struct AgentRegister {
   Uuid boot_id;
   Time boot, agent_started;
   NodeShape found;
-  bool invented = false;                 // found was told by --cpus/--memory, not measured
+  bool invented = false;  // found was told by --cpus/--memory, not measured
   bool enforces = false;
-  Lineage seen;                          // the highest that this node has seen; empty at first
+  Lineage seen;  // the highest that this node has seen; empty at first
   std::uint64_t config_hash = 0;
-  std::vector<AttemptReport> attempts;   // everything that it knows: claimed, running, ended and not yet forgotten
+  std::vector<AttemptReport>
+      attempts;  // everything that it knows: claimed, running, ended and not yet forgotten
   template <class A>
   void serialize(A& a) {
-    a(node, address, version, os, arch, boot_id, boot, agent_started, found, invented, enforces, seen, config_hash,
-      cap(attempts, 1 << 20));
+    a(node, address, version, os, arch, boot_id, boot, agent_started, found, invented, enforces, seen,
+      config_hash, cap(attempts, 1 << 20));
   }
 };
 
@@ -83,7 +84,7 @@ struct AgentHeartbeat {
   }
 };
 
-struct AgentAttempts {                   // news of attempts; ended ones are repeated every few seconds until forgotten
+struct AgentAttempts {  // news of attempts; ended ones are repeated every few seconds until forgotten
   std::vector<AttemptReport> attempts;
   template <class A>
   void serialize(A& a) {
@@ -99,7 +100,7 @@ struct AgentWelcome {
   Lineage lineage;
   std::string cluster_name;
   std::uint64_t config_hash = 0;
-  std::string config_text;               // whole, when the agent's hash differs
+  std::string config_text;  // whole, when the agent's hash differs
   std::uint32_t heartbeat_s = 10;
   template <class A>
   void serialize(A& a) {
@@ -107,7 +108,7 @@ struct AgentWelcome {
   }
 };
 
-struct AgentRefused {                    // the session ends; the agent shows why and tries again later
+struct AgentRefused {  // the session ends; the agent shows why and tries again later
   ErrorBody error;
   template <class A>
   void serialize(A& a) {
@@ -118,20 +119,22 @@ struct AgentRefused {                    // the session ends; the agent shows wh
 // "This attempt should be running here." Repeating it changes nothing.
 struct LaunchOrder {
   AttemptKey key;
-  JobPtr job;                            // with its allocation
+  JobPtr job;  // with its allocation
   LaunchRecord launch;
-  Seconds time_limit = 0;                // in force; kUnlimited
+  Seconds time_limit = 0;  // in force; kUnlimited
   std::string script;
-  std::string environment;               // "K=V\0K=V\0"
+  std::string environment;  // "K=V\0K=V\0"
   std::uint32_t cpus_on_nodes = 0;
   template <class A>
   void save(A& a) const {
-    a(key, *job, launch, time_limit, blob(script, kMaxScriptBytes), blob(environment, kMaxEnvironmentBytes), cpus_on_nodes);
+    a(key, *job, launch, time_limit, blob(script, kMaxScriptBytes), blob(environment, kMaxEnvironmentBytes),
+      cpus_on_nodes);
   }
   template <class A>
   void load(A& a) {
     auto record = std::make_shared<Job>();
-    a(key, *record, launch, time_limit, blob(script, kMaxScriptBytes), blob(environment, kMaxEnvironmentBytes), cpus_on_nodes);
+    a(key, *record, launch, time_limit, blob(script, kMaxScriptBytes),
+      blob(environment, kMaxEnvironmentBytes), cpus_on_nodes);
     job = std::move(record);
   }
 };
@@ -139,10 +142,10 @@ struct LaunchOrder {
 // "This attempt should end" (signal 0: SIGTERM, KillWait, SIGKILL), or get a signal once per generation.
 struct SignalOrder {
   AttemptKey key;
-  std::uint64_t generation = 0;          // per attempt, rising; an agent acts once on each
+  std::uint64_t generation = 0;  // per attempt, rising; an agent acts once on each
   std::uint16_t signal = 0;
   bool batch_only = false;
-  bool now = false;                      // with signal 0: SIGKILL at once
+  bool now = false;  // with signal 0: SIGKILL at once
   AttemptEnd as = AttemptEnd::kCancelled;
   template <class A>
   void serialize(A& a) {
@@ -154,7 +157,7 @@ struct AgentOrders {
   Lineage lineage;
   std::vector<LaunchOrder> launches;
   std::vector<SignalOrder> signals;
-  std::vector<AttemptKey> forget;        // their ends are durable: tombstones may go
+  std::vector<AttemptKey> forget;  // their ends are durable: tombstones may go
   template <class A>
   void serialize(A& a) {
     a(lineage, cap(launches, 65536), cap(signals, 65536), cap(forget, 1 << 20));
@@ -170,7 +173,7 @@ struct AgentConfig {
   }
 };
 
-struct AgentStop {                       // bai-control shutdown: the agent leaves, steps stay
+struct AgentStop {  // bai-control shutdown: the agent leaves, steps stay
   template <class A>
   void serialize(A&) {}
 };

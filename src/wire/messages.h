@@ -44,10 +44,10 @@ struct JobRef {
 // Which jobs; an empty list matches all. Lists are and-ed, their entries or-ed.
 struct JobFilter {
   std::vector<JobRef> jobs;
-  std::vector<std::string> users;        // names or uids, as typed; the controller resolves them
+  std::vector<std::string> users;  // names or uids, as typed; the controller resolves them
   std::vector<std::string> partitions, names, accounts, nodes;
-  std::vector<JobState> states;          // empty: whatever the request's default is
-  bool mine = false;                     // --me
+  std::vector<JobState> states;  // empty: whatever the request's default is
+  bool mine = false;             // --me
   template <class A>
   void serialize(A& a) {
     a(cap(jobs, 1 << 20), users, partitions, names, accounts, cap(nodes, 65536), states, mine);
@@ -62,7 +62,7 @@ struct PingRequest {
 };
 
 struct ContentBlob {
-  std::string bytes;                     // its hash is computed again by the receiver
+  std::string bytes;  // its hash is computed again by the receiver
   template <class A>
   void serialize(A& a) {
     a(blob(bytes, kMaxEnvironmentBytes));
@@ -84,7 +84,7 @@ struct Submission {
 
 // One or many. Each is taken or refused on its own; all that are taken are durable together. test_only queues nothing.
 struct SubmitRequest {
-  std::vector<ContentBlob> contents;     // scripts and environments that the launches name by hash
+  std::vector<ContentBlob> contents;  // scripts and environments that the launches name by hash
   std::vector<Submission> jobs;
   bool test_only = false;
   template <class A>
@@ -96,7 +96,7 @@ struct SubmitRequest {
 // Jobs that are queued, active, or finished within MinJobAge. Answered by JobTables in id order, the last with more=false.
 struct QueueRequest {
   JobFilter filter;
-  bool finished_too = false;             // with no states given: also finished ones
+  bool finished_too = false;  // with no states given: also finished ones
   template <class A>
   void serialize(A& a) {
     a(filter, finished_too);
@@ -121,7 +121,7 @@ struct WaitRequest {
   }
 };
 
-struct HistoryRequest {                  // the moves of one job's life
+struct HistoryRequest {  // the moves of one job's life
   JobRef job;
   template <class A>
   void serialize(A& a) {
@@ -129,7 +129,7 @@ struct HistoryRequest {                  // the moves of one job's life
   }
 };
 
-struct AccountingRequest {               // finished jobs from the store, and running ones
+struct AccountingRequest {  // finished jobs from the store, and running ones
   JobFilter filter;
   Time since, until;
   bool all_users = false;
@@ -139,7 +139,7 @@ struct AccountingRequest {               // finished jobs from the store, and ru
   }
 };
 
-struct ClusterRequest {                  // nodes and partitions
+struct ClusterRequest {  // nodes and partitions
   template <class A>
   void serialize(A&) {}
 };
@@ -162,10 +162,10 @@ enum class JobAction : std::uint8_t { kCancel, kHold, kRelease, kRequeue, kReque
 struct ActionRequest {
   JobAction action = JobAction::kCancel;
   JobFilter filter;
-  std::uint16_t signal = 0;              // kCancel: 0 ends the job, else only this signal is sent
-  bool batch_only = false;               // --batch
-  bool full = false;                     // --full
-  bool user_hold = false;                // kHold by an operator as a user's hold
+  std::uint16_t signal = 0;  // kCancel: 0 ends the job, else only this signal is sent
+  bool batch_only = false;   // --batch
+  bool full = false;         // --full
+  bool user_hold = false;    // kHold by an operator as a user's hold
   template <class A>
   void serialize(A& a) {
     a(action, filter, signal, batch_only, full, user_hold);
@@ -178,7 +178,7 @@ enum class UpdateKind : std::uint8_t { kJob, kNode, kPartition };
 struct UpdateRequest {
   UpdateKind kind = UpdateKind::kJob;
   std::vector<JobRef> jobs;
-  std::vector<std::string> names;        // nodes or partitions
+  std::vector<std::string> names;  // nodes or partitions
   std::vector<std::pair<std::string, std::string>> values;
   template <class A>
   void serialize(A& a) {
@@ -200,20 +200,21 @@ struct ShutdownRequest {
 };
 
 struct LogLevelRequest {
-  std::string level;                     // error, warn, info, debug, trace
+  std::string level;  // error, warn, info, debug, trace
   template <class A>
   void serialize(A& a) {
     a(level);
   }
 };
 
-using RequestBody = std::variant<PingRequest, SubmitRequest, QueueRequest, WatchRequest, WaitRequest, HistoryRequest, AccountingRequest,
-                                 ClusterRequest, ConfigRequest, DiagRequest, ActionRequest, UpdateRequest, ReconfigureRequest,
-                                 ShutdownRequest, LogLevelRequest>;
+using RequestBody =
+    std::variant<PingRequest, SubmitRequest, QueueRequest, WatchRequest, WaitRequest, HistoryRequest,
+                 AccountingRequest, ClusterRequest, ConfigRequest, DiagRequest, ActionRequest, UpdateRequest,
+                 ReconfigureRequest, ShutdownRequest, LogLevelRequest>;
 
 struct Request {
-  RequestId id;                          // made by the caller; a repeat of a changing request gets the first answer
-  bool repeat = false;                   // it was sent before and its outcome is unknown
+  RequestId id;         // made by the caller; a repeat of a changing request gets the first answer
+  bool repeat = false;  // it was sent before and its outcome is unknown
   RequestBody body;
   template <class A>
   void serialize(A& a) {
@@ -227,8 +228,8 @@ struct PongReply {
   std::string cluster, host, version;
   Lineage lineage;
   Time now, started;
-  bool admitting = true;                 // false while the store refuses writes
-  std::string trouble;                   // why, then
+  bool admitting = true;                     // false while the store refuses writes
+  std::string trouble;                       // why, then
   std::uint32_t nodes = 0, nodes_ready = 0;  // registered and responding
   template <class A>
   void serialize(A& a) {
@@ -239,7 +240,7 @@ struct PongReply {
 struct JobResult {
   JobRef ref;
   std::optional<ErrorBody> error;
-  std::string note;                      // "already finished", ... for a person
+  std::string note;  // "already finished", ... for a person
   template <class A>
   void serialize(A& a) {
     a(ref, error, note);
@@ -247,7 +248,7 @@ struct JobResult {
 };
 
 struct SubmitReply {
-  std::vector<JobResult> results;        // in the request's order
+  std::vector<JobResult> results;  // in the request's order
   // test_only:
   Time expected_start;
   std::uint32_t cpus = 0;
@@ -261,9 +262,9 @@ struct SubmitReply {
 
 struct JobsReply {
   Lsn lsn = 0;
-  Time now;                              // the controller's clock: run times are told by it
+  Time now;  // the controller's clock: run times are told by it
   bool more = false;
-  bool stale = false;                    // the store is failing; this is what was durable last
+  bool stale = false;  // the store is failing; this is what was durable last
   JobTable table;
   template <class A>
   void serialize(A& a) {
@@ -274,9 +275,9 @@ struct JobsReply {
 struct WatchBatch {
   Lsn lsn = 0;
   Time now;
-  bool resync = false;                   // changes were missed: forget everything; a snapshot follows
-  JobTable changed;                      // new and changed jobs, finished ones included
-  std::vector<JobId> gone;               // no longer match, or forgotten
+  bool resync = false;      // changes were missed: forget everything; a snapshot follows
+  JobTable changed;         // new and changed jobs, finished ones included
+  std::vector<JobId> gone;  // no longer match, or forgotten
   template <class A>
   void serialize(A& a) {
     a(lsn, now, resync, changed, cap(gone, 1 << 20));
@@ -285,7 +286,7 @@ struct WatchBatch {
 
 struct WaitReply {
   JobState state = JobState::kCompleted;
-  ExitStatus exit;                       // of an array: the worst
+  ExitStatus exit;  // of an array: the worst
   template <class A>
   void serialize(A& a) {
     a(state, exit);
@@ -303,7 +304,7 @@ struct HistoryReply {
 struct ClusterReply {
   Time now;
   bool stale = false;
-  std::vector<Node> nodes;               // in configuration order
+  std::vector<Node> nodes;  // in configuration order
   std::vector<Partition> partitions;
   template <class A>
   void serialize(A& a) {
@@ -322,7 +323,7 @@ struct ConfigReply {
 };
 
 struct Metric {
-  std::string group, name, unit;         // "requests", "submit_p99", "us"
+  std::string group, name, unit;  // "requests", "submit_p99", "us"
   double value = 0;
   template <class A>
   void serialize(A& a) {
@@ -340,7 +341,7 @@ struct DiagReply {
 };
 
 struct ActionReply {
-  std::vector<JobResult> results;        // one per job that the filter names or finds
+  std::vector<JobResult> results;  // one per job that the filter names or finds
   template <class A>
   void serialize(A& a) {
     a(cap(results, 1 << 20));
@@ -348,15 +349,15 @@ struct ActionReply {
 };
 
 struct DoneReply {
-  std::vector<std::string> notes;        // what changed, warnings
+  std::vector<std::string> notes;  // what changed, warnings
   template <class A>
   void serialize(A& a) {
     a(cap(notes, 65536));
   }
 };
 
-using ReplyBody = std::variant<ErrorBody, PongReply, SubmitReply, JobsReply, WatchBatch, WaitReply, HistoryReply, ClusterReply, ConfigReply,
-                               DiagReply, ActionReply, DoneReply>;
+using ReplyBody = std::variant<ErrorBody, PongReply, SubmitReply, JobsReply, WatchBatch, WaitReply,
+                               HistoryReply, ClusterReply, ConfigReply, DiagReply, ActionReply, DoneReply>;
 
 struct Reply {
   RequestId id;

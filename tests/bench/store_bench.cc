@@ -36,7 +36,8 @@ Batch submissions(const Store& store, JobId first, int count) {
     LaunchRecord launch;
     launch.credential = std::string(250, 'x');
     batch.changes.push_back(LaunchPut{job->id, launch});
-    batch.changes.push_back(EventPut{{job->id, 0, ++lsn, Time::from_seconds(1), JobState::kPending, JobState::kPending, "submitted", 1}});
+    batch.changes.push_back(EventPut{
+        {job->id, 0, ++lsn, Time::from_seconds(1), JobState::kPending, JobState::kPending, "submitted", 1}});
     batch.changes.push_back(JobPut{job});
     batch.changes.push_back(RequestPut{Uuid::random(), 1, Time::from_seconds(1), std::string(30, 'a')});
     lsn += 3;
@@ -72,7 +73,8 @@ void load(benchmark::State& state) {
   auto store = open_sqlite(options);
   if (!store) return state.SkipWithError(store.error().text().c_str());
   for (JobId next = 1; next < 100'000; next += 5000)
-    if (auto done = (*store)->commit(submissions(**store, next, 5000)); !done) return state.SkipWithError(done.error().text().c_str());
+    if (auto done = (*store)->commit(submissions(**store, next, 5000)); !done)
+      return state.SkipWithError(done.error().text().c_str());
   for (auto _ : state) benchmark::DoNotOptimize((*store)->load());
 }
 BENCHMARK(load)->Unit(benchmark::kMillisecond)->Iterations(3);

@@ -13,7 +13,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static const Dialect dialect = Dialect::of("bai-submit");
   static const auto table = submit_table(dialect);
   static const bai::OptionParser parser(table);
-  const Script script{std::string(reinterpret_cast<const char*>(data), size), "/w/job.sh", "job.sh", "job.sh"};
+  const Script script{std::string(reinterpret_cast<const char*>(data), size), "/w/job.sh", "job.sh",
+                      "job.sh"};
   if (!check_script(script, 1 << 20).ok()) return 0;
   auto given = read_directives(script, parser);
   if (!given.ok() && (given.error().code.empty() || given.error().message.empty())) std::abort();

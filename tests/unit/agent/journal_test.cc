@@ -29,8 +29,9 @@ TEST(AgentJournal, LastWordCounts) {
   lineage.epoch = 4;
   lineage.lsn = 5;
   lineage.last_job_id = 6;
-  const auto journal = decode_journal(encode_attempt(claim(1)) + encode_attempt(claim(2)) + encode_lineage(lineage) + encode_attempt(ended) +
-                                      encode_forget({1, 2}) + encode_forget({99, 1}));
+  const auto journal =
+      decode_journal(encode_attempt(claim(1)) + encode_attempt(claim(2)) + encode_lineage(lineage) +
+                     encode_attempt(ended) + encode_forget({1, 2}) + encode_forget({99, 1}));
   EXPECT_FALSE(journal.damaged);
   ASSERT_EQ(journal.attempts.size(), 1u);
   EXPECT_EQ(journal.attempts.begin()->second, ended);
@@ -51,7 +52,8 @@ TEST(AgentJournal, EveryCutKeepsWhatIsWhole) {
 }
 
 TEST(AgentJournal, ADamagedRecordHidesNoOther) {
-  const std::string one = encode_attempt(claim(1)), two = encode_attempt(claim(2)), three = encode_attempt(claim(3));
+  const std::string one = encode_attempt(claim(1)), two = encode_attempt(claim(2)),
+                    three = encode_attempt(claim(3));
   for (std::size_t i = 0; i < two.size(); ++i) {
     std::string bad = two;
     bad[i] = static_cast<char>(bad[i] ^ 0x20);

@@ -23,7 +23,8 @@ struct Signed {
 };
 
 // A job of this test's user, signed as a command would.
-Signed signed_job(std::shared_ptr<JobSpec> spec = std::make_shared<JobSpec>(), std::uint32_t tasks_nodes = 1) {
+Signed signed_job(std::shared_ptr<JobSpec> spec = std::make_shared<JobSpec>(),
+                  std::uint32_t tasks_nodes = 1) {
   Signed s;
   spec->uid = getuid();
   spec->gid = getgid();
@@ -37,7 +38,8 @@ Signed signed_job(std::shared_ptr<JobSpec> spec = std::make_shared<JobSpec>(), s
   job.started = Time::from_seconds(1'700'000'000);
   auto allocation = std::make_shared<Allocation>();
   allocation->partition = "batch";
-  for (std::uint32_t i = 1; i <= tasks_nodes; ++i) allocation->nodes.push_back({"n" + std::to_string(i), 4, 1000});
+  for (std::uint32_t i = 1; i <= tasks_nodes; ++i)
+    allocation->nodes.push_back({"n" + std::to_string(i), 4, 1000});
   job.allocation = allocation;
   job.spec = spec;
   auto& o = s.order;
@@ -54,15 +56,18 @@ Signed signed_job(std::shared_ptr<JobSpec> spec = std::make_shared<JobSpec>(), s
   s.credential.uid = spec->uid;
   s.credential.gid = spec->gid;
   s.credential.encode_time = 1'700'000'000;
-  s.credential.payload = o.launch.root(o.launch.digest(spec->workdir.view(), spec->uid, spec->gid, cluster())).view();
+  s.credential.payload =
+      o.launch.root(o.launch.digest(spec->workdir.view(), spec->uid, spec->gid, cluster())).view();
   return s;
 }
 
 Launcher launcher(const Signed& s, int* asked = nullptr) {
-  Launcher l(LauncherNode{"n1", "boot", {}}, SignatureCheck([&s, asked](const std::string&, const wire::MungeDecode&) -> Result<wire::Credential> {
-               if (asked) ++*asked;
-               return s.credential;
-             }));
+  Launcher l(
+      LauncherNode{"n1", "boot", {}},
+      SignatureCheck([&s, asked](const std::string&, const wire::MungeDecode&) -> Result<wire::Credential> {
+        if (asked) ++*asked;
+        return s.credential;
+      }));
   l.policy.node = "n1";
   l.policy.allow_root = true;
   l.policy.own_uid = geteuid();
@@ -70,7 +75,9 @@ Launcher launcher(const Signed& s, int* asked = nullptr) {
   return l;
 }
 
-Result<step::StepLaunch> prepare(Launcher& l, const Signed& s) { return l.prepare(s.order, cluster(), "mark", Time::from_seconds(1'700'000'100), 1000); }
+Result<step::StepLaunch> prepare(Launcher& l, const Signed& s) {
+  return l.prepare(s.order, cluster(), "mark", Time::from_seconds(1'700'000'100), 1000);
+}
 
 std::string refusal(Launcher l, const Signed& s) {
   auto launch = prepare(l, s);
@@ -112,8 +119,11 @@ TEST(AgentLauncher, RefusesWhatItsUserDidNotSign) {
   };
   EXPECT_EQ(changed([](Signed&) {}), "");
   EXPECT_EQ(changed([](Signed& s) { s.order.script += "rm -rf /\n"; }), "bad_signature");
-  EXPECT_EQ(changed([](Signed& s) { s.order.script += "\n", s.order.launch.script = hash256(s.order.script); }), "bad_signature");
-  EXPECT_EQ(changed([](Signed& s) { s.order.environment += std::string("LD_PRELOAD=x\0", 13); }), "bad_signature");
+  EXPECT_EQ(
+      changed([](Signed& s) { s.order.script += "\n", s.order.launch.script = hash256(s.order.script); }),
+      "bad_signature");
+  EXPECT_EQ(changed([](Signed& s) { s.order.environment += std::string("LD_PRELOAD=x\0", 13); }),
+            "bad_signature");
   EXPECT_EQ(changed([](Signed& s) { s.order.launch.args.push_back("more"); }), "bad_signature");
   EXPECT_EQ(changed([](Signed& s) { s.order.launch.nonce = Uuid::random(); }), "bad_signature");
   EXPECT_EQ(changed([](Signed& s) { s.credential.uid += 1; }), "bad_signature");
@@ -149,7 +159,8 @@ TEST(AgentLauncher, RefusesWhomTheNodeRefuses) {
 
 TEST(AgentLauncher, AStoppedMungedIsNoReasonToFailAJob) {
   const Signed s = signed_job();
-  Launcher l(LauncherNode{"n1", "boot", {}}, SignatureCheck([](const std::string&, const wire::MungeDecode&) -> Result<wire::Credential> {
+  Launcher l(LauncherNode{"n1", "boot", {}},
+             SignatureCheck([](const std::string&, const wire::MungeDecode&) -> Result<wire::Credential> {
                return Error{"munge_unavailable", "munged is not answering"};
              }));
   l.policy.allow_root = true;
@@ -180,7 +191,8 @@ TEST(AgentLauncher, SaysWhatNoProgramCanBeGiven) {
   s.order.environment = "LONG=" + std::string(step::kMaxWord, 'x') + std::string(1, '\0');
   s.order.launch.environment = hash256(s.order.environment);
   const auto& spec = *s.order.job->spec;
-  s.credential.payload = s.order.launch.root(s.order.launch.digest(spec.workdir.view(), spec.uid, spec.gid, cluster())).view();
+  s.credential.payload =
+      s.order.launch.root(s.order.launch.digest(spec.workdir.view(), spec.uid, spec.gid, cluster())).view();
   EXPECT_EQ(refusal(launcher(s), s), "bad_order");
 }
 

@@ -291,7 +291,8 @@ TEST(AgentMachine, ActsOncePerGeneration) {
   EXPECT_EQ(node.requests.size(), 1u);
   node.give(OrderIn{signalling(kJob7, 6, SIGUSR2)});
   ASSERT_EQ(node.requests.size(), 2u);
-  EXPECT_EQ(std::get<step::SignalRequest>(node.requests[1].request).signum, static_cast<std::uint32_t>(SIGUSR2));
+  EXPECT_EQ(std::get<step::SignalRequest>(node.requests[1].request).signum,
+            static_cast<std::uint32_t>(SIGUSR2));
 
   // An end is a state: a new agent passes it on again, whatever signals came before.
   node.give(OrderIn{ending(kJob7, 3)});

@@ -72,7 +72,7 @@ TEST_F(AgentSpool, HasOneAgent) {
 
 TEST_F(AgentSpool, UsersPassThroughAndReadNothing) {
   const std::string dir = prepare(1);
-  struct stat st{};
+  struct stat st {};
   ASSERT_EQ(stat(dir.c_str(), &st), 0);
   EXPECT_EQ(st.st_mode & 0777, 0711u);
   ASSERT_EQ(stat((dir + "/launch").c_str(), &st), 0);
@@ -93,7 +93,7 @@ TEST_F(AgentSpool, TellsHowFarEachAttemptCame) {
   dead.start_ticks += 1;  // the number is another process's now
   ASSERT_TRUE(step::claim_start(prepare(4), dead).ok());
   claim(4, boot_);
-  claim(5, boot_);             // its directory was taken away
+  claim(5, boot_);  // its directory was taken away
   prepare(6), claim(6, "an earlier boot");
   const std::string unclaimed = prepare(7);
 

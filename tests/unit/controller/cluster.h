@@ -17,9 +17,11 @@
 
 namespace bai::controller {
 
-inline std::shared_ptr<const ClusterConfig> make_config(const std::string& extra = "", const std::string& nodes = "NodeName=n[1-2] CPUs=4 RealMemory=1000\n",
-                                                        const std::string& partitions = "PartitionName=main Nodes=ALL Default=YES\n") {
-  auto lines = parse_config_text("ClusterName=test\nBaiUser=900\nCtldHost=localhost\n" + extra + nodes + partitions, "test");
+inline std::shared_ptr<const ClusterConfig> make_config(
+    const std::string& extra = "", const std::string& nodes = "NodeName=n[1-2] CPUs=4 RealMemory=1000\n",
+    const std::string& partitions = "PartitionName=main Nodes=ALL Default=YES\n") {
+  auto lines = parse_config_text(
+      "ClusterName=test\nBaiUser=900\nCtldHost=localhost\n" + extra + nodes + partitions, "test");
   EXPECT_TRUE(lines) << lines.error().text();
   auto config = parse_config(*lines, nullptr);
   EXPECT_TRUE(config) << config.error().text();
@@ -43,7 +45,9 @@ inline Caller root() {
 
 class Cluster {
  public:
-  explicit Cluster(std::shared_ptr<const ClusterConfig> config = make_config()) : config_(std::move(config)) { restart(); }
+  explicit Cluster(std::shared_ptr<const ClusterConfig> config = make_config()) : config_(std::move(config)) {
+    restart();
+  }
   ~Cluster() { compare_with_reload(); }
 
   // A new life of the controller, on what is durable.
@@ -52,7 +56,8 @@ class Cluster {
     store.emplace(state);
     scheduler = sokovan::Scheduler();
     Output out;
-    machine = std::make_unique<Machine>(MachineStart{config_, store->lineage(), *store->load(), now, mono_ms, 0, 0}, out);
+    machine = std::make_unique<Machine>(
+        MachineStart{config_, store->lineage(), *store->load(), now, mono_ms, 0, 0}, out);
     take(out);
   }
 
@@ -89,14 +94,16 @@ class Cluster {
     static std::uint32_t n = 0;
     RequestId id;
     ++n;
-    for (int i = 0; i < 4; ++i) id.bytes[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(n >> (8 * i));
+    for (int i = 0; i < 4; ++i)
+      id.bytes[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(n >> (8 * i));
     id.bytes[15] = 1;
     return id;
   }
 
   // ---- jobs
 
-  static wire::Submission job(const Caller& caller, const std::function<void(wire::Submission&)>& change = {}) {
+  static wire::Submission job(const Caller& caller,
+                              const std::function<void(wire::Submission&)>& change = {}) {
     wire::Submission one;
     one.spec.name = "job";
     one.spec.uid = caller.uid;
@@ -104,7 +111,8 @@ class Cluster {
     if (change) change(one);
     return one;
   }
-  wire::JobResult try_submit(const Caller& caller, const std::function<void(wire::Submission&)>& change = {}) {
+  wire::JobResult try_submit(const Caller& caller,
+                             const std::function<void(wire::Submission&)>& change = {}) {
     wire::SubmitRequest request;
     request.jobs.push_back(job(caller, change));
     auto body = ask(caller, request);
@@ -120,7 +128,8 @@ class Cluster {
     EXPECT_FALSE(result.error) << result.error->error.text();
     return result.ref.job;
   }
-  JobId array(std::uint32_t first, std::uint32_t last, std::uint32_t limit = 0, const std::function<void(wire::Submission&)>& change = {}) {
+  JobId array(std::uint32_t first, std::uint32_t last, std::uint32_t limit = 0,
+              const std::function<void(wire::Submission&)>& change = {}) {
     return submit([&](wire::Submission& s) {
       s.array_tasks.emplace();
       s.array_tasks->insert(first, last);
@@ -128,14 +137,16 @@ class Cluster {
       if (change) change(s);
     });
   }
-  static std::function<void(wire::Submission&)> after(DependencyKind kind, JobId job, std::uint32_t task = kNoTask, std::uint32_t delay = 0) {
+  static std::function<void(wire::Submission&)> after(DependencyKind kind, JobId job,
+                                                      std::uint32_t task = kNoTask, std::uint32_t delay = 0) {
     return [=](wire::Submission& s) {
       JobExtras extras = s.spec.extras();
       extras.dependencies.list.push_back({kind, job, task, delay, DependencyState::kWaiting});
       s.spec.set_extras(std::move(extras));
     };
   }
-  std::vector<wire::JobResult> act(wire::JobAction action, wire::JobRef ref, const Caller& caller = user(1000),
+  std::vector<wire::JobResult> act(wire::JobAction action, wire::JobRef ref,
+                                   const Caller& caller = user(1000),
                                    const std::function<void(wire::ActionRequest&)>& change = {}) {
     wire::ActionRequest request;
     request.action = action;
@@ -147,14 +158,17 @@ class Cluster {
     return reply ? reply->results : std::vector<wire::JobResult>();
   }
   // The code of the first error; empty when all is well.
-  std::string code(wire::JobAction action, wire::JobRef ref, const Caller& caller = user(1000), const std::function<void(wire::ActionRequest&)>& change = {}) {
+  std::string code(wire::JobAction action, wire::JobRef ref, const Caller& caller = user(1000),
+                   const std::function<void(wire::ActionRequest&)>& change = {}) {
     for (const auto& result : act(action, ref, caller, change))
       if (result.error) return result.error->error.code;
     return "";
   }
-  std::string cancel(JobId id, const Caller& caller = user(1000)) { return code(wire::JobAction::kCancel, {id, kNoTask}, caller); }
-  std::string update(wire::UpdateKind kind, wire::JobRef ref, const std::string& name, std::vector<std::pair<std::string, std::string>> values,
-                     const Caller& caller = root()) {
+  std::string cancel(JobId id, const Caller& caller = user(1000)) {
+    return code(wire::JobAction::kCancel, {id, kNoTask}, caller);
+  }
+  std::string update(wire::UpdateKind kind, wire::JobRef ref, const std::string& name,
+                     std::vector<std::pair<std::string, std::string>> values, const Caller& caller = root()) {
     wire::UpdateRequest request;
     request.kind = kind;
     if (kind == wire::UpdateKind::kJob)
@@ -168,10 +182,12 @@ class Cluster {
       if (result.error) return result.error->error.code;
     return "";
   }
-  std::string update_job(JobId id, const std::string& key, const std::string& value, const Caller& caller = root()) {
+  std::string update_job(JobId id, const std::string& key, const std::string& value,
+                         const Caller& caller = root()) {
     return update(wire::UpdateKind::kJob, {id, kNoTask}, "", {{key, value}}, caller);
   }
-  std::string update_node(const std::string& name, std::vector<std::pair<std::string, std::string>> values, const Caller& caller = root()) {
+  std::string update_node(const std::string& name, std::vector<std::pair<std::string, std::string>> values,
+                          const Caller& caller = root()) {
     return update(wire::UpdateKind::kNode, {}, name, std::move(values), caller);
   }
   JobPtr find(JobId id) const { return machine->find(id); }
@@ -180,13 +196,15 @@ class Cluster {
   // The record of an array's task; null while it waits in the head.
   JobPtr task(JobId array, std::uint32_t number) const {
     for (JobId id = 1; id <= state->lineage.last_job_id; ++id)
-      if (JobPtr job = find(id); job && job->array_id == array && !job->array && job->array_task == number) return job;
+      if (JobPtr job = find(id); job && job->array_id == array && !job->array && job->array_task == number)
+        return job;
     return nullptr;
   }
 
   // ---- agents
 
-  Output register_agent(const std::string& name, std::vector<wire::AttemptReport> attempts = {}, const std::function<void(wire::AgentRegister&)>& change = {}) {
+  Output register_agent(const std::string& name, std::vector<wire::AttemptReport> attempts = {},
+                        const std::function<void(wire::AgentRegister&)>& change = {}) {
     wire::AgentRegister hello;
     hello.node = name;
     hello.found.cpus = 4;
@@ -201,7 +219,8 @@ class Cluster {
   void up() {
     for (const auto& node : config_->nodes) register_agent(node.name.str());
   }
-  static wire::AttemptReport report(wire::AttemptKey key, wire::AttemptPhase phase, wire::AttemptEnd end = wire::AttemptEnd::kExited, ExitStatus exit = {}) {
+  static wire::AttemptReport report(wire::AttemptKey key, wire::AttemptPhase phase,
+                                    wire::AttemptEnd end = wire::AttemptEnd::kExited, ExitStatus exit = {}) {
     wire::AttemptReport out;
     out.key = key;
     out.phase = phase;
@@ -211,14 +230,17 @@ class Cluster {
   }
   wire::AttemptKey key(JobId id) const { return {id, find(id)->attempt}; }
   std::string node_of(JobId id) const { return find(id)->allocation->nodes.at(0).node.str(); }
-  Output tell(const std::string& node, wire::AttemptReport r) { return give(FromAgent{conns.at(node), wire::AgentAttempts{{std::move(r)}}}); }
+  Output tell(const std::string& node, wire::AttemptReport r) {
+    return give(FromAgent{conns.at(node), wire::AgentAttempts{{std::move(r)}}});
+  }
   Output runs(JobId id) { return tell(node_of(id), report(key(id), wire::AttemptPhase::kRunning)); }
   Output ends(JobId id, ExitStatus exit = {}, wire::AttemptEnd end = wire::AttemptEnd::kExited) {
     return tell(node_of(id), report(key(id), wire::AttemptPhase::kEnded, end, exit));
   }
   // Its whole life at once.
   void complete(JobId id, ExitStatus exit = {}) {
-    ASSERT_EQ(state_of(id), JobState::kConfiguring) << "job " << id << " was not started: " << name(reason(id));
+    ASSERT_EQ(state_of(id), JobState::kConfiguring)
+        << "job " << id << " was not started: " << name(reason(id));
     runs(id);
     ends(id, exit);
   }
@@ -256,8 +278,8 @@ class Cluster {
   std::map<std::string, ConnId> conns;  // of agents
   std::map<JobId, bool> met;
   std::map<std::string, NodePtr> nodes;
-  std::vector<ReplyOut> replies;        // of the last input and what followed from it
-  std::vector<LaunchOut> launches;      // all
+  std::vector<ReplyOut> replies;    // of the last input and what followed from it
+  std::vector<LaunchOut> launches;  // all
   std::vector<wire::SignalOrder> signals;
   std::vector<wire::AttemptKey> forgotten;
   std::vector<ConnId> closed;

@@ -41,7 +41,8 @@ class CommitterTest : public testing::Test {
     };
     hooks.superseded = [this](std::string) { note("superseded"); };
     hooks.replied = [](const RequestId&) {};
-    committer = std::make_unique<Committer>(std::move(store), std::move(reader), board, stats, std::move(hooks));
+    committer =
+        std::make_unique<Committer>(std::move(store), std::move(reader), board, stats, std::move(hooks));
     committer->start();
   }
   ~CommitterTest() override {
@@ -75,7 +76,9 @@ class CommitterTest : public testing::Test {
   }
   void await(const std::string& what) {
     std::unique_lock lock(mutex);
-    EXPECT_TRUE(changed.wait_for(lock, std::chrono::seconds(20), [&] { return std::find(notes.begin(), notes.end(), what) != notes.end(); })) << what;
+    EXPECT_TRUE(changed.wait_for(lock, std::chrono::seconds(20), [&] {
+      return std::find(notes.begin(), notes.end(), what) != notes.end();
+    })) << what;
   }
   static bool refused(const wire::ReplyBody& body) {
     auto* error = std::get_if<wire::ErrorBody>(&body);
@@ -206,7 +209,8 @@ TEST(Histogram, QuantilesAreWithinNinePercent) {
   Histogram h;
   EXPECT_EQ(h.quantile(0.5), 0);
   for (int i = 1; i <= 10'000; ++i) h.add(i);
-  for (double q : {0.01, 0.5, 0.9, 0.99}) EXPECT_NEAR(static_cast<double>(h.quantile(q)), q * 10'000, q * 10'000 * 0.125 + 1);
+  for (double q : {0.01, 0.5, 0.9, 0.99})
+    EXPECT_NEAR(static_cast<double>(h.quantile(q)), q * 10'000, q * 10'000 * 0.125 + 1);
   EXPECT_EQ(h.max(), 10'000);
   EXPECT_EQ(h.quantile(1), 10'000);
   h.add(std::int64_t{1} << 40);

@@ -26,7 +26,8 @@ TEST(MachineAgents, WelcomesAndSendsTheConfigurationWhenItDiffers) {
 TEST(MachineAgents, RefusesStrangers) {
   Cluster c;
   EXPECT_EQ(refusal(c.register_agent("n9")), "unknown_node");
-  EXPECT_EQ(refusal(c.register_agent("n1", {}, [](auto& hello) { hello.seen.cluster.bytes.fill(9); })), "other_cluster");
+  EXPECT_EQ(refusal(c.register_agent("n1", {}, [](auto& hello) { hello.seen.cluster.bytes.fill(9); })),
+            "other_cluster");
   c.give(FromAgent{77, wire::AgentHeartbeat{}});  // without a word who it is
   EXPECT_EQ(c.closed, std::vector<ConnId>{77});
 }
@@ -92,11 +93,15 @@ TEST(MachineAgents, EveryEndHasItsState) {
     JobState state;
     Reason reason;
   };
-  for (const Case& one : {Case{AttemptEnd::kExited, {}, JobState::kCompleted, Reason::kNone}, Case{AttemptEnd::kExited, {2, 0}, JobState::kFailed, Reason::kNonZeroExitCode},
-                          Case{AttemptEnd::kSignalled, {0, 11}, JobState::kFailed, Reason::kRaisedSignal}, Case{AttemptEnd::kTimeout, {0, 15}, JobState::kTimeout, Reason::kTimeLimit},
-                          Case{AttemptEnd::kDeadline, {0, 15}, JobState::kDeadline, Reason::kDeadline}, Case{AttemptEnd::kCancelled, {0, 15}, JobState::kCancelled, Reason::kNone},
-                          Case{AttemptEnd::kLaunchFailed, {1, 0}, JobState::kFailed, Reason::kJobLaunchFailure},
-                          Case{AttemptEnd::kShepherdLost, {0, 9}, JobState::kFailed, Reason::kSystemFailure}}) {
+  for (const Case& one :
+       {Case{AttemptEnd::kExited, {}, JobState::kCompleted, Reason::kNone},
+        Case{AttemptEnd::kExited, {2, 0}, JobState::kFailed, Reason::kNonZeroExitCode},
+        Case{AttemptEnd::kSignalled, {0, 11}, JobState::kFailed, Reason::kRaisedSignal},
+        Case{AttemptEnd::kTimeout, {0, 15}, JobState::kTimeout, Reason::kTimeLimit},
+        Case{AttemptEnd::kDeadline, {0, 15}, JobState::kDeadline, Reason::kDeadline},
+        Case{AttemptEnd::kCancelled, {0, 15}, JobState::kCancelled, Reason::kNone},
+        Case{AttemptEnd::kLaunchFailed, {1, 0}, JobState::kFailed, Reason::kJobLaunchFailure},
+        Case{AttemptEnd::kShepherdLost, {0, 9}, JobState::kFailed, Reason::kSystemFailure}}) {
     Cluster c;
     c.up();
     JobId id = c.submit();

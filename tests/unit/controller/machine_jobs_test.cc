@@ -10,8 +10,10 @@ using wire::JobAction;
 using K = DependencyKind;
 
 TEST(MachineSubmit, RefusesWithACodeAPlaceAndARemedy) {
-  Cluster c(make_config("MaxArraySize=10\nMaxJobCount=100\nLicenses=matlab:2\n", "NodeName=n[1-2] CPUs=4 RealMemory=1000\n",
-                        "PartitionName=main Nodes=ALL Default=YES\nPartitionName=admin Nodes=n1 RootOnly=YES\nPartitionName=shut Nodes=n1 State=DRAIN\n"
+  Cluster c(make_config("MaxArraySize=10\nMaxJobCount=100\nLicenses=matlab:2\n",
+                        "NodeName=n[1-2] CPUs=4 RealMemory=1000\n",
+                        "PartitionName=main Nodes=ALL Default=YES\nPartitionName=admin Nodes=n1 "
+                        "RootOnly=YES\nPartitionName=shut Nodes=n1 State=DRAIN\n"
                         "PartitionName=few Nodes=n1 AllowGroups=wheel\n"));
   using S = wire::Submission;
   struct Case {
@@ -23,24 +25,26 @@ TEST(MachineSubmit, RefusesWithACodeAPlaceAndARemedy) {
     extras.deadline = c.now - 10;
     s.spec.set_extras(extras);
   };
-  for (const Case& one : std::vector<Case>{{"not_permitted", [](S& s) { s.spec.uid = 0; }},
-                                           {"bad_request", [](S& s) { s.spec.request.tasks = 0; }},
-                                           {"bad_request", [](S& s) { s.spec.request.min_nodes = 3, s.spec.request.max_nodes = 2; }},
-                                           {"bad_request", [](S& s) { s.spec.request.mem_per_cpu_mib = s.spec.request.mem_per_node_mib = 1; }},
-                                           {"bad_hostlist", [](S& s) { s.spec.request.nodes_wanted = "n[1-"; }},
-                                           {"bad_node", [](S& s) { s.spec.request.nodes_excluded = "n7"; }},
-                                           {"bad_license", [](S& s) { s.spec.request.licenses = "ansys"; }},
-                                           {"bad_license", [](S& s) { s.spec.request.licenses = "matlab:3"; }},
-                                           {"not_permitted", [](S& s) { s.priority = kDefaultPriority + 1; }},
-                                           {"not_permitted", [](S& s) { s.spec.nice = -1; }},
-                                           {"bad_deadline", deadline},
-                                           {"bad_dependency", Cluster::after(K::kAfterOk, 99)},
-                                           {"bad_partition", [](S& s) { s.spec.partition = "nowhere"; }},
-                                           {"partition_refuses", [](S& s) { s.spec.partition = "admin"; }},
-                                           {"partition_refuses", [](S& s) { s.spec.partition = "shut"; }},
-                                           {"partition_refuses", [](S& s) { s.spec.partition = "few"; }},
-                                           {"bad_array", [](S& s) { s.array_tasks.emplace(); }},
-                                           {"bad_array", [](S& s) { s.array_tasks.emplace().insert(10); }}}) {
+  for (const Case& one : std::vector<Case>{
+           {"not_permitted", [](S& s) { s.spec.uid = 0; }},
+           {"bad_request", [](S& s) { s.spec.request.tasks = 0; }},
+           {"bad_request", [](S& s) { s.spec.request.min_nodes = 3, s.spec.request.max_nodes = 2; }},
+           {"bad_request",
+            [](S& s) { s.spec.request.mem_per_cpu_mib = s.spec.request.mem_per_node_mib = 1; }},
+           {"bad_hostlist", [](S& s) { s.spec.request.nodes_wanted = "n[1-"; }},
+           {"bad_node", [](S& s) { s.spec.request.nodes_excluded = "n7"; }},
+           {"bad_license", [](S& s) { s.spec.request.licenses = "ansys"; }},
+           {"bad_license", [](S& s) { s.spec.request.licenses = "matlab:3"; }},
+           {"not_permitted", [](S& s) { s.priority = kDefaultPriority + 1; }},
+           {"not_permitted", [](S& s) { s.spec.nice = -1; }},
+           {"bad_deadline", deadline},
+           {"bad_dependency", Cluster::after(K::kAfterOk, 99)},
+           {"bad_partition", [](S& s) { s.spec.partition = "nowhere"; }},
+           {"partition_refuses", [](S& s) { s.spec.partition = "admin"; }},
+           {"partition_refuses", [](S& s) { s.spec.partition = "shut"; }},
+           {"partition_refuses", [](S& s) { s.spec.partition = "few"; }},
+           {"bad_array", [](S& s) { s.array_tasks.emplace(); }},
+           {"bad_array", [](S& s) { s.array_tasks.emplace().insert(10); }}}) {
     auto result = c.try_submit(user(1000), one.change);
     ASSERT_TRUE(result.error) << one.code;
     EXPECT_EQ(result.error->error.code, one.code) << result.error->error.text();
@@ -181,11 +185,14 @@ TEST_P(MachineDependencies, AreJudgedByTheOutcome) {
     }
   }
 }
-INSTANTIATE_TEST_SUITE_P(Kinds, MachineDependencies,
-                         testing::Values(DependencyCase{K::kAfter, {1, 0}, Reason::kNone}, DependencyCase{K::kAfterAny, {1, 0}, Reason::kNone},
-                                         DependencyCase{K::kAfterOk, {}, Reason::kNone}, DependencyCase{K::kAfterOk, {1, 0}, Reason::kDependencyNeverSatisfied},
-                                         DependencyCase{K::kAfterNotOk, {1, 0}, Reason::kNone},
-                                         DependencyCase{K::kAfterNotOk, {}, Reason::kDependencyNeverSatisfied}));
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, MachineDependencies,
+    testing::Values(DependencyCase{K::kAfter, {1, 0}, Reason::kNone},
+                    DependencyCase{K::kAfterAny, {1, 0}, Reason::kNone},
+                    DependencyCase{K::kAfterOk, {}, Reason::kNone},
+                    DependencyCase{K::kAfterOk, {1, 0}, Reason::kDependencyNeverSatisfied},
+                    DependencyCase{K::kAfterNotOk, {1, 0}, Reason::kNone},
+                    DependencyCase{K::kAfterNotOk, {}, Reason::kDependencyNeverSatisfied}));
 
 TEST(MachineDependency, CorrespondingTasksGoOneByOne) {
   Cluster c;
@@ -208,7 +215,8 @@ TEST(MachineDependency, AnyOfSeveral) {
   JobId dependent = c.submit([&](auto& s) {
     JobExtras extras;
     extras.dependencies.any = true;
-    for (JobId id : {a, b}) extras.dependencies.list.push_back({K::kAfterOk, id, kNoTask, 0, DependencyState::kWaiting});
+    for (JobId id : {a, b})
+      extras.dependencies.list.push_back({K::kAfterOk, id, kNoTask, 0, DependencyState::kWaiting});
     s.spec.set_extras(extras);
   });
   c.complete(a, {1, 0});
@@ -264,7 +272,8 @@ TEST(MachineActions, OnlyTheOwnerAndOperators) {
     EXPECT_EQ(c.code(action, {id, kNoTask}, user(1001)), "not_permitted");
   EXPECT_EQ(c.code(JobAction::kHold, {id, kNoTask}, root()), "");
   EXPECT_EQ(c.find(id)->hold, Hold::kAdmin);
-  EXPECT_EQ(c.code(JobAction::kRelease, {id, kNoTask}), "not_permitted") << "an operator's hold is not the owner's to lift";
+  EXPECT_EQ(c.code(JobAction::kRelease, {id, kNoTask}), "not_permitted")
+      << "an operator's hold is not the owner's to lift";
   c.up();
   EXPECT_EQ(c.state_of(id), JobState::kPending);
   EXPECT_EQ(c.code(JobAction::kRelease, {id, kNoTask}, root()), "");
@@ -351,7 +360,8 @@ TEST(MachineDeadlines, EndWaitingJobs) {
 TEST(MachineUpdate, OfAJobIsAllOrNothingAndDurable) {
   Cluster c;
   JobId id = c.submit();
-  EXPECT_EQ(c.update(wire::UpdateKind::kJob, {id, kNoTask}, "", {{"jobname", "new"}, {"numtasks", "none"}}), "bad_value");
+  EXPECT_EQ(c.update(wire::UpdateKind::kJob, {id, kNoTask}, "", {{"jobname", "new"}, {"numtasks", "none"}}),
+            "bad_value");
   EXPECT_EQ(c.find(id)->spec->name, "job");
   EXPECT_EQ(c.update_job(id, "nothing", "1"), "bad_key");
   EXPECT_EQ(c.update_job(id, "jobname", "new"), "");
@@ -399,7 +409,8 @@ TEST(MachineReconfigure, IsAllOrNothing) {
   EXPECT_EQ(c.state_of(id), JobState::kConfiguring);
   c.complete(id);
   EXPECT_EQ(answer(root()), "");
-  EXPECT_EQ(c.try_submit(user(1000), [](auto& s) { s.spec.request.nodes_wanted = "n2"; }).error->error.code, "bad_node");
+  EXPECT_EQ(c.try_submit(user(1000), [](auto& s) { s.spec.request.nodes_wanted = "n2"; }).error->error.code,
+            "bad_node");
 }
 
 }  // namespace

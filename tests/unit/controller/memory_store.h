@@ -39,9 +39,9 @@ class MemoryStore : public Store {
   }
 
   std::shared_ptr<State> state() const { return state_; }
-  std::deque<Fault> faults;             // of the next commits
+  std::deque<Fault> faults;  // of the next commits
   int failing_reopens = 0, failing_probes = 0;
-  std::string broken;                   // why the last batch was not one that may follow; empty when all were well
+  std::string broken;  // why the last batch was not one that may follow; empty when all were well
 
   Lineage lineage() const override { return lineage_; }
 
@@ -96,7 +96,9 @@ class MemoryStore : public Store {
   Status checkpoint() override { return {}; }
   std::string description() const override { return "memory"; }
 
-  Result<std::unique_ptr<Reader>> open_reader() override { return std::unique_ptr<Reader>(new MemoryReader(*this)); }
+  Result<std::unique_ptr<Reader>> open_reader() override {
+    return std::unique_ptr<Reader>(new MemoryReader(*this));
+  }
 
  private:
   class MemoryReader : public Reader {
@@ -131,8 +133,9 @@ class MemoryStore : public Store {
   void apply(const Batch& batch) {
     State& s = *state_;
     if (batch.first != s.lineage.lsn + 1 || batch.last != batch.first + batch.changes.size() - 1)
-      broken = "a batch of LSN " + std::to_string(batch.first) + " to " + std::to_string(batch.last) + " with " + std::to_string(batch.changes.size()) +
-               " changes follows LSN " + std::to_string(s.lineage.lsn);
+      broken = "a batch of LSN " + std::to_string(batch.first) + " to " + std::to_string(batch.last) +
+               " with " + std::to_string(batch.changes.size()) + " changes follows LSN " +
+               std::to_string(s.lineage.lsn);
     s.lineage.lsn = batch.last;
     if (batch.last_job_id < s.lineage.last_job_id) broken = "the last job id went back";
     s.lineage.last_job_id = batch.last_job_id;

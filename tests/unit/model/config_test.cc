@@ -26,7 +26,8 @@ std::string error(const std::string& text) {
 }
 
 TEST(Config, slurms_spellings_are_aliases) {
-  auto a = parse("SlurmctldPort=7000\nSlurmdTimeout=60\nSlurmdSpoolDir=/a/%n\nNodeName=n1 Procs=4 Feature=x\n");
+  auto a =
+      parse("SlurmctldPort=7000\nSlurmdTimeout=60\nSlurmdSpoolDir=/a/%n\nNodeName=n1 Procs=4 Feature=x\n");
   ASSERT_TRUE(a.ok()) << a.error().text();
   EXPECT_EQ(a->ctld_port, 7000);
   EXPECT_EQ(a->agentd_timeout, 60);
@@ -53,7 +54,9 @@ TEST(Config, nodes_and_defaults) {
 }
 
 TEST(Config, a_node_line_reads_back) {
-  auto c = parse("NodeName=g1 Sockets=2 CoresPerSocket=4 ThreadsPerCore=2 RealMemory=100 Features=a,b State=DRAIN Reason=\"bad fan\"\n");
+  auto c = parse(
+      "NodeName=g1 Sockets=2 CoresPerSocket=4 ThreadsPerCore=2 RealMemory=100 Features=a,b State=DRAIN "
+      "Reason=\"bad fan\"\n");
   ASSERT_TRUE(c.ok());
   const auto line = node_line(c->nodes[0]);
   auto again = parse(line + "\n");
@@ -66,7 +69,8 @@ TEST(Config, partitions) {
   auto c = parse(
       "NodeName=n[1-3] CPUs=2\nDefMemPerCPU=100\n"
       "PartitionName=DEFAULT MaxTime=1:00:00\n"
-      "PartitionName=all Nodes=ALL\nPartitionName=some Nodes=n3,n1,n3 Default=YES MaxTime=UNLIMITED MaxNodes=2 DefMemPerNode=7\n");
+      "PartitionName=all Nodes=ALL\nPartitionName=some Nodes=n3,n1,n3 Default=YES MaxTime=UNLIMITED "
+      "MaxNodes=2 DefMemPerNode=7\n");
   ASSERT_TRUE(c.ok()) << c.error().text();
   EXPECT_EQ(c->default_partition()->name, "some");
   EXPECT_EQ(c->find_partition("all")->nodes.size(), 3u);
@@ -85,7 +89,8 @@ TEST(Config, errors_name_place_and_remedy) {
   EXPECT_EQ(error("CtldPrt=1\n"), "bai.conf:4: 'CtldPrt' is no key of bai.conf (did you mean 'CtldPort'?)");
   EXPECT_NE(error("\nKillWait=soon\n").find("bai.conf:5: KillWait"), std::string::npos);
   EXPECT_NE(error("NodeName=n1 CPU=3\n").find("did you mean 'CPUs'"), std::string::npos);
-  EXPECT_NE(error("NodeName=n1\nPartitionName=p Nodes=n2\n").find("no NodeName line does"), std::string::npos);
+  EXPECT_NE(error("NodeName=n1\nPartitionName=p Nodes=n2\n").find("no NodeName line does"),
+            std::string::npos);
   EXPECT_NE(error("NodeName=n1\nNodeName=n1\n").find("bai.conf:5"), std::string::npos);
   EXPECT_NE(error("NodeName=n1 CPUs=3 Sockets=2\n").find("CPUs=3"), std::string::npos);
   EXPECT_NE(error("PartitionName=p OverSubscribe=FORCE:4\n").find("NO or EXCLUSIVE"), std::string::npos);
@@ -102,7 +107,10 @@ TEST(Config, errors_name_place_and_remedy) {
 
 TEST(Config, known_keys_without_meaning_warn_once) {
   std::vector<std::string> warnings;
-  auto c = parse("SelectType=select/cons_tres\nselecttype=x\nNodeName=n1 Gres=gpu:1\nNodeName=n2 Gres=gpu:1\nDownNodes=n1\n", &warnings);
+  auto c = parse(
+      "SelectType=select/cons_tres\nselecttype=x\nNodeName=n1 Gres=gpu:1\nNodeName=n2 "
+      "Gres=gpu:1\nDownNodes=n1\n",
+      &warnings);
   ASSERT_TRUE(c.ok()) << c.error().text();
   EXPECT_EQ(warnings.size(), 3u);
   EXPECT_EQ(warnings[0], "bai.conf:4: SelectType has no meaning here and is ignored");
@@ -116,7 +124,9 @@ TEST(Config, dynamic_nodes_may_be_named_before_they_join) {
 
 TEST(Config, the_bundle_says_the_same_without_secrets) {
   const std::string shared = "NodeName=n[1-2] CPUs=4 # comment\nPartitionName=p Nodes=ALL\nLicenses=a:2,b\n";
-  auto c = parse(shared + "StoreType=postgresql\nStoreLocation=\"dbname=x password=secret\"\nAllowRootJobs=yes\nSelectType=x\n");
+  auto c = parse(
+      shared +
+      "StoreType=postgresql\nStoreLocation=\"dbname=x password=secret\"\nAllowRootJobs=yes\nSelectType=x\n");
   ASSERT_TRUE(c.ok()) << c.error().text();
   EXPECT_EQ(c->bundle.find("secret"), std::string::npos);
   EXPECT_EQ(c->bundle.find("AllowRootJobs"), std::string::npos);
@@ -133,7 +143,8 @@ TEST(Config, the_bundle_says_the_same_without_secrets) {
 
 TEST(Config, describe_and_diff) {
   auto a = parse("NodeName=n[1-2] CPUs=4\nPartitionName=p Nodes=ALL\n");
-  auto b = parse("MaxJobCount=2000\nNodeName=n1 CPUs=8\nNodeName=n3 CPUs=4\nPartitionName=p Nodes=n1 MaxTime=10\n");
+  auto b = parse(
+      "MaxJobCount=2000\nNodeName=n1 CPUs=8\nNodeName=n3 CPUs=4\nPartitionName=p Nodes=n1 MaxTime=10\n");
   ASSERT_TRUE(a.ok() && b.ok());
   EXPECT_TRUE(diff(*a, *a).empty());
   const auto lines = join(diff(*a, *b), "\n");
@@ -141,7 +152,8 @@ TEST(Config, describe_and_diff) {
   EXPECT_NE(lines.find("node n1: CPUs 4 -> 8"), std::string::npos) << lines;
   EXPECT_NE(lines.find("node n2: removed"), std::string::npos) << lines;
   EXPECT_NE(lines.find("node n3: added"), std::string::npos) << lines;
-  EXPECT_NE(lines.find("partition p: Nodes ALL -> n1, MaxTime UNLIMITED -> 00:10:00"), std::string::npos) << lines;
+  EXPECT_NE(lines.find("partition p: Nodes ALL -> n1, MaxTime UNLIMITED -> 00:10:00"), std::string::npos)
+      << lines;
   std::map<std::string, std::string> shown;
   for (auto& [key, value] : describe(*a)) shown[key] = value;
   EXPECT_EQ(shown.at("CtldHost[0]"), "head(127.0.0.1)");

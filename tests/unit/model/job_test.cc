@@ -128,7 +128,9 @@ Node node(std::uint32_t used, std::uint32_t jobs, std::uint32_t completing) {
   return out;
 }
 
-std::string words(const Node& n) { return node_state_word(n) + " " + node_state_compact(n) + " " + node_state_long(n); }
+std::string words(const Node& n) {
+  return node_state_word(n) + " " + node_state_compact(n) + " " + node_state_long(n);
+}
 
 TEST(NodeState, as_slurm_prints_them) {
   EXPECT_EQ(words(node(0, 0, 0)), "idle idle IDLE");

@@ -6,9 +6,12 @@ namespace bai::sim {
 namespace {
 
 std::shared_ptr<const ClusterConfig> config_for(Rng& rng, std::size_t nodes, std::uint32_t cpus) {
-  std::string text = "ClusterName=sim\nBaiUser=900\nCtldHost=localhost\nAgentdTimeout=40\nAgentdLostTimeout=" + std::to_string(rng.range(60, 150)) +
-                     "\nMinJobAge=" + std::to_string(rng.chance(1, 3) ? 5 : rng.range(30, 600)) + "\nMaxJobRequeue=250\nNodeName=n[1-" + std::to_string(nodes) +
-                     "] CPUs=" + std::to_string(cpus) + " RealMemory=1000\nPartitionName=main Nodes=ALL Default=YES\n";
+  std::string text =
+      "ClusterName=sim\nBaiUser=900\nCtldHost=localhost\nAgentdTimeout=40\nAgentdLostTimeout=" +
+      std::to_string(rng.range(60, 150)) +
+      "\nMinJobAge=" + std::to_string(rng.chance(1, 3) ? 5 : rng.range(30, 600)) +
+      "\nMaxJobRequeue=250\nNodeName=n[1-" + std::to_string(nodes) + "] CPUs=" + std::to_string(cpus) +
+      " RealMemory=1000\nPartitionName=main Nodes=ALL Default=YES\n";
   auto lines = parse_config_text(text, "sim");
   if (!lines) std::abort();
   auto config = parse_config(*lines, nullptr);
@@ -32,23 +35,33 @@ bool passing(const wire::ReplyBody& body) {
 
 }  // namespace
 
-std::string replay_hint(std::uint64_t seed) { return "seed " + std::to_string(seed) + "; play it again with BAI_SIM_SEED=" + std::to_string(seed); }
+std::string replay_hint(std::uint64_t seed) {
+  return "seed " + std::to_string(seed) + "; play it again with BAI_SIM_SEED=" + std::to_string(seed);
+}
 
 ClusterSimulation::ClusterSimulation(std::uint64_t seed, bool trace) : world_(seed, trace), network_(world_) {
   auto count = static_cast<std::size_t>(world_.rng.range(1, 4));
   auto cpus = static_cast<std::uint32_t>(world_.rng.range(1, 4));
   controller_ = std::make_unique<SimulatedController>(world_, network_, config_for(world_.rng, count, cpus));
   for (std::size_t i = 0; i < count; ++i)
-    agents_.push_back(std::make_unique<SimulatedAgent>(world_, network_, static_cast<int>(i), cpus, [this] { return controller_->listening(); }));
-  network_.on_up = [this](int agent, auto conn) { agents_[static_cast<std::size_t>(agent)]->session_up(conn); };
-  network_.on_down = [this](int agent, auto conn) { agents_[static_cast<std::size_t>(agent)]->session_down(conn); };
-  network_.on_order = [this](int agent, auto conn, auto order) { agents_[static_cast<std::size_t>(agent)]->order(conn, std::move(order)); };
+    agents_.push_back(std::make_unique<SimulatedAgent>(world_, network_, static_cast<int>(i), cpus,
+                                                       [this] { return controller_->listening(); }));
+  network_.on_up = [this](int agent, auto conn) {
+    agents_[static_cast<std::size_t>(agent)]->session_up(conn);
+  };
+  network_.on_down = [this](int agent, auto conn) {
+    agents_[static_cast<std::size_t>(agent)]->session_down(conn);
+  };
+  network_.on_order = [this](int agent, auto conn, auto order) {
+    agents_[static_cast<std::size_t>(agent)]->order(conn, std::move(order));
+  };
   network_.on_agent = [this](auto conn, auto body) { controller_->agent_message(conn, std::move(body)); };
   network_.on_closed = [this](auto conn) { controller_->closed(conn); };
   controller_->on_reply = [this](auto conn, const wire::Reply& reply) {
     auto it = connections_.find(conn);
     if (it == connections_.end() || world_.fault(15)) return;
-    world_.after(world_.between(50, world_.fault(30) ? 20'000'000 : 2'000), [this, call = it->second, reply] { on_reply(call, reply); });
+    world_.after(world_.between(50, world_.fault(30) ? 20'000'000 : 2'000),
+                 [this, call = it->second, reply] { on_reply(call, reply); });
   };
 }
 
@@ -79,16 +92,20 @@ std::string ClusterSimulation::run() {
     ++steps;
     if (steps % 97 == 0 && controller_->idle()) controller_->compare_with_reload();
     if (!world_.faults && steps % 64 == 0 && quiet()) break;
-    if (world_.us() > limit_us) world_.fail("stuck: three hours after the last fault there is still something left");
+    if (world_.us() > limit_us)
+      world_.fail("stuck: three hours after the last fault there is still something left");
   }
   if (!world_.failure.empty() && world_.tracing()) {
     for (const auto& [id, record] : controller_->durable().jobs) {
       store::JobLoader loader;
       if (auto job = loader.load(record, ""); job && !is_finished((*job)->state))
-        world_.note("left: " + display_id(**job) + " " + std::string(name((*job)->state)) + " " + std::string(name((*job)->reason)) + " " + (*job)->detail.str());
+        world_.note("left: " + display_id(**job) + " " + std::string(name((*job)->state)) + " " +
+                    std::string(name((*job)->reason)) + " " + (*job)->detail.str());
     }
-    for (const auto& [key, process] : world_.running) world_.note("left: process " + World::text(key) + " on " + process.node);
-    for (const auto& agent : agents_) world_.note("left: " + agent->name() + " knows " + std::to_string(agent->attempts()) + " attempts");
+    for (const auto& [key, process] : world_.running)
+      world_.note("left: process " + World::text(key) + " on " + process.node);
+    for (const auto& agent : agents_)
+      world_.note("left: " + agent->name() + " knows " + std::to_string(agent->attempts()) + " attempts");
   }
   if (world_.failure.empty()) check_end();
   return world_.failure;
@@ -98,22 +115,35 @@ std::string ClusterSimulation::run() {
 
 void ClusterSimulation::plan_faults() {
   // Some histories are calm, some are wild.
-  const std::int64_t pace_us = world_.rng.chance(1, 8) ? 1'000'000'000 : world_.between(1'000'000, 60'000'000);
+  const std::int64_t pace_us =
+      world_.rng.chance(1, 8) ? 1'000'000'000 : world_.between(1'000'000, 60'000'000);
   world_.after(world_.between(0, pace_us), [this, pace_us] {
     if (!world_.faults) return;
     auto& agent = *agents_[world_.rng.below(agents_.size())];
     switch (world_.rng.below(9)) {
       case 0:
-      case 1: controller_->kill(); break;
+      case 1:
+        controller_->kill();
+        break;
       case 2:
-      case 3: agent.kill_agent(); break;
-      case 4: agent.kill_shepherd(); break;
-      case 5: agent.reboot(); break;
-      case 6: update_node(); break;
+      case 3:
+        agent.kill_agent();
+        break;
+      case 4:
+        agent.kill_shepherd();
+        break;
+      case 5:
+        agent.reboot();
+        break;
+      case 6:
+        update_node();
+        break;
       case 7:
         if (world_.rng.chance(1, 4)) world_.wall_offset_us += world_.between(-600'000'000, 600'000'000);
         [[fallthrough]];
-      default: network_.cut_one(); break;
+      default:
+        network_.cut_one();
+        break;
     }
     plan_faults();
   });
@@ -136,8 +166,9 @@ void ClusterSimulation::plan_work() {
   auto actions = world_.rng.range(0, 15);
   for (std::int64_t i = 0; i < actions; ++i)
     world_.after(world_.between(0, 150'000'000), [this] {
-      static constexpr wire::JobAction kActions[] = {wire::JobAction::kCancel, wire::JobAction::kCancel, wire::JobAction::kHold, wire::JobAction::kRelease,
-                                                     wire::JobAction::kRequeue, wire::JobAction::kRequeueHold};
+      static constexpr wire::JobAction kActions[] = {
+          wire::JobAction::kCancel,  wire::JobAction::kCancel,  wire::JobAction::kHold,
+          wire::JobAction::kRelease, wire::JobAction::kRequeue, wire::JobAction::kRequeueHold};
       act(kActions[world_.rng.below(6)]);
     });
 }
@@ -208,8 +239,15 @@ void ClusterSimulation::act(wire::JobAction action) {
   call(world_.rng.chance(1, 3) ? root() : user(static_cast<std::uint32_t>(world_.rng.below(2))), request);
 }
 
-std::size_t ClusterSimulation::call(controller::Caller caller, wire::RequestBody body, std::function<void(const wire::ReplyBody&)> then) {
-  calls_.push_back({std::move(caller), {request_id(world_.rng), false, std::move(body)}, {}, 0, false, {}, std::move(then)});
+std::size_t ClusterSimulation::call(controller::Caller caller, wire::RequestBody body,
+                                    std::function<void(const wire::ReplyBody&)> then) {
+  calls_.push_back({std::move(caller),
+                    {request_id(world_.rng), false, std::move(body)},
+                    {},
+                    0,
+                    false,
+                    {},
+                    std::move(then)});
   std::size_t index = calls_.size() - 1;
   world_.after(0, [this, index] { send(index); });
   return index;
@@ -224,7 +262,10 @@ void ClusterSimulation::send(std::size_t index) {
     auto conn = network_.new_id();
     connections_[conn] = index;
     std::int64_t delay = world_.between(50, world_.fault(20) ? 20'000'000 : 2'000);
-    world_.after(delay, [this, conn, life = controller_->life(), caller = c.caller, request = std::move(request)] { controller_->command(life, conn, caller, request); });
+    world_.after(delay,
+                 [this, conn, life = controller_->life(), caller = c.caller, request = std::move(request)] {
+                   controller_->command(life, conn, caller, request);
+                 });
   }
   world_.after(world_.between(1'000'000, 5'000'000), [this, index] { send(index); });
 }
@@ -248,7 +289,8 @@ void ClusterSimulation::on_reply(std::size_t index, const wire::Reply& reply) {
       JobId id = one.ref.job;
       world_.note("acknowledged: job " + std::to_string(id) + " " + c.names[i]);
       if (id > durable.lineage.last_job_id) world_.fail("an id was acknowledged that is not durable");
-      if (!acknowledged_.emplace(id, c.names[i]).second) world_.fail("job id " + std::to_string(id) + " was acknowledged twice");
+      if (!acknowledged_.emplace(id, c.names[i]).second)
+        world_.fail("job id " + std::to_string(id) + " was acknowledged twice");
     }
   }
   if (c.then) c.then(reply.body);
@@ -301,14 +343,18 @@ void ClusterSimulation::check_stuck() {
     auto job = controller_->machine()->find(id);
     if (!job || is_finished(job->state)) continue;
     bool impossible = job->state == JobState::kPending && job->reason == Reason::kPartitionConfig;
-    bool waits = job->state == JobState::kPending && (job->reason == Reason::kDependencyNeverSatisfied || job->eligible > world_.now());
+    bool waits = job->state == JobState::kPending &&
+                 (job->reason == Reason::kDependencyNeverSatisfied || job->eligible > world_.now());
     for (const auto& dependency : job->spec->extras().dependencies.list) {
       auto target = controller_->machine()->find(dependency.job);
-      waits = waits || (dependency.delay_min && target && target->started + dependency.delay_min * 60 + 2 > world_.now());
-      waits = waits || (job->reason == Reason::kDependency && (dependency.kind == DependencyKind::kSingleton || unfinished(dependency.job)));
+      waits = waits || (dependency.delay_min && target &&
+                        target->started + dependency.delay_min * 60 + 2 > world_.now());
+      waits = waits || (job->reason == Reason::kDependency &&
+                        (dependency.kind == DependencyKind::kSingleton || unfinished(dependency.job)));
     }
     if (!impossible && !waits && job->state != JobState::kRunning)
-      world_.fail("job " + display_id(*job) + " is stuck: " + std::string(name(job->state)) + ", " + std::string(name(job->reason)));
+      world_.fail("job " + display_id(*job) + " is stuck: " + std::string(name(job->state)) + ", " +
+                  std::string(name(job->reason)));
   }
   call(root(), wire::ActionRequest{});  // what is left never starts
 }
@@ -337,12 +383,16 @@ void ClusterSimulation::check_end() {
     ended[shown]++;
   }
   for (const auto& [id, name] : acknowledged_) {
-    if (!ended.contains(id)) return world_.fail("acknowledged job " + std::to_string(id) + " (" + name + ") never ended");
-    if (by_name[name] != std::set<JobId>{id}) return world_.fail("submission " + name + " became more than one job");
+    if (!ended.contains(id))
+      return world_.fail("acknowledged job " + std::to_string(id) + " (" + name + ") never ended");
+    if (by_name[name] != std::set<JobId>{id})
+      return world_.fail("submission " + name + " became more than one job");
   }
   for (const auto& [name, ids] : by_name)
-    if (ids.size() != 1) return world_.fail("submission " + name + " became " + std::to_string(ids.size()) + " jobs");
-  if (durable.jobs.empty() && !durable.launches.empty()) world_.fail("launch records are left of jobs that are gone");
+    if (ids.size() != 1)
+      return world_.fail("submission " + name + " became " + std::to_string(ids.size()) + " jobs");
+  if (durable.jobs.empty() && !durable.launches.empty())
+    world_.fail("launch records are left of jobs that are gone");
 }
 
 }  // namespace bai::sim

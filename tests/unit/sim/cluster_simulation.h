@@ -26,13 +26,13 @@ class ClusterSimulation {
   std::size_t jobs() const { return acknowledged_.size(); }
 
  private:
-  struct Call {                         // one changing request of a command that repeats until it is answered
+  struct Call {  // one changing request of a command that repeats until it is answered
     controller::Caller caller;
     wire::Request request;
-    std::vector<std::string> names;     // of the jobs that it submits
+    std::vector<std::string> names;  // of the jobs that it submits
     int sent = 0;
     bool answered = false;
-    std::string answer;                 // the first final one
+    std::string answer;  // the first final one
     std::function<void(const wire::ReplyBody&)> then;
   };
 
@@ -41,10 +41,11 @@ class ClusterSimulation {
   void submit();
   void act(wire::JobAction action);
   void update_node();
-  std::size_t call(controller::Caller caller, wire::RequestBody body, std::function<void(const wire::ReplyBody&)> then = {});
+  std::size_t call(controller::Caller caller, wire::RequestBody body,
+                   std::function<void(const wire::ReplyBody&)> then = {});
   void send(std::size_t call);
   void on_reply(std::size_t call, const wire::Reply& reply);
-  void settle();                        // the faults are over
+  void settle();  // the faults are over
   void check_stuck();
   bool quiet();
   void check_end();

@@ -21,7 +21,8 @@ TEST(ClusterSimulation, KeepsItsPromises) {
     EXPECT_EQ(ClusterSimulation(seed, true).run(), "") << replay_hint(seed);
     return;
   }
-  std::uint64_t first = number("BAI_SIM_FIRST", 1), count = number("BAI_SIM_COUNT", 2'000), starts = 0, failures = 0;
+  std::uint64_t first = number("BAI_SIM_FIRST", 1), count = number("BAI_SIM_COUNT", 2'000), starts = 0,
+                failures = 0;
   for (std::uint64_t seed = first; seed < first + count && failures < 5; ++seed) {
     ClusterSimulation simulation(seed);
     std::string broken = simulation.run();

@@ -16,9 +16,9 @@ class Network {
  public:
   using Conn = controller::ConnId;
   // What the ends hear. A session that an end has closed tells it nothing more.
-  std::function<void(int agent, Conn)> on_up, on_down;                     // at the agent
+  std::function<void(int agent, Conn)> on_up, on_down;  // at the agent
   std::function<void(int agent, Conn, wire::OrderBody)> on_order;
-  std::function<void(Conn, wire::AgentBody)> on_agent;                     // at the controller
+  std::function<void(Conn, wire::AgentBody)> on_agent;  // at the controller
   std::function<void(Conn)> on_closed;
 
   explicit Network(World& world) : world_(world) {}
@@ -128,7 +128,9 @@ class Network {
     std::uint64_t on_the_way = std::min(d.sent, d.limit) - std::min(d.passed, d.limit);
     d.limit = std::min(d.limit, d.passed + world_.rng.below(on_the_way + 1));
   }
-  std::int64_t notice_us() { return world_.fault(8) ? world_.between(0, 60'000'000) : world_.between(0, 50'000); }
+  std::int64_t notice_us() {
+    return world_.fault(8) ? world_.between(0, 60'000'000) : world_.between(0, 50'000);
+  }
   void tell_agent(Conn id) {
     world_.after(notice_us(), [this, id] {
       auto it = sessions_.find(id);

@@ -6,8 +6,14 @@ namespace bai::sim {
 
 using agent::FoundAttempt;
 
-SimulatedAgent::SimulatedAgent(World& world, Network& network, int index, std::uint32_t cpus, std::function<bool()> controller_listens)
-    : world_(world), network_(network), index_(index), name_("n" + std::to_string(index + 1)), cpus_(cpus), controller_listens_(std::move(controller_listens)) {
+SimulatedAgent::SimulatedAgent(World& world, Network& network, int index, std::uint32_t cpus,
+                               std::function<bool()> controller_listens)
+    : world_(world),
+      network_(network),
+      index_(index),
+      name_("n" + std::to_string(index + 1)),
+      cpus_(cpus),
+      controller_listens_(std::move(controller_listens)) {
   world_.cpus[name_] = cpus;
 }
 
@@ -36,7 +42,8 @@ void SimulatedAgent::start_agent() {
   for (const auto& found : start.found)
     if (found.shepherd == FoundAttempt::Shepherd::kAlive) alive.push_back(found.record.key);
   agent::Output out;
-  machine_ = std::make_unique<agent::Machine>(std::move(start), agent::Input{world_.now(), world_.ms(), agent::Tick{}}, out);
+  machine_ = std::make_unique<agent::Machine>(std::move(start),
+                                              agent::Input{world_.now(), world_.ms(), agent::Tick{}}, out);
   synced_ = machine_->snapshot();
   unsynced_.clear();
   held_ = {};
@@ -115,7 +122,8 @@ void SimulatedAgent::reboot() {
   synced_ += unsynced_.substr(0, world_.rng.below(unsynced_.size() + 1));
   unsynced_.clear();
   for (auto it = directories_.begin(); it != directories_.end();)
-    it = world_.us() - it->second.made_us < 1'000'000 && world_.rng.chance(1, 2) ? directories_.erase(it) : std::next(it);
+    it = world_.us() - it->second.made_us < 1'000'000 && world_.rng.chance(1, 2) ? directories_.erase(it)
+                                                                                 : std::next(it);
   if (machine_) return kill_agent();
 }
 
@@ -255,7 +263,8 @@ void SimulatedAgent::carry_out(agent::Output out) {
 // ---- shepherds
 
 void SimulatedAgent::spawn(Key key, const std::string& mark) {
-  if (world_.fault(300)) return later(0, [this, key] { input(agent::SpawnFailed{key, {"io_error", "cannot fork"}}); });
+  if (world_.fault(300))
+    return later(0, [this, key] { input(agent::SpawnFailed{key, {"io_error", "cannot fork"}}); });
   if (shepherds_.contains(key)) return world_.fail("two shepherds of " + World::text(key) + " on " + name_);
   shepherds_[key] = {};
   auto boot = boot_;
@@ -264,7 +273,8 @@ void SimulatedAgent::spawn(Key key, const std::string& mark) {
     auto it = shepherds_.find(key);
     if (boot != boot_ || it == shepherds_.end() || !it->second.alive) return;
     auto directory = directories_.find(key);
-    if (directory == directories_.end() || directory->second.started || directory->second.forbidden || directory->second.mark != mark) {
+    if (directory == directories_.end() || directory->second.started || directory->second.forbidden ||
+        directory->second.mark != mark) {
       it->second.alive = false;  // it came too late, and goes
       return shepherd_gone(key);
     }
@@ -312,10 +322,10 @@ void SimulatedAgent::end_step(Key key, step::EndReason reason) {
   status.start_us = world_.wall_offset_us + it->second.began_us;
   status.end_us = world_.now().us;
   auto directory = directories_.find(key);
-  if (directory == directories_.end()) return world_.fail("the directory of running " + World::text(key) + " is gone");
+  if (directory == directories_.end())
+    return world_.fail("the directory of running " + World::text(key) + " is gone");
   directory->second.status = status;
-  if (machine_)
-    shepherd_gone(key);
+  if (machine_) shepherd_gone(key);
   shepherds_[key].alive = false;
 }
 
@@ -326,8 +336,10 @@ void SimulatedAgent::request(Key key, const step::Request& request) {
     if (it == shepherds_.end() || !it->second.alive) return;
     if (!it->second.script) return this->request(key, request);  // it does not listen yet
     if (std::holds_alternative<step::TerminateRequest>(request))
-      plan_end(key, world_.us() + world_.between(500, world_.rng.chance(1, 3) ? 30'000'000 : 100'000), step::EndReason::kCancelled);
-    if (std::holds_alternative<step::KillRequest>(request)) plan_end(key, world_.us() + world_.between(500, 5'000), step::EndReason::kCancelled);
+      plan_end(key, world_.us() + world_.between(500, world_.rng.chance(1, 3) ? 30'000'000 : 100'000),
+               step::EndReason::kCancelled);
+    if (std::holds_alternative<step::KillRequest>(request))
+      plan_end(key, world_.us() + world_.between(500, 5'000), step::EndReason::kCancelled);
   });
 }
 
@@ -350,7 +362,8 @@ FoundAttempt SimulatedAgent::look(Key key) {
   if (!d.started) d.forbidden = true;
   if (d.forbidden) return found;
   auto shepherd = shepherds_.find(key);
-  found.shepherd = shepherd != shepherds_.end() && shepherd->second.alive ? FoundAttempt::Shepherd::kAlive : FoundAttempt::Shepherd::kDead;
+  found.shepherd = shepherd != shepherds_.end() && shepherd->second.alive ? FoundAttempt::Shepherd::kAlive
+                                                                          : FoundAttempt::Shepherd::kDead;
   return found;
 }
 

@@ -16,16 +16,17 @@ namespace bai::sim {
 
 class SimulatedAgent {
  public:
-  SimulatedAgent(World& world, Network& network, int index, std::uint32_t cpus, std::function<bool()> controller_listens);
+  SimulatedAgent(World& world, Network& network, int index, std::uint32_t cpus,
+                 std::function<bool()> controller_listens);
 
   const std::string& name() const { return name_; }
   bool alive() const { return machine_ != nullptr; }
   std::size_t attempts() const { return machine_ ? machine_->attempt_count() : 0; }
 
   void start_agent();
-  void kill_agent();                    // its steps go on
-  void kill_shepherd();                 // one of them; what it held goes on for a while
-  void reboot();                        // everything ends, what was not synced is lost
+  void kill_agent();     // its steps go on
+  void kill_shepherd();  // one of them; what it held goes on for a while
+  void reboot();         // everything ends, what was not synced is lost
 
   void session_up(Network::Conn conn);
   void session_down(Network::Conn conn);
@@ -42,8 +43,8 @@ class SimulatedAgent {
   };
   struct Shepherd {
     bool alive = true;
-    bool script = false;                // its step runs
-    std::uint64_t turn = 0;             // of the newest plan for its end
+    bool script = false;     // its step runs
+    std::uint64_t turn = 0;  // of the newest plan for its end
     std::int64_t began_us = 0;
     std::int64_t ends_us = -1;
   };
@@ -79,7 +80,7 @@ class SimulatedAgent {
   std::deque<agent::InputBody> inputs_;
   bool turning_ = false;
   // The disk.
-  std::string synced_, unsynced_;       // the journal
+  std::string synced_, unsynced_;  // the journal
   std::map<Key, Directory> directories_;
   agent::Output held_;
   // This boot's processes.

@@ -10,18 +10,21 @@ namespace {
 
 // For the trace.
 std::string waits_for(const Job& job) {
-  static constexpr const char* kKinds[] = {"after", "afterany", "afterok", "afternotok", "aftercorr", "singleton"};
+  static constexpr const char* kKinds[] = {"after",      "afterany",  "afterok",
+                                           "afternotok", "aftercorr", "singleton"};
   static constexpr const char* kStates[] = {"waiting", "satisfied", "failed"};
   std::string out;
   for (const auto& d : job.spec->extras().dependencies.list)
-    out += std::string(job.spec->extras().dependencies.any ? " ?" : " ") + kKinds[static_cast<int>(d.kind)] + ":" + std::to_string(d.job) + "+" +
-           std::to_string(d.delay_min) + " " + kStates[static_cast<int>(d.state)];
+    out += std::string(job.spec->extras().dependencies.any ? " ?" : " ") + kKinds[static_cast<int>(d.kind)] +
+           ":" + std::to_string(d.job) + "+" + std::to_string(d.delay_min) + " " +
+           kStates[static_cast<int>(d.state)];
   return out;
 }
 
 }  // namespace
 
-SimulatedController::SimulatedController(World& world, Network& network, std::shared_ptr<const ClusterConfig> config)
+SimulatedController::SimulatedController(World& world, Network& network,
+                                         std::shared_ptr<const ClusterConfig> config)
     : world_(world), network_(network), config_(std::move(config)) {}
 
 void SimulatedController::later(std::int64_t delay_us, std::function<void()> what) {
@@ -35,7 +38,8 @@ void SimulatedController::start() {
   ++life_;
   store_ = std::make_unique<store::MemoryStore>(state_);
   reader_ = std::move(*store_->open_reader());
-  world_.note("controller starts, epoch " + std::to_string(state_->lineage.epoch) + ", LSN " + std::to_string(state_->lineage.lsn));
+  world_.note("controller starts, epoch " + std::to_string(state_->lineage.epoch) + ", LSN " +
+              std::to_string(state_->lineage.lsn));
   generation_ = committed_generation_ = 0;
   careful_until_ms_ = 0;
   lost_ = commit_planned_ = engine_planned_ = false;
@@ -61,7 +65,8 @@ void SimulatedController::load() {
   feed_.clear();
   met_.clear();
   Output out;
-  controller::MachineStart start{config_, store_->lineage(), *store_->load(), world_.now(), world_.ms(), 0, generation_};
+  controller::MachineStart start{config_, store_->lineage(), *store_->load(), world_.now(), world_.ms(),
+                                 0,       generation_};
   machine_ = std::make_unique<controller::Machine>(std::move(start), out);
   emit(std::move(out));
 }
@@ -77,7 +82,8 @@ void SimulatedController::run_tick() {
 
 // ---- the front
 
-void SimulatedController::command(std::uint64_t life, Conn conn, const controller::Caller& caller, const wire::Request& request) {
+void SimulatedController::command(std::uint64_t life, Conn conn, const controller::Caller& caller,
+                                  const wire::Request& request) {
   if (!store_ || life != life_) return;
   if (lost_ && !std::holds_alternative<wire::WaitRequest>(request.body))
     return on_reply(conn, {request.id, wire::ErrorBody{{"store_unavailable", "lost"}}});
@@ -94,12 +100,14 @@ void SimulatedController::command(std::uint64_t life, Conn conn, const controlle
     auto found = reader_->request(request.id);
     if (*found) command.earlier = **found;
   }
-  later(look_up ? world_.between(0, 5'000) : 0, [this, command = std::move(command)]() mutable { input(std::move(command)); });
+  later(look_up ? world_.between(0, 5'000) : 0,
+        [this, command = std::move(command)]() mutable { input(std::move(command)); });
 }
 
 void SimulatedController::agent_message(Conn conn, wire::AgentBody body) {
   if (world_.tracing() && store_ && std::holds_alternative<wire::AgentRegister>(body))
-    world_.note("session " + std::to_string(conn) + ": " + std::get<wire::AgentRegister>(body).node + " registers");
+    world_.note("session " + std::to_string(conn) + ": " + std::get<wire::AgentRegister>(body).node +
+                " registers");
   if (store_ && !lost_) input(controller::FromAgent{conn, std::move(body)});
 }
 
@@ -138,10 +146,13 @@ void SimulatedController::emit(Output out) {
   }
   out.feed.clear();
   if (world_.tracing())
-    for (const auto& node : out.effects.nodes) world_.note("  node " + node->name.str() + " is " + node_state_long(*node) + " " + node->reason.str() + " responding " + std::to_string(node->responding));
+    for (const auto& node : out.effects.nodes)
+      world_.note("  node " + node->name.str() + " is " + node_state_long(*node) + " " + node->reason.str() +
+                  " responding " + std::to_string(node->responding));
   if (!out.batch.first && out.effects.empty()) return;
   queue_.push_back(std::move(out));
-  if (!std::exchange(commit_planned_, true)) later(world_.between(100, world_.fault(20) ? 1'500'000 : 5'000), [this] { commit(); });
+  if (!std::exchange(commit_planned_, true))
+    later(world_.between(100, world_.fault(20) ? 1'500'000 : 5'000), [this] { commit(); });
 }
 
 void SimulatedController::engine() {
@@ -155,9 +166,10 @@ void SimulatedController::engine() {
     if (decisions.starts.empty() && decisions.waiting.empty()) continue;
     bool complete = decisions.complete;
     auto wakeup = decisions.next_wakeup;
-    later(world_.between(10, world_.fault(20) ? 500'000 : 1'000), [this, generation = generation_, decisions = std::move(decisions)]() mutable {
-      if (generation == generation_) input(controller::Decided{generation, std::move(decisions)});
-    });
+    later(world_.between(10, world_.fault(20) ? 500'000 : 1'000),
+          [this, generation = generation_, decisions = std::move(decisions)]() mutable {
+            if (generation == generation_) input(controller::Decided{generation, std::move(decisions)});
+          });
     decisions.complete = complete;
     decisions.next_wakeup = wakeup;
   } while (!decisions.complete);
@@ -195,7 +207,9 @@ void SimulatedController::commit() {
   if (batch.first) {
     if (world_.fault(400)) return kill();
     bool lost = world_.fault(400), applied = lost && world_.rng.chance(1, 2);
-    if (lost) store_->faults.push_back(applied ? store::MemoryStore::Fault::kAfter : store::MemoryStore::Fault::kBefore);
+    if (lost)
+      store_->faults.push_back(applied ? store::MemoryStore::Fault::kAfter
+                                       : store::MemoryStore::Fault::kBefore);
     if (!lost || applied) look_at(batch);
     auto done = store_->commit(batch);
     if (!store_->broken.empty()) world_.fail(store_->broken);
@@ -205,7 +219,8 @@ void SimulatedController::commit() {
       later(world_.between(0, 3'000), [this, generation = generation_] {  // the state thread hears of it
         if (generation == generation_) machine_.reset();
       });
-      if (auto opened = store_->reopen(); !opened) world_.fail("the store does not open: " + opened.error().text());
+      if (auto opened = store_->reopen(); !opened)
+        world_.fail("the store does not open: " + opened.error().text());
       if (!applied) {
         for (const auto& output : outputs) refuse(output);
         return recover();
@@ -214,7 +229,9 @@ void SimulatedController::commit() {
     }
     if (world_.fault(400)) return kill();
   }
-  auto append = [](auto& to, auto& from) { to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end())); };
+  auto append = [](auto& to, auto& from) {
+    to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+  };
   for (auto& output : outputs) {
     append(effects.replies, output.effects.replies);
     append(effects.orders, output.effects.orders);
@@ -231,10 +248,12 @@ void SimulatedController::look_at(const store::Batch& batch) {
     if (auto* put = std::get_if<store::JobPut>(&change)) {
       if (is_active(put->job->state)) world_.intended.insert({put->job->id, put->job->attempt});
       if (world_.tracing())
-        world_.note("job " + display_id(*put->job) + " (" + std::to_string(put->job->id) + "." + std::to_string(put->job->attempt) + ") is " +
-                    std::string(name(put->job->state)) + " " + std::string(name(put->job->reason)) + waits_for(*put->job));
+        world_.note("job " + display_id(*put->job) + " (" + std::to_string(put->job->id) + "." +
+                    std::to_string(put->job->attempt) + ") is " + std::string(name(put->job->state)) + " " +
+                    std::string(name(put->job->reason)) + waits_for(*put->job));
     }
-    if (auto* node = std::get_if<store::NodePut>(&change); node && node->decision.down && node->decision.reason == "Not responding") {
+    if (auto* node = std::get_if<store::NodePut>(&change);
+        node && node->decision.down && node->decision.reason == "Not responding") {
       world_.note("node " + node->name.str() + " is declared lost");
       world_.lost_us[node->name.str()] = world_.us();
     }
@@ -242,7 +261,8 @@ void SimulatedController::look_at(const store::Batch& batch) {
       const Job& job = *ended->job;
       auto [it, fresh] = state_->ended.try_emplace({job.id, job.attempt}, ended->job);
       if (!fresh && it->second->allocation && it->second->state != job.state)
-        world_.fail("job " + std::to_string(job.id) + ": the record of attempt " + std::to_string(job.attempt) + " is overwritten");
+        world_.fail("job " + std::to_string(job.id) + ": the record of attempt " +
+                    std::to_string(job.attempt) + " is overwritten");
       auto exit = world_.exit_codes.find({job.id, job.attempt});
       if (job.state == JobState::kCompleted && (exit == world_.exit_codes.end() || exit->second != 0))
         world_.fail("job " + std::to_string(job.id) + " is COMPLETED, but its attempt did not exit with 0");
@@ -254,7 +274,8 @@ void SimulatedController::look_at(const store::Batch& batch) {
 }
 
 void SimulatedController::refuse(const Output& output) {
-  for (const auto& reply : output.effects.replies) on_reply(reply.conn, {reply.reply.id, wire::ErrorBody{{"store_unavailable", "refused"}}});
+  for (const auto& reply : output.effects.replies)
+    on_reply(reply.conn, {reply.reply.id, wire::ErrorBody{{"store_unavailable", "refused"}}});
 }
 
 void SimulatedController::recover() {
@@ -282,7 +303,8 @@ void SimulatedController::release(controller::Effects effects) {
   auto lineage = store_->lineage();
   auto send_orders = [&](bool about_attempts) {
     for (auto& order : effects.orders)
-      if (std::holds_alternative<wire::AgentOrders>(order.order) == about_attempts) network_.to_agent(order.conn, std::move(order.order));
+      if (std::holds_alternative<wire::AgentOrders>(order.order) == about_attempts)
+        network_.to_agent(order.conn, std::move(order.order));
   };
   send_orders(false);
   for (auto& launch : effects.launches) {
@@ -310,15 +332,20 @@ void SimulatedController::release(controller::Effects effects) {
 void SimulatedController::compare_with_reload() {
   if (std::exchange(compared_, state_->lineage.lsn) == state_->lineage.lsn) return;
   Output out;
-  controller::Machine other({config_, state_->lineage, store::MemoryStore::load(*state_), world_.now(), world_.ms(), 0, 0}, out);
+  controller::Machine other(
+      {config_, state_->lineage, store::MemoryStore::load(*state_), world_.now(), world_.ms(), 0, 0}, out);
   if (auto broken = other.check_invariants(); !broken.empty()) world_.fail("after a reload: " + broken);
-  if (other.job_count() != machine_->job_count()) world_.fail("a reload finds " + std::to_string(other.job_count()) + " jobs, not " + std::to_string(machine_->job_count()));
+  if (other.job_count() != machine_->job_count())
+    world_.fail("a reload finds " + std::to_string(other.job_count()) + " jobs, not " +
+                std::to_string(machine_->job_count()));
   if (other.lsn() != machine_->lsn()) world_.fail("a reload finds another LSN");
   for (const auto& change : out.feed) {
     auto* set = std::get_if<sokovan::JobSet>(&change);
     if (!set || set->job->state != JobState::kPending) continue;
-    const auto& waits = set->job->spec->extras().dependencies.list;  // for a time to come, some are judged by the second
-    if (std::any_of(waits.begin(), waits.end(), [](const Dependency& d) { return d.delay_min > 0; })) continue;
+    const auto& waits =
+        set->job->spec->extras().dependencies.list;  // for a time to come, some are judged by the second
+    if (std::any_of(waits.begin(), waits.end(), [](const Dependency& d) { return d.delay_min > 0; }))
+      continue;
     if (met_[set->job->id] != set->dependencies_met)
       world_.fail("job " + std::to_string(set->job->id) + ": a reload judges its dependencies differently");
   }

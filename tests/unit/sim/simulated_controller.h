@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "controller/machine.h"
 #include "../controller/memory_store.h"
+#include "controller/machine.h"
 #include "network.h"
 #include "world.h"
 
@@ -63,7 +63,7 @@ class SimulatedController {
   std::unique_ptr<controller::Machine> machine_;
   sokovan::Scheduler scheduler_;
   std::uint64_t life_ = 0;
-  std::uint64_t generation_ = 0;        // the state thread's
+  std::uint64_t generation_ = 0;  // the state thread's
   std::uint64_t committed_generation_ = 0;
   std::int64_t careful_until_ms_ = 0;
   bool lost_ = false;
@@ -71,7 +71,7 @@ class SimulatedController {
   std::deque<controller::Output> queue_;
   bool commit_planned_ = false, engine_planned_ = false;
   std::vector<sokovan::Change> feed_;
-  std::map<JobId, bool> met_;           // what the scheduler was told last of each job's dependencies
+  std::map<JobId, bool> met_;  // what the scheduler was told last of each job's dependencies
 };
 
 }  // namespace bai::sim

@@ -23,8 +23,8 @@ class World {
   explicit World(std::uint64_t seed, bool trace) : rng(seed), trace_(trace) {}
 
   Rng rng;
-  bool faults = true;                   // something may go wrong
-  std::string failure;                  // the first broken promise
+  bool faults = true;   // something may go wrong
+  std::string failure;  // the first broken promise
   std::int64_t wall_offset_us = 1'800'000'000'000'000;
 
   std::int64_t us() const { return now_us_; }
@@ -33,7 +33,9 @@ class World {
   bool fault(std::uint64_t one_in) { return faults && rng.chance(1, one_in); }
   std::int64_t between(std::int64_t low_us, std::int64_t high_us) { return rng.range(low_us, high_us); }
 
-  void after(std::int64_t delay_us, std::function<void()> what) { events_.push({now_us_ + delay_us, ++sequence_, std::move(what)}); }
+  void after(std::int64_t delay_us, std::function<void()> what) {
+    events_.push({now_us_ + delay_us, ++sequence_, std::move(what)});
+  }
   bool step() {
     if (events_.empty()) return false;
     Event event = std::move(const_cast<Event&>(events_.top()));
@@ -54,15 +56,15 @@ class World {
 
   // ---- the truth about processes
   struct Process {
-    JobPtr job;                         // as it was launched
+    JobPtr job;  // as it was launched
     std::string node;
     std::int64_t began_us = 0;
   };
   std::map<Key, Process> running;
-  std::map<Key, int> exit_codes;        // of those that ended by themselves
+  std::map<Key, int> exit_codes;  // of those that ended by themselves
   std::set<Key> started;
   std::map<std::string, std::int64_t> lost_us;  // when a node was last declared lost
-  std::set<Key> intended;               // starts that are durable in the store
+  std::set<Key> intended;                       // starts that are durable in the store
   std::map<std::string, std::uint32_t> cpus;
 
   void process_began(Key key, const JobPtr& job, const std::string& node) {
@@ -75,8 +77,11 @@ class World {
       if (other.job != key.job) continue;
       bool lost = false;
       for (const auto& part : process.job->allocation->nodes)
-        if (auto it = lost_us.find(part.node.str()); it != lost_us.end()) lost = lost || it->second >= process.began_us;
-      if (!lost) fail("attempt " + text(key) + " began while " + text(other) + " runs on " + process.node + ", which was never declared lost");
+        if (auto it = lost_us.find(part.node.str()); it != lost_us.end())
+          lost = lost || it->second >= process.began_us;
+      if (!lost)
+        fail("attempt " + text(key) + " began while " + text(other) + " runs on " + process.node +
+             ", which was never declared lost");
     }
     if (used > cpus[node]) fail("node " + node + " is over-committed by " + text(key));
     running[key] = {job, node, now_us_};
@@ -91,7 +96,9 @@ class World {
     std::int64_t at;
     std::uint64_t sequence;
     std::function<void()> what;
-    bool operator<(const Event& other) const { return at != other.at ? at > other.at : sequence > other.sequence; }
+    bool operator<(const Event& other) const {
+      return at != other.at ? at > other.at : sequence > other.sequence;
+    }
   };
   static std::uint32_t share(const JobPtr& job, const std::string& node) {
     for (const auto& part : job->allocation->nodes)

@@ -21,10 +21,11 @@ struct Toy {
   JobId last_id = 0;
   std::string log;  // every decision, to compare runs
 
-  void node(const std::string& name, std::uint32_t cpus, std::uint64_t mem = 1000, std::vector<std::string> features = {},
-            std::uint32_t weight = 1) {
+  void node(const std::string& name, std::uint32_t cpus, std::uint64_t mem = 1000,
+            std::vector<std::string> features = {}, std::uint32_t weight = 1) {
     NodeSet set;
-    set.name = name, set.cpus = cpus, set.mem_mib = mem, set.features = std::move(features), set.weight = weight, set.usable = true;
+    set.name = name, set.cpus = cpus, set.mem_mib = mem, set.features = std::move(features),
+    set.weight = weight, set.usable = true;
     nodes[name] = set;
     scheduler.apply(set);
   }
@@ -113,8 +114,8 @@ struct Toy {
     for (int round = 0; round < 1000; ++round) {
       auto decisions = scheduler.decide(now, budget);
       for (const auto& start : decisions.starts) {
-        log += std::to_string(now.seconds()) + " start " + std::to_string(start.job) + "_" + std::to_string(start.task) + " " +
-               start.allocation->hostlist() + "\n";
+        log += std::to_string(now.seconds()) + " start " + std::to_string(start.job) + "_" +
+               std::to_string(start.task) + " " + start.allocation->hostlist() + "\n";
         started.push_back(commit(start));
       }
       for (const auto& waiting : decisions.waiting) {
@@ -136,14 +137,16 @@ struct Toy {
   bool running(JobId id) const { return jobs.count(id) && is_active(jobs.at(id)->state); }
   bool overcommitted() const {
     std::map<std::string, NodeRoom> rooms;
-    for (const auto& [name, set] : nodes) rooms[name] = {set.cpus, set.cpus, set.mem_mib, set.mem_mib, 0, false};
+    for (const auto& [name, set] : nodes)
+      rooms[name] = {set.cpus, set.cpus, set.mem_mib, set.mem_mib, 0, false};
     for (const auto& [id, job] : jobs) {
       if (!is_active(job->state)) continue;
       const bool exclusive = job->spec->request.exclusive;
       for (const auto& share : job->allocation->nodes) {
         auto& room = rooms[share.node.str()];
         if (!fit(room, share, exclusive)) return true;
-        room.cpus_free -= share.cpus, room.mem_free_mib -= share.mem_mib, ++room.jobs, room.exclusive_use |= exclusive;
+        room.cpus_free -= share.cpus, room.mem_free_mib -= share.mem_mib, ++room.jobs,
+            room.exclusive_use |= exclusive;
       }
     }
     return false;

@@ -12,8 +12,10 @@ constexpr std::uint64_t kSeeds = 1500;
 void make_cluster(Toy& toy, Rng& rng, int partitions) {
   const auto n = rng.range(1, 6);
   for (std::int64_t i = 1; i <= n; ++i)
-    toy.node("n" + std::to_string(i), static_cast<std::uint32_t>(rng.range(1, 8)), static_cast<std::uint64_t>(rng.range(1, 8)) * 100,
-             rng.chance(1, 2) ? std::vector<std::string>{"f"} : std::vector<std::string>{}, static_cast<std::uint32_t>(rng.range(1, 2)));
+    toy.node("n" + std::to_string(i), static_cast<std::uint32_t>(rng.range(1, 8)),
+             static_cast<std::uint64_t>(rng.range(1, 8)) * 100,
+             rng.chance(1, 2) ? std::vector<std::string>{"f"} : std::vector<std::string>{},
+             static_cast<std::uint32_t>(rng.range(1, 2)));
   for (int i = 0; i < partitions; ++i) {
     Partition p;
     p.name = i == 0 ? "p" : "q";
@@ -31,8 +33,10 @@ std::shared_ptr<JobSpec> make_spec(Rng& rng, int partitions) {
   auto& r = spec->request;
   if (partitions > 1) spec->partition = rng.chance(1, 3) ? "p,q" : rng.chance(1, 2) ? "p" : "q";
   if (rng.chance(1, 4)) r.cpus_per_task = static_cast<std::uint32_t>(rng.range(1, 4));
-  if (rng.chance(1, 4)) r.mem_per_node_mib = static_cast<std::uint64_t>(rng.range(1, 900));
-  else if (rng.chance(1, 4)) r.mem_per_cpu_mib = static_cast<std::uint64_t>(rng.range(1, 300));
+  if (rng.chance(1, 4))
+    r.mem_per_node_mib = static_cast<std::uint64_t>(rng.range(1, 900));
+  else if (rng.chance(1, 4))
+    r.mem_per_cpu_mib = static_cast<std::uint64_t>(rng.range(1, 300));
   if (rng.chance(1, 8)) r.exclusive = true;
   if (rng.chance(1, 8)) r.constraint = "f";
   if (rng.chance(1, 10)) r.nodes_wanted = "n1";
@@ -49,7 +53,9 @@ void random_step(Toy& toy, Rng& rng, int partitions) {
   switch (rng.below(8)) {
     case 0:
     case 1:
-    case 2: toy.submit(make_spec(rng, partitions), static_cast<std::uint32_t>(rng.range(1, 3))); break;
+    case 2:
+      toy.submit(make_spec(rng, partitions), static_cast<std::uint32_t>(rng.range(1, 3)));
+      break;
     case 3:
       toy.submit_array(make_spec(rng, partitions), static_cast<std::uint32_t>(rng.range(1, 6)),
                        static_cast<std::uint32_t>(rng.range(0, 3)));
@@ -96,7 +102,8 @@ TEST(SokovanProperties, never_over_committed_and_repeatable) {
         for (const auto& [id, job] : toy.jobs) {
           if (!job->array || !job->array->max_running) continue;
           std::uint32_t tasks = 0;
-          for (const auto& [other, task] : toy.jobs) tasks += is_active(task->state) && task->array_id == job->array_id;
+          for (const auto& [other, task] : toy.jobs)
+            tasks += is_active(task->state) && task->array_id == job->array_id;
           ASSERT_LE(tasks, job->array->max_running) << "seed " << seed;
         }
       }
@@ -128,13 +135,15 @@ TEST(SokovanProperties, the_head_of_the_queue_never_waits_on_free_resources) {
         if (job->state != JobState::kPending || job->hold != Hold::kNone || !toy.reasons.count(id)) continue;
         const auto reason = toy.reasons.at(id);
         if (reason != Reason::kResources && reason != Reason::kPriority) continue;
-        if (!head || job->priority > head->priority || (job->priority == head->priority && job->submitted < head->submitted))
+        if (!head || job->priority > head->priority ||
+            (job->priority == head->priority && job->submitted < head->submitted))
           head = job;
       }
       if (!head) continue;
       fresh.apply(JobSet{head, true});
-      ASSERT_TRUE(fresh.decide(toy.now, {}).starts.empty()) << "seed " << seed << " step " << step << " job " << head->id << "\n"
-                                                            << toy.log;
+      ASSERT_TRUE(fresh.decide(toy.now, {}).starts.empty())
+          << "seed " << seed << " step " << step << " job " << head->id << "\n"
+          << toy.log;
     }
   }
 }
@@ -187,7 +196,8 @@ TEST(SokovanProperties, a_new_scheduler_agrees) {
     Scheduler fresh;
     for (const auto& [name, set] : toy.nodes) fresh.apply(set);
     for (const auto& [name, p] : toy.partitions) fresh.apply(PartitionSet{p});
-    for (const auto& [id, job] : toy.jobs) fresh.apply(JobSet{job, !toy.reasons.count(id) || toy.reasons[id] != Reason::kDependency});
+    for (const auto& [id, job] : toy.jobs)
+      fresh.apply(JobSet{job, !toy.reasons.count(id) || toy.reasons[id] != Reason::kDependency});
     EXPECT_EQ(fresh.running(), toy.scheduler.running());
     EXPECT_EQ(fresh.pending(), toy.scheduler.pending());
     ASSERT_TRUE(fresh.decide(toy.now, {}).starts.empty()) << "seed " << seed << "\n" << toy.log;

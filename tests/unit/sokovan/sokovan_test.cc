@@ -24,7 +24,8 @@ std::shared_ptr<JobSpec> with(std::shared_ptr<JobSpec> spec, const std::function
 
 TEST(Sokovan, starts_by_priority_then_submission) {
   Toy toy = two_nodes();
-  const auto a = toy.submit(Toy::spec(4)), b = toy.submit(Toy::spec(4), 200), c = toy.submit(Toy::spec(4), 150);
+  const auto a = toy.submit(Toy::spec(4)), b = toy.submit(Toy::spec(4), 200),
+             c = toy.submit(Toy::spec(4), 150);
   EXPECT_EQ(toy.run(), (Ids{b, c}));
   EXPECT_EQ(toy.reasons.at(a), Reason::kResources);
   toy.end(b);
@@ -37,7 +38,8 @@ TEST(Sokovan, first_fit_follows_weight_then_configuration) {
   toy.node("a", 4);
   toy.node("c", 4);
   toy.partition("p", {"b", "c", "a"});
-  const auto first = toy.submit(Toy::spec(4)), second = toy.submit(Toy::spec(4)), third = toy.submit(Toy::spec(4));
+  const auto first = toy.submit(Toy::spec(4)), second = toy.submit(Toy::spec(4)),
+             third = toy.submit(Toy::spec(4));
   toy.run();
   EXPECT_EQ(toy.jobs.at(first)->allocation->hostlist(), "c");
   EXPECT_EQ(toy.jobs.at(second)->allocation->hostlist(), "a");
@@ -66,7 +68,8 @@ TEST(Sokovan, lays_tasks_out) {
   EXPECT_EQ(shares(with(Toy::spec(4), [](JobSpec& s) { s.request.tasks_per_node = 2; })), "n1:2 n2:2 ");
   EXPECT_EQ(shares(with(Toy::spec(1), [](JobSpec& s) { s.request.exclusive = true; })), "n1:8 ");
   EXPECT_EQ(shares(with(Toy::spec(2), [](JobSpec& s) { s.request.nodes_wanted = "n3"; })), "n3:2 ");
-  EXPECT_EQ(shares(with(Toy::spec(2, 60, 2), [](JobSpec& s) { s.request.nodes_wanted = "n3"; })), "n3:1 n1:1 ");
+  EXPECT_EQ(shares(with(Toy::spec(2, 60, 2), [](JobSpec& s) { s.request.nodes_wanted = "n3"; })),
+            "n3:1 n1:1 ");
   EXPECT_EQ(shares(with(Toy::spec(2), [](JobSpec& s) { s.request.nodes_excluded = "n[1-2]"; })), "n3:2 ");
   EXPECT_EQ(shares(with(Toy::spec(20), [](JobSpec& s) { s.request.max_nodes = 2; })), "");
 }
@@ -101,7 +104,8 @@ TEST(Sokovan, memory_per_node_per_cpu_and_default) {
   EXPECT_TRUE(toy.running(per_cpu));  // ends by the time the blocked one starts
   toy.end(by_default);
   toy.end(per_cpu);
-  const auto all = toy.submit(with(Toy::spec(1), [](JobSpec& s) { s.request.mem_per_node_mib = kAllMemory; }), 500);
+  const auto all =
+      toy.submit(with(Toy::spec(1), [](JobSpec& s) { s.request.mem_per_node_mib = kAllMemory; }), 500);
   toy.run();
   EXPECT_EQ(toy.jobs.at(all)->allocation->mem_mib(), 1000u);
   EXPECT_FALSE(toy.running(per_node));
@@ -130,7 +134,9 @@ TEST(Sokovan, constraints) {
 TEST(Sokovan, licences_are_counted_and_not_stolen) {
   Toy toy = two_nodes();
   toy.scheduler.apply(LicensesSet{{{"x", 3}}});
-  auto wants = [](const char* licenses) { return with(Toy::spec(), [&](JobSpec& s) { s.request.licenses = licenses; }); };
+  auto wants = [](const char* licenses) {
+    return with(Toy::spec(), [&](JobSpec& s) { s.request.licenses = licenses; });
+  };
   const auto one = toy.submit(wants("x"));
   toy.run();
   const auto three = toy.submit(wants("x:3")), two = toy.submit(wants("x:2"));
@@ -149,7 +155,8 @@ TEST(Sokovan, reasons_of_partitions) {
   p.max_time = 60;
   p.max_nodes = 1;
   toy.partition(p);
-  const auto slow = toy.submit(Toy::spec(1, 120)), wide = toy.submit(Toy::spec(2, 60, 2)), large = toy.submit(Toy::spec(9, 60));
+  const auto slow = toy.submit(Toy::spec(1, 120)), wide = toy.submit(Toy::spec(2, 60, 2)),
+             large = toy.submit(Toy::spec(9, 60));
   const auto fine = toy.submit(Toy::spec());
   toy.run();
   EXPECT_EQ(toy.reasons.at(slow), Reason::kPartitionTimeLimit);
@@ -328,13 +335,16 @@ TEST(Sokovan, feasible_says_what_is_missing) {
   };
   EXPECT_EQ(says(Toy::spec(12)), "");
   EXPECT_EQ(says(Toy::spec(13)), "13 CPUs are wanted; all nodes together have 12");
-  EXPECT_EQ(says(with(Toy::spec(1), [](JobSpec& s) { s.request.cpus_per_task = 64; })), "no node has 64 CPUs; the largest has 8");
+  EXPECT_EQ(says(with(Toy::spec(1), [](JobSpec& s) { s.request.cpus_per_task = 64; })),
+            "no node has 64 CPUs; the largest has 8");
   EXPECT_EQ(says(with(Toy::spec(1), [](JobSpec& s) { s.request.mem_per_node_mib = 4096; })),
             "no node has 4G of memory; the largest has 2000M");
   EXPECT_EQ(says(Toy::spec(3, 60, 3)), "3 nodes are wanted; there are 2");
   EXPECT_EQ(says(with(Toy::spec(1), [](JobSpec& s) { s.partition = "q"; })), "there is no partition 'q'");
-  EXPECT_EQ(says(with(Toy::spec(1), [](JobSpec& s) { s.request.nodes_wanted = "n9"; })), "there is no node n9");
-  EXPECT_EQ(says(with(Toy::spec(1), [](JobSpec& s) { s.request.licenses = "y"; })), "there is no licence 'y'");
+  EXPECT_EQ(says(with(Toy::spec(1), [](JobSpec& s) { s.request.nodes_wanted = "n9"; })),
+            "there is no node n9");
+  EXPECT_EQ(says(with(Toy::spec(1), [](JobSpec& s) { s.request.licenses = "y"; })),
+            "there is no licence 'y'");
 }
 
 TEST(Sokovan, would_start_now_or_when_something_ends) {

@@ -92,8 +92,12 @@ Job job() {
 
 std::map<std::string, std::string> samples() {
   std::map<std::string, std::string> out;
-  auto request = [&out](const std::string& name, RequestBody body) { out["request " + name] = hex(encode_request({id(), true, std::move(body)})); };
-  auto reply = [&out](const std::string& name, ReplyBody body) { out["reply " + name] = hex(encode_reply({id(), std::move(body)})); };
+  auto request = [&out](const std::string& name, RequestBody body) {
+    out["request " + name] = hex(encode_request({id(), true, std::move(body)}));
+  };
+  auto reply = [&out](const std::string& name, ReplyBody body) {
+    out["reply " + name] = hex(encode_reply({id(), std::move(body)}));
+  };
   JobFilter filter;
   filter.jobs = {{7, kNoTask}, {8, 2}};
   filter.users = {"ada"};
@@ -127,10 +131,12 @@ std::map<std::string, std::string> samples() {
   reply("submit", SubmitReply{{{{7, kNoTask}, {}, "held"}}, Time{5}, 8, "n[1-2]", "main", {"warning"}});
   reply("jobs", JobsReply{99, Time{6}, false, true, rows.take()});
   reply("wait", WaitReply{JobState::kFailed, {3, 9}});
-  reply("history", HistoryReply{{{7, 1, 98, Time{4}, JobState::kPending, JobState::kConfiguring, "scheduler", 0}}});
+  reply("history",
+        HistoryReply{{{7, 1, 98, Time{4}, JobState::kPending, JobState::kConfiguring, "scheduler", 0}}});
   reply("action", ActionReply{{{{7, 3}, ErrorBody{{"not_permitted", "no", "", ""}}, ""}}});
   reply("done", DoneReply{{"nothing changed"}});
-  AttemptReport report{{12, 2}, AttemptPhase::kEnded, AttemptEnd::kTimeout, Time{1}, Time{2}, {1, 15}, "time limit", {10, 20, 30}};
+  AttemptReport report{{12, 2}, AttemptPhase::kEnded, AttemptEnd::kTimeout, Time{1}, Time{2},
+                       {1, 15}, "time limit",         {10, 20, 30}};
   AgentRegister hello;
   hello.node = "n1";
   hello.boot_id = id();
@@ -140,7 +146,8 @@ std::map<std::string, std::string> samples() {
   out["agent register"] = hex(encode_agent(hello));
   out["agent heartbeat"] = hex(encode_agent(AgentHeartbeat{150, 2048, 7}));
   out["agent attempts"] = hex(encode_agent(AgentAttempts{{report}}));
-  out["order welcome"] = hex(encode_order(AgentWelcome{{id(), 3, 77, 12}, "blue", 7, "ClusterName=blue\n", 10}));
+  out["order welcome"] =
+      hex(encode_order(AgentWelcome{{id(), 3, 77, 12}, "blue", 7, "ClusterName=blue\n", 10}));
   AgentOrders orders;
   orders.lineage = {id(), 3, 78, 12};
   LaunchOrder start;
