@@ -39,13 +39,9 @@ void Istr::release() {
 
 Istr InternPool::intern(const Istr& text) {
   if (text.empty()) return text;
-  if (pool_.size() >= sweep_at_) sweep();
-  return *pool_.insert(text).first;
-}
-
-void InternPool::sweep() {
-  for (auto it = pool_.begin(); it != pool_.end();) it = it->unique() ? pool_.erase(it) : std::next(it);
-  sweep_at_ = pool_.size() * 2 + 1024;
+  Istr& slot = recent_[std::hash<std::string_view>()(text.view()) % kSlots];
+  if (!(slot == text)) slot = text;
+  return slot;
 }
 
 }  // namespace bai

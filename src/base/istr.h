@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <unordered_set>
+#include <vector>
 
 namespace bai {
 
@@ -59,19 +59,16 @@ class Istr {
   Rep* rep_ = nullptr;
 };
 
-// Hands out one shared copy of equal texts. One thread. Texts that nobody else holds are dropped in passing.
+// Shares equal texts that come soon after each other: a small cache of recent ones, by hash. Texts that are all different cost
+// a comparison each and no memory. One thread.
 class InternPool {
  public:
+  InternPool() : recent_(kSlots) {}
   Istr intern(const Istr& text);
-  std::size_t size() const { return pool_.size(); }
 
  private:
-  struct Hash {
-    std::size_t operator()(const Istr& text) const { return std::hash<std::string_view>()(text.view()); }
-  };
-  void sweep();
-  std::unordered_set<Istr, Hash> pool_;
-  std::size_t sweep_at_ = 1024;
+  static constexpr std::size_t kSlots = 1024;
+  std::vector<Istr> recent_;
 };
 
 }  // namespace bai

@@ -85,8 +85,6 @@ void Machine::load(store::Loaded loaded) {
     if (put.decision.weight_set) n.weight = put.decision.weight;
     node_changed(*entry);
   }
-  // Equal specifications, of an array's tasks above all, were one object before; equal strings are shared again.
-  InternPool pool;
   for (auto& job : loaded.jobs) {
     auto& entry = jobs_[job->id];
     entry.job = job;

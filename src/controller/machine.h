@@ -204,6 +204,7 @@ class Machine {
   std::set<std::pair<Time, JobId>> deadlines_;   // of waiting jobs
   std::set<std::pair<Time, JobId>> finished_;    // by end, until forgotten
   std::map<JobId, std::vector<std::pair<ConnId, RequestId>>> waiters_;
+  InternPool texts_;  // jobs submitted after each other share what they have in common
   std::uint64_t signal_generation_ = 0;
   std::int64_t last_tick_ms_ = 0;
   bool breaker_ = false;  // most nodes went silent at once

@@ -175,6 +175,9 @@ Result<JobId> Machine::admit(const Caller& caller, const wire::Submission& submi
   if (auto checked = check_submission(caller, submission, spec); !checked) return checked.error();
   spec.user = caller.user;
   spec.group = caller.group;
+  for (Istr* text : {&spec.name, &spec.user, &spec.group, &spec.account, &spec.partition, &spec.workdir, &spec.std_out,
+                     &spec.std_err, &spec.command})
+    *text = texts_.intern(*text);
   if (spec.extras_or_null || submission.array_tasks) {
     JobExtras extras = spec.extras();
     extras.array = submission.array_tasks ? numbers_of(*submission.array_tasks) : ArrayNumbers{};
