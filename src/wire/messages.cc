@@ -5,9 +5,9 @@
 namespace bai::wire {
 
 std::string encode_request(const Request& request) { return encode(request); }
-Result<Request> decode_request(std::string_view bytes) { return decode<Request>(bytes); }
+Result<Request> decode_request(std::string_view bytes) { return as_message(decode<Request>(bytes)); }
 std::string encode_reply(const Reply& reply) { return encode(reply); }
-Result<Reply> decode_reply(std::string_view bytes) { return decode<Reply>(bytes); }
+Result<Reply> decode_reply(std::string_view bytes) { return as_message(decode<Reply>(bytes)); }
 
 bool is_changing(const RequestBody& body) {
   if (auto* submit = std::get_if<SubmitRequest>(&body)) return !submit->test_only;

@@ -368,6 +368,13 @@ struct Reply {
   }
 };
 
+// What decode() says of bytes that are no message.
+template <class T>
+Result<T> as_message(Result<T> decoded) {
+  if (decoded) return decoded;
+  return Error{"bad_message", decoded.error().message, decoded.error().place, decoded.error().remedy};
+}
+
 // Compiled once, in messages.cc. Decoding refuses anything that is not exactly one message ("bad_message").
 std::string encode_request(const Request& request);
 Result<Request> decode_request(std::string_view bytes);
