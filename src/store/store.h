@@ -138,7 +138,7 @@ class Store {
   // WAL checkpoint, off the commit path. No-op for PostgreSQL.
   virtual Status checkpoint() = 0;
   virtual Result<std::unique_ptr<Reader>> open_reader() = 0;
-  virtual std::string description() const = 0;  // "SQLite 3.40.1, /var/lib/bai/state.db"
+  virtual std::string description() const = 0;  // "SQLite 3.40.1, /var/lib/bai/bai.db"
 };
 
 // Applies migrations; refuses a database newer than the program ("too_new"), a network file system, one that another
