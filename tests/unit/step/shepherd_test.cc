@@ -44,7 +44,7 @@ TEST_F(ShepherdTest, GivesArgumentsEnvironmentAndNothingElse) {
 }
 
 TEST_F(ShepherdTest, LeadsASessionWithDefaultSignals) {
-  script("ps -o sid= -p $$ | tr -d ' '; echo $$; grep -E 'SigBlk|SigIgn' /proc/self/status\n");
+  script("cut -d' ' -f6 /proc/$$/stat; echo $$; grep -E 'SigBlk|SigIgn' /proc/self/status\n");
   run();
   const std::string text = output();
   const std::string sid = text.substr(0, text.find('\n'));
