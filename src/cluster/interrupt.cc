@@ -21,6 +21,7 @@ int Interrupt::take() {
   signalfd_siginfo info;
   if (read(fd_.get(), &info, sizeof info) != sizeof info) return 0;
   const int signal = static_cast<int>(info.ssi_signo);
+  by_process_ = info.ssi_code <= 0;  // SI_USER, SI_QUEUE, SI_TKILL; a terminal's are SI_KERNEL
   if (first_ == 0) first_ = signal;
   return signal;
 }

@@ -22,11 +22,14 @@ class Interrupt {
   int first() const { return first_; }
   // Gives a child its signals back: to be called between fork and exec.
   static void restore_in_child();
+  // Whether the last one taken was sent by kill(2) rather than typed at the terminal.
+  bool by_process() const { return by_process_; }
 
  private:
   explicit Interrupt(Fd fd) : fd_(std::move(fd)) {}
   Fd fd_;
   int first_ = 0;
+  bool by_process_ = false;
 };
 
 }  // namespace bai::cluster

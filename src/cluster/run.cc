@@ -84,9 +84,13 @@ Result<int> run_command(const std::vector<std::string>& words, const std::string
     if (auto status = reap_until(pid))
       return WIFEXITED(*status) ? WEXITSTATUS(*status) : 128 + WTERMSIG(*status);
     if (poll(fds, 2, -1) < 0 || fds[1].revents == 0) continue;
-    // The terminal has told the whole foreground group already; what somebody sent to us alone is passed on.
+    // The terminal has told the whole foreground group already; what somebody sent to us alone is passed on. A shell that waits for
+    // a program does not end by an interrupt of its own, so that becomes a termination.
     const int signal = interrupt.take();
-    if (signal == SIGTERM || signal == SIGHUP) kill(pid, signal);
+    if (signal == SIGTERM || signal == SIGHUP)
+      kill(pid, signal);
+    else if (signal != 0 && interrupt.by_process())
+      kill(pid, SIGTERM);
   }
 }
 
