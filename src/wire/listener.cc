@@ -577,7 +577,8 @@ void Listener::Impl::on_bytes(const ConnPtr& conn, std::string_view bytes) {
 }
 
 bool Listener::Impl::take_message(const ConnPtr& conn, Parts message) {
-  if (!conn->known && std::exchange(conn->hello_seen, true)) {
+  // Not `known`: a worker sets that at any time, and what came along with the hello was sent before the welcome.
+  if (!conn->known_limits && std::exchange(conn->hello_seen, true)) {
     refuse(conn, Error{"bad_hello", "more than a hello before the welcome"}, n.refused, false);
     return false;
   }
