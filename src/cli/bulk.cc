@@ -3,6 +3,7 @@
 
 #include <deque>
 #include <nlohmann/json.hpp>
+#include <thread>
 #include <unordered_map>
 
 #include "base/fd.h"
@@ -15,11 +16,13 @@ namespace bai::cli {
 namespace {
 
 using Json = nlohmann::json;
+using Clock = wire::Client::Clock;
 
 constexpr std::size_t kBatchJobs = 500;
 constexpr std::size_t kBatchBytes = 4 << 20;
 constexpr std::size_t kInFlight = 4;
 constexpr std::size_t kMaxLine = 32 << 20;
+constexpr std::chrono::milliseconds kBusyPause{100};
 
 // Lines of a descriptor; says whether the next one is there without waiting.
 class Lines {
@@ -84,6 +87,8 @@ struct Sent {
   std::vector<LineOutcome> lines;
   wire::Request request;
   bool has_jobs = false;
+  std::optional<Clock::time_point>
+      busy_until;  // the controller had no room for it, and is asked again so long
   std::optional<Result<wire::SubmitReply>> reply;
 };
 
@@ -275,6 +280,17 @@ class Bulk {
     if (!lost_ && !session_.send(sent.request).ok()) lost_ = true;
   }
 
+  // Nothing of it was done, and its time is not over.
+  bool busy(Sent& sent, const Error& refusal) const {
+    if (refusal.code != "busy") return false;
+    if (!sent.busy_until) sent.busy_until = session_.deadline();
+    return Clock::now() < *sent.busy_until;
+  }
+  void send_again(const Sent& sent) {
+    std::this_thread::sleep_for(kBusyPause);
+    if (!session_.send(sent.request).ok()) lost_ = true;
+  }
+
   // Waits for the first batch's reply and prints its lines.
   void finish_first() {
     Sent& first = sent_.front();
@@ -290,7 +306,9 @@ class Bulk {
       }
       for (Sent& sent : sent_) {
         if (!sent.has_jobs || sent.request.id != reply->id) continue;
-        if (auto* refusal = std::get_if<wire::ErrorBody>(&reply->body))
+        if (auto* refusal = std::get_if<wire::ErrorBody>(&reply->body); refusal && busy(sent, refusal->error))
+          send_again(sent);
+        else if (refusal)
           sent.reply = Result<wire::SubmitReply>(refusal->error);
         else
           sent.reply = Session::as<wire::SubmitReply>(std::move(reply->body));

@@ -1,6 +1,7 @@
 #include "cli/session.h"
 
 #include <algorithm>
+#include <thread>
 
 #include "base/paths.h"
 
@@ -8,6 +9,8 @@ namespace bai::cli {
 namespace {
 
 using Clock = wire::Client::Clock;
+
+constexpr std::chrono::milliseconds kBusyPauseMin{50}, kBusyPauseMax{1000};
 
 std::string endpoint_of(const ClientConfig& config) {
   std::string host = config.ctld_hosts.empty() ? "127.0.0.1" : config.ctld_hosts[0].address;
@@ -68,9 +71,26 @@ Result<wire::ReplyBody> Session::ask(wire::RequestBody body, std::optional<Reque
   return transact(request, false, patient);
 }
 
+// "busy" is the one refusal that is not passed on at once: nothing was done, and soon there will be room.
 Result<wire::ReplyBody> Session::transact(wire::Request& request, bool sent, bool patient) {
-  const bool changing = wire::is_changing(request.body);
   const auto until = deadline(patient);
+  const auto notice_at = Clock::now() + std::chrono::seconds(1);
+  bool noticed = false;
+  for (auto pause = kBusyPauseMin;; pause = std::min(pause * 2, kBusyPauseMax)) {
+    auto reply = try_once(request, sent, until, patient);
+    if (reply.ok() || reply.error().code != "busy" || Clock::now() + pause >= until) return reply;
+    sent = request.repeat;
+    if (!noticed && Clock::now() >= notice_at) {
+      noticed = true;
+      reporter_->note("bai-ctld at " + endpoint_ + " is busy; still trying");
+    }
+    std::this_thread::sleep_for(pause);
+  }
+}
+
+Result<wire::ReplyBody> Session::try_once(wire::Request& request, bool sent, Clock::time_point until,
+                                          bool patient) {
+  const bool changing = wire::is_changing(request.body);
   Result<std::string> bytes = Error{"lost", "", "", ""};
   if (connected_ && !sent) {
     sent = true;

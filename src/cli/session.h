@@ -26,9 +26,10 @@ class Session {
   // "127.0.0.1:6917", for messages.
   const std::string& endpoint() const { return endpoint_; }
 
-  // One request and its first reply. A refusal is an Error. A changing request keeps its id over all tries; a try that may
-  // have arrived is repeated as such. Gives up after the configuration's MessageTimeout with "unreachable" or
-  // "outcome_unknown"; the remedy of the latter names the id. `patient`: waits for the reply for ever once it is connected.
+  // One request and its first reply. A refusal is an Error; "busy" is one only when the limit has passed. A changing request
+  // keeps its id over all tries; a try that may have arrived is repeated as such. Gives up after the configuration's
+  // MessageTimeout with "unreachable", "busy" or "outcome_unknown"; the remedy of the latter names the id. `patient`: waits
+  // for the reply for ever once it is connected.
   Result<wire::ReplyBody> ask(wire::RequestBody body, std::optional<RequestId> id = {}, bool patient = false);
 
   // The same, for one kind of reply.
@@ -50,6 +51,8 @@ class Session {
   // (connect() was called). After an error of either, settle() each unanswered request on a new connection.
   Status send(const wire::Request& request);
   Result<wire::Reply> receive();
+  // How long one request may take, from now.
+  wire::Client::Clock::time_point deadline() const { return deadline(false); }
   Result<wire::ReplyBody> settle(wire::Request request) { return transact(request, true, false); }
 
   // The connection's socket for poll(), or -1.
@@ -68,6 +71,8 @@ class Session {
   wire::Client::Clock::time_point deadline(bool patient) const;
   // `sent`: an earlier try of this request may have arrived.
   Result<wire::ReplyBody> transact(wire::Request& request, bool sent, bool patient);
+  Result<wire::ReplyBody> try_once(wire::Request& request, bool sent, wire::Client::Clock::time_point until,
+                                   bool patient);
   Result<std::string> receive_bytes(wire::Client::Clock::time_point deadline, bool patient);
 
   ClientConfig config_;

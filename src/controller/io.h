@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "controller/admission.h"
 #include "model/config.h"
 #include "model/job.h"
 #include "model/node.h"
@@ -38,6 +39,7 @@ struct FromCommand {  // changing requests and waits; reads are answered from th
   std::vector<std::pair<Hash256, std::shared_ptr<const std::string>>>
       contents;                                 // of a submission, hashed by the front
   std::optional<store::RequestAnswer> earlier;  // what the store knows of a repeated request
+  Admitted admitted = {};                       // its share of what may wait
 };
 struct FromAgent {
   ConnId conn = 0;
@@ -119,6 +121,7 @@ struct Output {
   store::Batch batch;            // first == 0: no changes
   Effects effects;
   std::vector<sokovan::Change> feed;  // for the scheduler, in order
+  std::vector<Admitted> admitted;     // what of the commands' memory goes with this
 };
 
 }  // namespace bai::controller

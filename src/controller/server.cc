@@ -28,6 +28,9 @@ extern char** environ;
 namespace bai::controller {
 namespace {
 
+constexpr std::size_t kMaxWaiting = 128 << 20;  // bytes of requests on their way to the store, about
+constexpr std::size_t kRecordBytes = 2 << 10;   // what a decoded job takes beside its script, about
+
 std::string host_name() {
   char name[256] = "";
   gethostname(name, sizeof name - 1);
@@ -82,6 +85,7 @@ struct Server::Impl {
 
   ServerOptions options;
   Env env = Env::real();
+  Admission admission{kMaxWaiting};
   Board board;
   Stats stats{env.now()};
   log::Once once;
@@ -152,7 +156,7 @@ struct Server::Impl {
     }
     Caller who = users->resolve(caller.uid, caller.gid);
     if (answer_read(conn, who, *request)) return replied(request->id);
-    take(conn, std::move(who), std::move(*request));
+    take(conn, std::move(who), std::move(*request), bytes.size());
   }
 
   void replied(const RequestId& id) {
@@ -261,9 +265,13 @@ struct Server::Impl {
     return true;
   }
 
-  void take(ConnId conn, Caller caller, wire::Request request) {
-    if (auto* submit = std::get_if<wire::SubmitRequest>(&request.body); submit && submit->test_only)
-      return test_only(conn, caller, request, *submit);
+  // `bytes`: of the request as it came.
+  void take(ConnId conn, Caller caller, wire::Request request, std::size_t bytes) {
+    std::size_t cost = bytes + kRecordBytes;
+    if (auto* submit = std::get_if<wire::SubmitRequest>(&request.body)) {
+      if (submit->test_only) return test_only(conn, caller, request, *submit);
+      cost += submit->jobs.size() * kRecordBytes;
+    }
     bool ending_only = std::holds_alternative<wire::WaitRequest>(request.body);
     {
       std::lock_guard lock(mutex);
@@ -276,9 +284,12 @@ struct Server::Impl {
         return;
       }
     }
-    if (inputs.size() > 100'000) {
-      send(conn, request.id, wire::ErrorBody{{"busy", "too many requests wait", "", "try again"}});
-      return;
+    Admitted admitted = admission.enter(cost);
+    if (!admitted) {
+      stats.count("busy");
+      send(conn, request.id,
+           wire::ErrorBody{{"busy", "too many requests wait for the store", "", "try again later"}});
+      return replied(request.id);
     }
     if (std::holds_alternative<wire::ReconfigureRequest>(request.body)) {
       auto fresh = read_config();
@@ -289,7 +300,7 @@ struct Server::Impl {
       inputs.put(InputBody{Reconfigure{conn, std::move(caller), request.id, *fresh}});
       return;
     }
-    FromCommand command{conn, std::move(caller), std::move(request), {}, std::nullopt};
+    FromCommand command{conn, std::move(caller), std::move(request), {}, std::nullopt, std::move(admitted)};
     if (auto* submit = std::get_if<wire::SubmitRequest>(&command.request.body)) {
       auto cfg = current_config();
       for (auto& content : submit->contents) {
@@ -394,6 +405,7 @@ struct Server::Impl {
     for (int i = 0; i < kJobStates; ++i)
       if (by_state[i]) add("jobs", lower(std::string(name(static_cast<JobState>(i)))), "", by_state[i]);
     add("queues", "state", "", inputs.size());
+    add("queues", "waiting", "B", admission.waiting_bytes());
     add("queues", "commit", "", committer->backlog());
     add("queues", "scheduler", "", engine->backlog());
     auto wire_stats = listener->stats();
@@ -499,6 +511,8 @@ struct Server::Impl {
              wire::ErrorBody{{"store_unavailable", "the store does not take changes now", "", "try again"}});
       return;
     }
+    if (auto* command = std::get_if<FromCommand>(&body))
+      output.admitted.push_back(std::move(command->admitted));
     machine->handle({env.now(), env.monotonic_ms(), std::move(body)}, output);
   }
 };

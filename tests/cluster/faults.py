@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Bad days: a full disk and a database that stops. Refusals are clear, running jobs go on, and service resumes by itself."""
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 
 from bai import Cluster, Skip, await_true, check, equal, need_root, run_tests, test
 from bai_stream import Stream, balance
@@ -182,6 +184,64 @@ def postgresql_connections_are_cut(_):
             check(int(done.stdout) > 0, "the controller had no connection")
         stream.await_more(5, 40)
         balance(c, stream.stop())
+    finally:
+        c.down()
+        c.remove()
+
+
+def family(pid):
+    """A process and its children."""
+    found = [pid]
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as f:
+                    if int(f.read().rpartition(")")[2].split()[1]) == pid:
+                        found.append(int(entry))
+            except OSError:
+                pass
+    return found
+
+
+def metrics(c):
+    """{"group.name": value} of bai-diag."""
+    return {f"{m['group']}.{m['name']}": m["value"] for m in json.loads(c.run("bai-diag", "--json").stdout)["metrics"]}
+
+
+@test
+def a_store_that_stands_still_under_large_scripts(_):
+    """What waits for it is bounded by bytes: the rest is told to come again, does, and nothing is lost or done twice."""
+    c = postgres_cluster()
+    bound, each, many = 128 << 20, 3 << 20, 60
+    try:
+        c.configure("MessageTimeout=60")
+        stopped = family(c.pid("postgres"))
+        results = []
+
+        def submit(i):
+            script = f"#!/bin/sh\n# {i} " + "x" * each
+            results.append(c.run("bai-submit", "--parsable", "--hold", "-o", "/dev/null", stdin=script, timeout=100, ok=None))
+        threads = [threading.Thread(target=submit, args=[i]) for i in range(many)]
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            for thread in threads:
+                thread.start()
+            await_true(lambda: metrics(c).get("counts.busy", 0) >= 3, "submissions that are told to come again", 40, 0.2)
+            waiting = metrics(c)["queues.waiting"]
+            check(bound - each * 1.1 < waiting <= bound, f"{waiting} bytes wait")
+            small = threading.Thread(target=lambda: results.append(c.run("bai-submit", "--parsable", "--hold", "--wrap", "true", timeout=100, ok=None)))
+            small.start()
+            await_true(lambda: metrics(c)["queues.waiting"] > waiting, "a small request to be let in all the same")
+        finally:
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+        for thread in [*threads, small]:
+            thread.join()
+        equal({done.stderr for done in results if done.returncode}, set(), "refusals")
+        equal(len({int(done.stdout) for done in results}), many + 1, "jobs")
+        equal(len(c.queue()), many + 1, "jobs in the queue")
+        await_true(lambda: metrics(c)["queues.waiting"] == 0, "all of it to be given back")
     finally:
         c.down()
         c.remove()
