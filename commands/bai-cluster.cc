@@ -5,6 +5,7 @@
 
 #include <cstdio>
 
+#include "base/crash_point.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/output.h"
@@ -166,7 +167,8 @@ int down(const Layout& layout, bool keep, const cli::Reporter& reporter) {
   // Going down is not to be interrupted half way.
   auto interrupt = Interrupt::create();
   if (!interrupt.ok()) return reporter.refused(interrupt.error());
-  auto done = take_down(layout, keep);
+  auto done = take_down(layout, keep, &*interrupt);
+  if (!done.ok() && done.error().code == "interrupted") return 128 + interrupt->first();
   return done.ok() ? 0 : reporter.refused(done.error());
 }
 
@@ -175,6 +177,8 @@ int run(Layout layout, const Wanted& wanted, const std::vector<std::string>& wor
   if (words.empty())
     return reporter.mistyped(
         {"bad_option", "a command is missing", "run", "bai-cluster run [OPTION...] -- COMMAND"});
+  auto interrupt = Interrupt::create();
+  if (!interrupt.ok()) return reporter.refused(interrupt.error());
   if (layout.dir.empty()) {
     const char* tmp = getenv("TMPDIR");
     std::string path = std::string(tmp && *tmp == '/' ? tmp : "/tmp") + "/bai-XXXXXX";
@@ -188,19 +192,19 @@ int run(Layout layout, const Wanted& wanted, const std::vector<std::string>& wor
           {"exists", "a cluster runs already in " + layout.dir, "",
            "use it by eval \"$(bai-cluster env --dir " + layout.dir + ")\", or choose another directory"});
   }
-  auto interrupt = Interrupt::create();
-  if (!interrupt.ok()) return reporter.refused(interrupt.error());
   adopt_orphans();
   auto done = bring_up(layout, wanted, *interrupt);
   if (!done.ok()) {
+    end_orphans();
     rmdir(layout.dir.c_str());
     return interrupt->first() ? 128 + interrupt->first() : reporter.refused(done.error());
   }
   auto result = run_command(words, layout.conf(), *interrupt);
-  auto ended = take_down(layout, wanted.keep);
+  auto ended = take_down(layout, wanted.keep, nullptr);
   end_orphans();
   if (!ended.ok() && ended.error().code != "no_cluster") return reporter.refused(ended.error());
   if (wanted.keep) reporter.note("the cluster's files are in " + layout.dir);
+  if (!result.ok() && result.error().code == "interrupted") return 128 + interrupt->first();
   return result.ok() ? *result : reporter.refused(result.error());
 }
 
@@ -208,6 +212,7 @@ int run(Layout layout, const Wanted& wanted, const std::vector<std::string>& wor
 
 int main(int argc, char** argv) {
   const auto dialect = cli::Dialect::of(argv[0]);
+  if (auto armed = crash_points_init(); !armed.ok()) return cli::Reporter(dialect).mistyped(armed.error());
   cli::Reporter reporter(dialect);
   const OptionTable options = table();
   const OptionParser parser(options);

@@ -28,9 +28,9 @@ struct Up {
   std::int64_t took_ms = 0;
 };
 
-// Makes the cluster, or starts whatever of it does not run, and waits until every node is ready. A new one
-// that cannot be started is taken down again. Errors: different (it exists and is made of something else),
-// interrupted, and those of its parts.
+// Makes the cluster, or starts whatever of it does not run, and waits until every node is ready. When that fails or is
+// interrupted, all is as it was before: a new one is taken down again, of another what was started here. Errors: different
+// (it exists and is made of something else), not_empty, interrupted, and those of its parts.
 Result<Up> bring_up(const Layout& layout, const Wanted& wanted, Interrupt& interrupt);
 
 struct ProcessState {
@@ -48,7 +48,8 @@ struct ClusterState {
 Result<ClusterState> look(const Layout& layout);
 
 // Cancels all jobs, ends every process and what the steps have left, and removes the files unless they are to
-// be kept. Errors: no_cluster, permission_denied, not_ended; it goes on as far as it can.
-Status take_down(const Layout& layout, bool keep);
+// be kept. Only the wait for somebody else who brings it up or down can be interrupted. Errors: no_cluster, interrupted,
+// permission_denied, not_ended; it goes on as far as it can.
+Status take_down(const Layout& layout, bool keep, Interrupt* interrupt);
 
 }  // namespace bai::cluster

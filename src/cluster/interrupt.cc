@@ -10,7 +10,10 @@ namespace bai::cluster {
 Result<Interrupt> Interrupt::create() {
   sigset_t set;
   sigemptyset(&set);
-  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) sigaddset(&set, signal);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) {
+    struct sigaction now;
+    if (sigaction(signal, nullptr, &now) == 0 && now.sa_handler != SIG_IGN) sigaddset(&set, signal);
+  }
   if (sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return errno_error("cannot block signals", "", errno);
   Fd fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd) return errno_error("cannot make a signalfd", "", errno);

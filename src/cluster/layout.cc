@@ -106,6 +106,7 @@ Result<Settings> load_settings(const Layout& layout) {
     if (key == "keep") out.keep = value == "yes";
     if (key == "port") out.port = static_cast<std::uint16_t>(number(value, 65535));
     if (key == "socket_dir") out.socket_dir = value;
+    if (key == "made") out.made = value;
   }
   if (out.nodes == 0 || out.port == 0 || out.socket_dir.empty())
     return Error{"bad_settings", "this file is damaged", layout.settings(),
@@ -119,7 +120,7 @@ Status save_settings(const Layout& layout, const Settings& s) {
           "\nmemory_mib=" + std::to_string(s.memory_mib);
   text += std::string("\nstore=") + (s.store == Store::kPostgresql ? "postgresql" : "sqlite");
   text += std::string("\nkeep=") + (s.keep ? "yes" : "no");
-  text += "\nport=" + std::to_string(s.port) + "\nsocket_dir=" + s.socket_dir + "\n";
+  text += "\nport=" + std::to_string(s.port) + "\nsocket_dir=" + s.socket_dir + "\nmade=" + s.made + "\n";
   return Env::real().write_file_atomic(layout.settings(), text, 0644);
 }
 

@@ -23,6 +23,7 @@ struct Settings {
   std::uint16_t port = 0;  // bai-ctld's
   std::string cluster_id;  // of a new cluster; afterwards bai.conf knows it
   std::string socket_dir;  // sockets: their paths have at most 107 bytes
+  std::string made;        // the topmost directory that was made for it; goes with it
 };
 
 struct Layout {

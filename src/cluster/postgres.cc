@@ -1,6 +1,7 @@
 #include "cluster/postgres.h"
 
 #include <limits.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -110,6 +111,7 @@ Result<Postgres> prepare_postgres(const Layout& layout, const Settings& settings
   }
   for (const auto& dir : {layout.postgres_dir(), postgres_socket_dir(settings)})
     if (auto made = make_own_dir(dir, out.as); !made.ok()) return made.error();
+  end_initdb(layout);
   if (access((layout.postgres_data() + "/PG_VERSION").c_str(), F_OK) != 0) {
     // Half of one, from a start that was cut off, is of no use.
     if (auto removed = Env::real().remove_tree(layout.postgres_data()); !removed.ok()) return removed.error();
@@ -131,6 +133,14 @@ Result<Postgres> prepare_postgres(const Layout& layout, const Settings& settings
     out.command.emplace_back(setting);
   }
   return out;
+}
+
+void end_initdb(const Layout& layout) {
+  auto initdb = find_process(layout, "initdb");
+  if (!initdb) return;
+  const pid_t pid = initdb->pid;
+  (void)stop_process(layout, std::move(*initdb), SIGTERM, 5'000);
+  end_session(pid);
 }
 
 bool postgres_answers(const Layout& layout, pid_t pid) {

@@ -21,6 +21,8 @@ struct Postgres {
 // Creates the database cluster if there is none (about a second) and tells how to run its server.
 // Errors: postgres_missing, postgres_directory, each with the remedy; initdb's.
 Result<Postgres> prepare_postgres(const Layout& layout, const Settings& settings, Interrupt& interrupt);
+// Ends an initdb whose starter was killed.
+void end_initdb(const Layout& layout);
 // Whether the server with this pid takes connections.
 bool postgres_answers(const Layout& layout, pid_t pid);
 

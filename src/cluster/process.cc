@@ -16,6 +16,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/crash_point.h"
 #include "base/env.h"
 #include "base/text.h"
 #include "base/units.h"
@@ -74,10 +75,9 @@ bool become(const RunAs& as) {
 
 // In the child.
 [[noreturn]] void become_program(const Layout& layout, const std::string& name,
-                                 const std::vector<std::string>& argv, const std::optional<RunAs>& as,
-                                 bool with_pid_file) {
+                                 const std::vector<std::string>& argv, const std::optional<RunAs>& as) {
+  setsid();  // from here on what is typed at the terminal is not for it
   Interrupt::restore_in_child();
-  setsid();
   const int null = open("/dev/null", O_RDWR);
   const int log = open(layout.log(name).c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
   if (null < 0 || log < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
@@ -85,7 +85,7 @@ bool become(const RunAs& as) {
   // Nothing else stays open in the program. Not closed at once: the starter's pipe is among them.
   if (syscall(SYS_close_range, 3u, ~0u, kCloseOnExec) != 0)
     for (int fd = 3; fd < 4096; ++fd) fcntl(fd, F_SETFD, FD_CLOEXEC);
-  if (with_pid_file && !write_own_pid_files(layout, name)) fail_child("cannot write the pid file");
+  if (!write_own_pid_files(layout, name)) fail_child("cannot write the pid file");
   if (chdir("/") != 0) fail_child("cannot go to /");
   if (as && !become(*as)) fail_child("cannot become another user");
   umask(022);
@@ -95,23 +95,6 @@ bool become(const RunAs& as) {
   words.push_back(nullptr);
   execv(words[0], words.data());
   fail_child(words[0]);
-}
-
-Result<Process> spawn(const Layout& layout, const std::string& name, const std::vector<std::string>& argv,
-                      const std::optional<RunAs>& as, bool with_pid_file) {
-  if (access(argv[0].c_str(), X_OK) != 0)
-    return Error{"spawn_failed", "cannot run it: " + std::string(strerror(errno)), argv[0], ""};
-  auto until_exec = make_pipe();
-  if (!until_exec.ok()) return until_exec.error();
-  const pid_t pid = fork();
-  if (pid < 0) return errno_error("cannot fork", name, errno);
-  if (pid == 0) become_program(layout, name, argv, as, with_pid_file);
-  // Its end is closed when it has become the program (or failed to): from then on its pid file is there.
-  until_exec->write.reset();
-  (void)read_all(until_exec->read.get(), 1);
-  Fd pidfd = open_pidfd(pid);
-  if (!pidfd) return errno_error("cannot watch the process", name, errno);
-  return Process{name, pid, std::move(pidfd)};
 }
 
 Error with_log(const Layout& layout, std::string code, std::string message, const std::string& name) {
@@ -136,21 +119,36 @@ bool is_dying(pid_t pid) {
 
 Result<Process> start_process(const Layout& layout, const std::string& name,
                               const std::vector<std::string>& argv, std::optional<RunAs> as) {
-  return spawn(layout, name, argv, as, true);
+  if (access(argv[0].c_str(), X_OK) != 0)
+    return Error{"spawn_failed", "cannot run it: " + std::string(strerror(errno)), argv[0], ""};
+  auto until_exec = make_pipe();
+  if (!until_exec.ok()) return until_exec.error();
+  const pid_t pid = fork();
+  if (pid < 0) return errno_error("cannot fork", name, errno);
+  if (pid == 0) become_program(layout, name, argv, as);
+  // Its end is closed when it has become the program (or failed to): from then on its pid file is there.
+  until_exec->write.reset();
+  (void)read_all(until_exec->read.get(), 1);
+  Fd pidfd = open_pidfd(pid);
+  if (!pidfd) return errno_error("cannot watch the process", name, errno);
+  return Process{name, pid, std::move(pidfd)};
 }
 
 Status run_process(const Layout& layout, const std::string& name, const std::vector<std::string>& argv,
                    std::optional<RunAs> as, Interrupt& interrupt) {
-  auto process = spawn(layout, name, argv, as, false);
+  auto process = start_process(layout, name, argv, as);
   if (!process.ok()) return process.error();
+  crash_point("cluster.initdb_started");
   pollfd fds[] = {{process->pidfd.get(), POLLIN, 0}, {interrupt.fd(), POLLIN, 0}};
   while (fds[0].revents == 0) {
     poll(fds, 2, -1);
-    if (fds[1].revents != 0 && interrupt.take() != 0) kill(process->pid, SIGTERM);
+    if (fds[1].revents != 0 && interrupt.take() != 0) kill(-process->pid, SIGTERM);
   }
   int status = 0;
   waitpid(process->pid, &status, 0);
-  if (interrupt.first() != 0) return Error{"interrupted", "interrupted", "", ""};
+  end_session(process->pid);
+  remove_pid_files(layout, name);
+  if (interrupt.came()) return interrupted();
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
   return with_log(layout, "program_failed", argv[0] + " failed", name);
 }
@@ -188,6 +186,20 @@ Status stop_process(const Layout& layout, Process process, int signum, int grace
   return {};
 }
 
+void end_session(pid_t session) {
+  for (int round = 0; round < 2; ++round) {
+    bool any = false;
+    for (pid_t pid : step::all_processes()) {
+      const auto stat = step::process_stat(pid);
+      if (!stat || stat->session != session || stat->state == 'Z') continue;
+      const Process left{"", pid, open_pidfd(pid)};
+      any = (left.pidfd && !wait_for_end(left, 2'000)) || any;
+    }
+    if (!any) return;
+    kill(-session, SIGKILL);
+  }
+}
+
 void remove_pid_files(const Layout& layout, const std::string& name) {
   unlink(pid_path(layout, name).c_str());
   unlink(start_path(layout, name).c_str());
@@ -199,12 +211,13 @@ Status wait_until(const Layout& layout, const std::vector<const Process*>& watch
   std::vector<pollfd> fds = {{interrupt.fd(), POLLIN, 0}};
   for (const auto* process : watched) fds.push_back({process->pidfd.get(), POLLIN, 0});
   for (;;) {
+    if (interrupt.came()) return interrupted();
     if (done()) return {};
     if (left_ms(until) == 0)
       return with_log(layout, "timed_out", what + " within " + std::to_string(timeout_ms / 1000) + " s",
                       watched.back()->name);
     if (poll(fds.data(), fds.size(), std::min(pause_ms, left_ms(until))) <= 0) continue;
-    if (fds[0].revents != 0 && interrupt.take() != 0) return Error{"interrupted", "interrupted", "", ""};
+    if (fds[0].revents != 0) continue;
     for (std::size_t i = 1; i < fds.size(); ++i)
       if (fds[i].revents != 0)
         return with_log(layout, "daemon_died", watched[i - 1]->name + " ended at once", watched[i - 1]->name);

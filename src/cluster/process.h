@@ -34,8 +34,8 @@ struct Process {
 // before it becomes the program, so none is lost when we die. Errors: spawn_failed.
 Result<Process> start_process(const Layout& layout, const std::string& name,
                               const std::vector<std::string>& argv, std::optional<RunAs> as = {});
-// The same, waiting for its end: for initdb. Errors: the program failed; the message ends with the last lines
-// of its log.
+// The same, waiting for its end and that of all that it started: for initdb. Errors: interrupted, the program failed; the
+// message ends with the last lines of its log.
 Status run_process(const Layout& layout, const std::string& name, const std::vector<std::string>& argv,
                    std::optional<RunAs> as, Interrupt& interrupt);
 
@@ -45,6 +45,8 @@ std::optional<Process> find_process(const Layout& layout, const std::string& nam
 // Ends it: the signal, up to `grace_ms` of waiting, SIGKILL. Removes its pid file. Errors: not_ended.
 Status stop_process(const Layout& layout, Process process, int signum, int grace_ms);
 void remove_pid_files(const Layout& layout, const std::string& name);
+// Ends what a program has left in the session that start_process() made for it; the program itself is gone.
+void end_session(pid_t session);
 
 // Waits until `done` says yes, asking it first at once and then whenever `pause_ms` have passed or something
 // happened: one of `watched` ended (error daemon_died, with its log's last lines), a signal came

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
 
 #include "base/env.h"
@@ -23,7 +24,7 @@ namespace {
 constexpr int kDeepest = 4;  // below DIR/agents
 
 // Directories that hold a launch record.
-void find_attempts(const std::string& dir, int depth, std::vector<std::string>& found) {
+void find_below(const std::string& dir, int depth, std::vector<std::string>& found) {
   if (access((dir + "/launch").c_str(), F_OK) == 0) {
     found.push_back(dir);
     return;
@@ -34,7 +35,7 @@ void find_attempts(const std::string& dir, int depth, std::vector<std::string>& 
   for (const auto& name : *names) {
     struct stat info;
     const std::string path = dir + "/" + name;
-    if (lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) find_attempts(path, depth - 1, found);
+    if (lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) find_below(path, depth - 1, found);
   }
 }
 
@@ -71,9 +72,16 @@ Status end_attempt(const std::string& dir, pid_t shepherd) {
 
 }  // namespace
 
-Status end_step_remains(const Layout& layout) {
-  std::vector<std::string> attempts;
-  find_attempts(layout.agents_dir(), kDeepest, attempts);
+std::vector<std::string> find_attempts(const Layout& layout) {
+  std::vector<std::string> found;
+  find_below(layout.agents_dir(), kDeepest, found);
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+Status end_step_remains(const Layout& layout, const std::vector<std::string>& but) {
+  auto attempts = find_attempts(layout);
+  std::erase_if(attempts, [&](const auto& dir) { return std::binary_search(but.begin(), but.end(), dir); });
   if (attempts.empty()) return {};
   const auto shepherds = find_shepherds(layout.agents_dir());
   Status result;

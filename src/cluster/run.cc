@@ -13,6 +13,7 @@
 #include <cstring>
 #include <optional>
 
+#include "base/crash_point.h"
 #include "base/env.h"
 #include "base/fd.h"
 #include "base/paths.h"
@@ -55,6 +56,7 @@ void end_orphans() {
 
 Result<int> run_command(const std::vector<std::string>& words, const std::string& conf,
                         Interrupt& interrupt) {
+  if (interrupt.came()) return interrupted();
   const std::string path = path_with_programs();
   const pid_t pid = fork();
   if (pid < 0) return errno_error("cannot fork", words[0], errno);
@@ -70,6 +72,9 @@ Result<int> run_command(const std::vector<std::string>& words, const std::string
     fprintf(stderr, "bai-cluster: %s: %s\n", argv[0], strerror(err));
     _exit(err == ENOENT ? 127 : 126);
   }
+  crash_point("cluster.command_started");
+  // What came before it was there has not reached it.
+  if (interrupt.came()) kill(pid, SIGTERM);
   sigset_t child_ended;
   sigemptyset(&child_ended);
   sigaddset(&child_ended, SIGCHLD);

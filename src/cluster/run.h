@@ -20,7 +20,7 @@ void end_orphans();
 
 // Runs it with those two set. The terminal's Ctrl-C reaches the command itself; SIGTERM and SIGHUP are passed
 // on. Returns its exit status, as a shell does (128 + the signal's number if one ended it, 127 if there is no
-// such program). Errors: spawn_failed.
+// such program). Errors: spawn_failed, interrupted (before it began).
 Result<int> run_command(const std::vector<std::string>& words, const std::string& conf, Interrupt& interrupt);
 
 }  // namespace bai::cluster

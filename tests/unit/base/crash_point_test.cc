@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <set>
@@ -33,8 +34,24 @@ TEST(CrashPointDeathTest, nth_passing_counts) {
 
 TEST(CrashPointDeathTest, a_misspelt_setting_is_an_error) {
   for (const char* bad :
-       {"ctld.after_comit", "ctld.after_commit:", "ctld.after_commit:0", "ctld.after_commit:x", ":1"})
+       {"ctld.after_comit", "ctld.after_commit:", "ctld.after_commit:0", "ctld.after_commit:x", ":1",
+        "ctld.after_commit=", "ctld.after_commit=0", "ctld.after_commit=INT"})
     EXPECT_EXIT(arm_and_pass(bad, 1), ::testing::ExitedWithCode(3), "") << bad;
+}
+
+TEST(CrashPointDeathTest, another_signal_need_not_end_it) {
+  EXPECT_EXIT(
+      {
+        signal(SIGINT, SIG_IGN);
+        arm_and_pass("ctld.after_commit=2", 2);
+      },
+      ::testing::ExitedWithCode(0), "ctld.after_commit\n");
+  EXPECT_EXIT(
+      {
+        setpgid(0, 0);
+        arm_and_pass("ctld.after_commit:2=-15", 2);
+      },
+      ::testing::KilledBySignal(SIGTERM), "ctld.after_commit\n");
 }
 
 TEST(CrashPoint, off_does_nothing) {
