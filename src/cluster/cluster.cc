@@ -57,6 +57,7 @@ Status create(const Layout& layout, const Wanted& wanted, Settings& s) {
   if (s.memory_mib && !s.cpus)
     s.cpus = static_cast<std::uint32_t>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
   s.store = wanted.store.value_or(Store::kSqlite);
+  s.keep = wanted.keep;
   auto port = choose_port();
   if (!port.ok()) return port.error();
   s.port = *port;

@@ -2,6 +2,7 @@
 """Bad days: a full disk and a database that stops. Refusals are clear, running jobs go on, and service resumes by itself."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,15 @@ class Tmpfs:
             os.rmdir(self.path)
             raise Skip(f"cannot mount a tmpfs: {done.stderr.strip()}")
 
+    def take(self, c, part):
+        """Brings the cluster up with this part of its directory, and no other, on the small disk."""
+        c.up()
+        c.run("bai-cluster", "down", "--keep", "--dir", c.dir)
+        here, there = os.path.join(c.dir, part), os.path.join(self.path, os.path.basename(part))
+        shutil.move(here, there)
+        os.symlink(there, here)
+        c.up()
+
     def fill(self):
         with open(self.path + "/filler", "ab", buffering=0) as f:
             block = b"x" * 65536
@@ -47,11 +57,7 @@ def a_full_disk_of_the_controller(_):
     disk = Tmpfs("24m")
     c = Cluster(nodes=1)
     try:
-        # The controller's directory alone lies on the small disk.
-        os.makedirs(c.dir)
-        os.makedirs(disk.path + "/ctld")
-        os.symlink(disk.path + "/ctld", c.dir + "/ctld")
-        c.up()
+        disk.take(c, "ctld")
         running = c.submit("-o", "running.txt", script=RUNNING.format("go"))
         c.await_text("running.txt", "ready")
         before = [c.submit("--hold", "-o", "/dev/null", script="true") for _ in range(3)]
@@ -93,12 +99,7 @@ def a_full_disk_of_a_node(_):
     disk = Tmpfs("8m")
     c = Cluster(nodes=2)
     try:
-        os.makedirs(c.dir + "/agents")
-        os.makedirs(disk.path + "/n1")
-        os.chmod(c.dir, 0o755)
-        os.chmod(disk.path + "/n1", 0o711)
-        os.symlink(disk.path + "/n1", c.dir + "/agents/n1")
-        c.up()
+        disk.take(c, "agents/n1")
         running = c.submit("-w", "n1", "-o", "noderun.txt", script=RUNNING.format("go2"))
         c.await_text("noderun.txt", "ready")
         disk.fill()
