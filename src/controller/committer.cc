@@ -14,6 +14,7 @@ using Clock = std::chrono::steady_clock;
 namespace {
 
 constexpr std::chrono::milliseconds kLinger{2};
+constexpr std::chrono::milliseconds kIdle{10'000}, kCatchUp{100};  // how long to wait for something to commit
 constexpr std::uint64_t kCheckpointIdle = 2'000;   // changes since the last, when there is nothing else to do
 constexpr std::uint64_t kCheckpointBusy = 50'000;  // and when there always is
 
@@ -44,7 +45,8 @@ Committer::Committer(std::unique_ptr<store::Store> store, std::unique_ptr<store:
       reader_(std::move(reader)),
       board_(board),
       stats_(stats),
-      hooks_(std::move(hooks)) {}
+      hooks_(std::move(hooks)),
+      watchers_({hooks_.send, hooks_.unread, hooks_.now}) {}
 
 Committer::~Committer() { stop(); }
 
@@ -56,7 +58,7 @@ void Committer::start() {
 void Committer::put(Output output) { channel_.put(std::move(output)); }
 
 void Committer::watch(ConnId conn, Caller caller, RequestId request, wire::JobFilter filter) {
-  channel_.put(std::make_shared<Watch>(Watch{conn, request, Selector(filter, caller), {}}));
+  channel_.put(Watch{conn, request, Selector(filter, caller)});
 }
 
 bool Committer::urgent(const Item& item) {
@@ -77,7 +79,7 @@ void Committer::stop() {
 
 void Committer::run() {
   for (;;) {
-    auto items = channel_.take(Clock::now() + std::chrono::seconds(10));
+    auto items = channel_.take(Clock::now() + (watchers_.behind() ? kCatchUp : kIdle));
     if (items.empty() && channel_.closed()) return;
     // News that nobody waits for lingers a little: the next is seldom far, and one sync serves both.
     auto linger = Clock::now() + kLinger;
@@ -94,14 +96,13 @@ void Committer::run() {
       }
       handle(outputs);  // watches begin after what came before them
       outputs.clear();
-      if (auto* watch = std::get_if<std::shared_ptr<Watch>>(&item)) {
-        begin_watch(**watch);
-        watches_.push_back(*watch);
-      } else {
-        std::erase_if(watches_, [&](const auto& w) { return w->conn == std::get<Forget>(item).conn; });
-      }
+      if (auto* watch = std::get_if<Watch>(&item))
+        watchers_.begin(watch->conn, watch->request, std::move(watch->selector), *board_.get());
+      else
+        watchers_.forget(std::get<Forget>(item).conn);
     }
     handle(outputs);
+    if (watchers_.behind()) stats_.count("watch_resyncs", watchers_.catch_up(*board_.get()));
     if (channel_.size() == 0 || changes_since_checkpoint_ >= kCheckpointBusy) housekeeping();
   }
 }
@@ -261,7 +262,7 @@ void Committer::release(Effects& effects, const store::Batch& batch) {
   launch(effects.launches);
   send_orders(true);
   for (ConnId conn : effects.close) hooks_.close(conn);
-  if (!effects.jobs.empty()) tell_watchers(effects);
+  watchers_.tell(effects, *board_.get());
   for (const auto& mail : effects.mails) hooks_.mail(mail);
 }
 
@@ -322,57 +323,6 @@ Result<wire::LaunchOrder> Committer::order_for(const LaunchOut& launch) {
   order.script = **script;
   order.environment = **environment;
   return order;
-}
-
-void Committer::begin_watch(Watch& watch) {
-  auto view = board_.get();
-  wire::JobTableBuilder rows;
-  wire::JobsReply reply;
-  reply.lsn = view->lineage.lsn;
-  reply.now = hooks_.now();
-  reply.stale = view->stale;
-  reply.more = true;
-  view->for_each([&](const JobCell& cell) {
-    if (is_finished(cell.job->state) || !watch.selector.matches(*cell.job)) return true;
-    watch.shown[cell.job->id] = true;
-    rows.add(*cell.job, cell.time_limit, batch_host(*cell.job));
-    if (rows.size() < kRowsPerFrame) return true;
-    reply.table = rows.take();
-    return hooks_.send(watch.conn, wire::encode_reply({watch.request, reply}));
-  });
-  reply.more = false;
-  reply.table = rows.take();
-  hooks_.send(watch.conn, wire::encode_reply({watch.request, std::move(reply)}));
-}
-
-void Committer::tell_watchers(const Effects& effects) {
-  if (watches_.empty()) return;
-  std::map<JobId, const ViewJob*> last;  // the newest word about each job in this batch
-  for (const auto& change : effects.jobs) last[change.id] = &change;
-  for (auto& watch : watches_) {
-    wire::WatchBatch batch;
-    wire::JobTableBuilder rows;
-    for (const auto& [id, change] : last) {
-      bool shown = watch->shown.contains(id);
-      bool matches =
-          change->job && watch->selector.matches(*change->job) && (shown || !is_finished(change->job->state));
-      if (matches) {
-        rows.add(*change->job, change->time_limit, batch_host(*change->job));
-        if (is_finished(change->job->state))
-          watch->shown.erase(id);
-        else
-          watch->shown[id] = true;
-      } else if (shown) {
-        watch->shown.erase(id);
-        batch.gone.push_back(id);
-      }
-    }
-    if (rows.size() == 0 && batch.gone.empty()) continue;
-    batch.lsn = store_->lineage().lsn;
-    batch.now = hooks_.now();
-    batch.changed = rows.take();
-    hooks_.send(watch->conn, wire::encode_reply({watch->request, std::move(batch)}));
-  }
 }
 
 // In idle moments, off the commit path.

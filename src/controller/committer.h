@@ -16,6 +16,7 @@
 #include "controller/select.h"
 #include "controller/stats.h"
 #include "controller/view.h"
+#include "controller/watchers.h"
 #include "store/store.h"
 
 namespace bai::controller {
@@ -24,6 +25,7 @@ namespace bai::controller {
 struct CommitterHooks {
   std::function<Time()> now;
   std::function<bool(ConnId, std::string bytes)> send;
+  std::function<std::size_t(ConnId)> unread;  // bytes sent that it has not taken yet
   std::function<void(ConnId)> close;
   std::function<void(const MailOut&)> mail;
   // The store refused a commit and memory is ahead of it: stop feeding, `why` is for people. Followed by `recovered`.
@@ -73,12 +75,11 @@ class Committer {
     ConnId conn;
     RequestId request;
     Selector selector;
-    std::unordered_map<JobId, bool> shown;
   };
   struct Forget {
     ConnId conn;
   };
-  using Item = std::variant<Output, std::shared_ptr<Watch>, Forget>;
+  using Item = std::variant<Output, Watch, Forget>;
 
   static bool urgent(const Item& item);  // somebody waits for it
   void run();
@@ -92,8 +93,6 @@ class Committer {
   void launch(std::vector<LaunchOut>& launches);
   Result<wire::LaunchOrder> order_for(const LaunchOut& launch);
   Result<std::shared_ptr<const std::string>> content(const Hash256& hash);
-  void tell_watchers(const Effects& effects);
-  void begin_watch(Watch& watch);
   void housekeeping();
 
   std::unique_ptr<store::Store> store_;
@@ -101,10 +100,10 @@ class Committer {
   Board& board_;
   Stats& stats_;
   CommitterHooks hooks_;
+  Watchers watchers_;
   Channel<Item> channel_;
   ContentCache contents_{64 << 20};
   std::unordered_map<JobId, LaunchRecord> launches_;  // of jobs submitted lately
-  std::vector<std::shared_ptr<Watch>> watches_;
   std::uint64_t changes_since_checkpoint_ = 0;
   std::chrono::steady_clock::time_point pruned_at_{};
   std::uint64_t generation_ = 0;  // outputs of older ones come from a machine that was dropped

@@ -415,6 +415,7 @@ struct Server::Impl {
     add("wire", "refused", "", wire_stats.refused);
     add("wire", "broken", "", wire_stats.broken);
     add("wire", "overrun", "", wire_stats.overrun);
+    add("wire", "unread", "B", wire_stats.outbound_bytes);
     add("wire", "messages_in", "", wire_stats.messages_in);
     add("wire", "messages_out", "", wire_stats.messages_out);
     add("wire", "bytes_in", "B", wire_stats.bytes_in);
@@ -569,6 +570,7 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
   CommitterHooks hooks;
   hooks.now = s.env.now;
   hooks.send = [&s](ConnId conn, std::string bytes) { return s.listener->send(conn, bytes); };
+  hooks.unread = [&s](ConnId conn) { return s.listener->unread(conn); };
   hooks.close = [&s](ConnId conn) { s.listener->close(conn); };
   hooks.mail = [&s](const MailOut& mail) { send_mail(s.current_config()->mail_prog, mail); };
   hooks.replied = [&s](const RequestId& id) { s.replied(id); };

@@ -180,6 +180,7 @@ struct Listener::Impl {
     return fits;
   }
   bool send(ConnId id, std::string_view plaintext);
+  std::size_t unread(ConnId id);
   void close(ConnId id);
   ConnPtr find(ConnId id) {
     const std::lock_guard lock(conns_mutex);
@@ -283,6 +284,13 @@ bool Listener::Impl::send(ConnId id, std::string_view plaintext) {
   if (conn->closing || conn->kill) return false;
   ++n.messages_out;
   return enqueue(conn, conn->session->seal(plaintext));
+}
+
+std::size_t Listener::Impl::unread(ConnId id) {
+  const ConnPtr conn = find(id);
+  if (!conn) return 0;
+  const std::lock_guard lock(conn->mutex);
+  return conn->unsent;
 }
 
 void Listener::Impl::close(ConnId id) {
@@ -739,6 +747,7 @@ Result<std::unique_ptr<Listener>> Listener::start(const ListenerOptions& options
 
 std::uint16_t Listener::port() const { return impl_->port; }
 bool Listener::send(ConnId conn, std::string_view plaintext) { return impl_->send(conn, plaintext); }
+std::size_t Listener::unread(ConnId conn) const { return impl_->unread(conn); }
 void Listener::close(ConnId conn) { impl_->close(conn); }
 void Listener::stop() { impl_->stop(); }
 

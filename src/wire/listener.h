@@ -76,6 +76,8 @@ class Listener {
   // Seals and queues a message; ordered per connection; never blocks on the network. Returns false if the connection is gone or
   // was dropped for not reading (on_closed tells as well).
   bool send(ConnId conn, std::string_view plaintext);
+  // Bytes that were sent and the caller's side has not taken yet; 0 when the connection is gone.
+  std::size_t unread(ConnId conn) const;
   // Ends a connection once what was queued is with the system (at most a second later).
   void close(ConnId conn);
 

@@ -30,6 +30,7 @@ class CommitterTest : public testing::Test {
       changed.notify_all();
       return true;
     };
+    hooks.unread = [](ConnId) { return 0; };
     hooks.close = [](ConnId) {};
     hooks.mail = [](const MailOut&) {};
     hooks.lost = [this](std::string) { note("lost"); };
