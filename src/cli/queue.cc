@@ -39,7 +39,12 @@ Result<QueueView> make_view(const Parsed& parsed, const Dialect& dialect) {
     return error;
   }
   view.columns = std::move(*columns);
-  view.sort = parsed.value_or("sort", parsed.has("start") ? "S" : "P,t,-p");
+  // Of a long list the screen shows the beginning: there running jobs go first.
+  view.sort = parsed.value_or("sort", parsed.has("start") ? "S" : parsed.has("watch") ? "-t,P,-p" : "P,t,-p");
+  view.licenses = parsed.value_or("licenses", "");
+  view.qos = parsed.value_or("qos", "");
+  view.none = parsed.has("reservation");
+  view.by_partition = parsed.has("priority");
   std::vector<JobView> none;
   if (Status sorted = sort_jobs(none, view.sort); !sorted.ok()) return sorted.error();
   return view;
@@ -80,15 +85,14 @@ bool in_list(const std::string& list, std::string_view word) {
   return false;
 }
 
-// What the controller does not filter by: licenses (names, whatever the count), QOS, reservations (of which there are none).
-void keep_asked(std::vector<JobView>& jobs, const Parsed& parsed) {
-  const std::string licenses = parsed.value_or("licenses", ""), qos = parsed.value_or("qos", "");
-  if (licenses.empty() && qos.empty() && !parsed.has("reservation")) return;
+// Licenses are names here, whatever the count.
+void keep_asked(std::vector<JobView>& jobs, const QueueView& view) {
+  if (view.licenses.empty() && view.qos.empty() && !view.none) return;
   std::erase_if(jobs, [&](const JobView& job) {
-    if (parsed.has("reservation") || (!qos.empty() && !in_list(qos, job.text(job.row->qos)))) return true;
-    if (licenses.empty()) return false;
+    if (view.none || (!view.qos.empty() && !in_list(view.qos, job.text(job.row->qos)))) return true;
+    if (view.licenses.empty()) return false;
     for (auto one : split_list(job.text(job.row->licenses)))
-      if (in_list(licenses, one.substr(0, one.find(':')))) return false;
+      if (in_list(view.licenses, one.substr(0, one.find(':')))) return false;
     return true;
   });
 }
@@ -129,29 +133,25 @@ int show_json(const JobList& list) {
   return out.failed() ? kRefused : 0;
 }
 
-int show_once(Session& session, const Parsed& parsed, const wire::JobFilter& filter, const QueueView& view,
+int show_once(Session& session, const wire::JobFilter& filter, const QueueView& view,
               const Reporter& reporter) {
   if (Status good = check_nodes(session, filter.nodes, reporter.dialect().slurm); !good.ok())
     return good.error().code == "no_such_node" ? reporter.mistyped(good.error())
                                                : reporter.refused(good.error(), "slurm_load_node error");
   wire::QueueRequest request;
   request.filter = filter;
-  if (parsed.has("start")) request.filter.states = {JobState::kPending};
   request.finished_too = !filter.jobs.empty();
   auto list = fetch_jobs(session, std::move(request));
   if (!list.ok()) return reporter.refused(list.error(), "slurm_load_jobs error");
-  if (filter.jobs.size() == 1 && list->jobs.empty() && filter.users.empty() && filter.states.empty() &&
+  if (filter.jobs.size() == 1 && list->jobs.empty() && filter.users.empty() && !view.finished &&
       !filter.mine)
     return reporter.refused(
         {"no_such_job", "there is no job " + std::to_string(filter.jobs[0].job) + " in the queue", "",
          "bai-acct knows jobs that ended"},
         "slurm_load_jobs error");
-  narrow_arrays(list->jobs, filter.jobs);
   if (!view.finished) drop_finished(list->jobs);
   if (list->stale) reporter.note("the controller's store is failing: this is what was durable last");
-  keep_asked(list->jobs, parsed);
-  if (parsed.has("priority")) split_partitions(list->jobs);
-  if (view.expand) expand_arrays(list->jobs);
+  arrange(list->jobs, view);
   if (reporter.json()) {
     (void)sort_jobs(list->jobs, view.sort);
     return show_json(*list);
@@ -200,6 +200,13 @@ OptionTable queue_table(const Dialect& dialect) {
 }
 // clang-format on
 
+void arrange(std::vector<JobView>& jobs, const QueueView& view) {
+  narrow_arrays(jobs, view.refs);
+  keep_asked(jobs, view);
+  if (view.by_partition) split_partitions(jobs);
+  if (view.expand) expand_arrays(jobs);
+}
+
 void put_queue(std::string& out, std::vector<JobView>& jobs, const QueueView& view) {
   (void)sort_jobs(jobs, view.sort);
   if (view.header) {
@@ -242,6 +249,8 @@ int run_queue(const Dialect& dialect, int argc, const char* const* argv) {
           {"bad_sort", "Invalid sort specification: " + parsed.value_or("sort", ""), "", ""});
     return reporter.mistyped(view.error());
   }
+  view->refs = filter->jobs;
+  if (parsed.has("start")) filter->states = {JobState::kPending};
   for (const auto& name : view->unknown) reporter.error_line("Invalid job format specification: " + name);
   unsigned pause = 0;
   if (const Given* given = parsed.find("iterate")) {
@@ -256,7 +265,7 @@ int run_queue(const Dialect& dialect, int argc, const char* const* argv) {
   if (!session.ok()) return reporter.refused(session.error());
   if (parsed.has("watch")) return watch_queue(*session, *filter, *view, reporter);
   for (;;) {
-    status = show_once(*session, parsed, *filter, *view, reporter);
+    status = show_once(*session, *filter, *view, reporter);
     if (pause == 0) return status;
     sleep(pause);
   }

@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
-"""Ways to submit: many at once, the same request twice, watching, Slurm's names; what is typed wrong changes nothing."""
+"""Ways to submit: many at once, the same request twice, Slurm's names; what is typed wrong changes nothing."""
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 
@@ -76,21 +75,6 @@ def a_request_id_settles_it(c):
     c.up()
     equal(c.run("bai-submit", "--parsable", "--hold", f"--request-id={request}", "--wrap", "true").stdout, first, "the answer after a restart")
     c.run("bai-cancel", first.strip())
-
-
-@test
-def the_queue_is_watched(c):
-    watch = subprocess.Popen([BIN + "/bai-queue", "--watch", "-h", "-o", "%i %T"], env=c.env, cwd=c.work, stdout=subprocess.PIPE, text=True)
-    try:
-        job = c.submit("-o", "/dev/null", script="true")
-        lines = []
-        while f"{job} COMPLETED" not in lines:
-            line = watch.stdout.readline()
-            check(line, f"the watch ended after {lines}")
-            lines.append(line.strip())
-    finally:
-        watch.send_signal(signal.SIGINT)
-        watch.communicate(timeout=20)
 
 
 @test
