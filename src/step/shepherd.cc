@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cstring>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/crash_point.h"
@@ -51,6 +52,7 @@ class Shepherd {
   void script_ended(int wait_status);
   void on_time();
   bool all_gone();
+  void ask_to_end();
   void kill_all();
   void begin_ending(EndReason reason, const std::string& message, int64_t kill_wait_ms);
   std::optional<ChildFailure> launch_failure();
@@ -79,6 +81,7 @@ class Shepherd {
   std::string forced_message_;
   Deadlines times_;
   int64_t kill_pause_ = kFirstKillPause;
+  std::set<pid_t> told_;  // to end, by SIGTERM
   bool killing_ = false;
   bool given_up_ = false;
   StepStatus status_;
@@ -222,13 +225,17 @@ void Shepherd::reap() {
     phase_ = Phase::kEnded;
     return;
   }
-  // What the script left behind. If it was told to end, so were they, and the time to SIGKILL runs already.
-  if (!forced_ && !times_.kill_at && !killing_) {
-    const Tracker processes = tracker();
-    processes.signal_all(SIGTERM);
-    processes.signal_all(SIGCONT);
-    times_.kill_at = env_.monotonic_ms() + static_cast<int64_t>(launch_.leftover_grace_ms);
-  }
+  // What the script left behind. If it was told to end, so were those that were there then (not what it forked in that very
+  // moment), and the time to SIGKILL runs already.
+  if (killing_) return;
+  ask_to_end();
+  if (!times_.kill_at) times_.kill_at = env_.monotonic_ms() + static_cast<int64_t>(launch_.leftover_grace_ms);
+}
+
+// SIGTERM once to each.
+void Shepherd::ask_to_end() {
+  const Tracker processes = tracker();
+  if (processes.signal_new(SIGTERM, told_) > 0) processes.signal_all(SIGCONT);
 }
 
 void Shepherd::script_ended(int wait_status) {
@@ -283,11 +290,7 @@ void Shepherd::begin_ending(EndReason reason, const std::string& message, int64_
     forced_message_ = message;
     phase_ = Phase::kEnding;
     times_.ending();
-    if (kill_wait_ms > 0) {
-      const Tracker processes = tracker();
-      processes.signal_all(SIGTERM);
-      processes.signal_all(SIGCONT);
-    }
+    if (kill_wait_ms > 0) ask_to_end();
     times_.kill_at = kill_at;
   } else if (!killing_) {
     times_.kill_at = std::min(times_.kill_at.value_or(kill_at), kill_at);

@@ -171,16 +171,19 @@ std::vector<pid_t> Tracker::find() const {
 }
 
 size_t Tracker::signal_all(int signum, pid_t except) const {
-  std::set<pid_t> done;
+  std::set<pid_t> told = {except};
+  return signal_new(signum, told);
+}
+
+size_t Tracker::signal_new(int signum, std::set<pid_t>& told) const {
+  const size_t before = told.size();
   for (int round = 0; round < kMaxRounds; ++round) {
     bool found = false;
-    for (pid_t pid : find()) {
-      if (pid == except || !done.insert(pid).second) continue;
-      found |= kill(pid, signum) == 0;
-    }
+    for (pid_t pid : find())
+      if (told.insert(pid).second) found |= kill(pid, signum) == 0;
     if (!found) break;
   }
-  return done.size();
+  return told.size() - before;
 }
 
 size_t Tracker::kill_round() const {

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,8 @@ struct Tracker {
   std::vector<pid_t> find() const;
   // Sends a signal to all of them, looking again until no new one is found (at most a few times); `except` is left out. Returns how many got it.
   size_t signal_all(int signum, pid_t except = 0) const;
+  // The same to those that are not in `told` yet, and puts them there. Returns how many there were.
+  size_t signal_new(int signum, std::set<pid_t>& told) const;
   // One round of SIGKILL: cgroup.kill, or frozen and killed (v1 freezer), or stopped and killed. Returns how many were found.
   size_t kill_round() const;
 };

@@ -87,6 +87,17 @@ TEST_F(ShepherdEnd, WarnsTheScriptBeforeTheLimit) {
   EXPECT_TRUE((status.reason == EndReason::kExited && output() == "warned\n") || status.signal == SIGUSR1);
 }
 
+// A shell that is told to end while it forks leaves a child that was told nothing.
+TEST_F(ShepherdEnd, WhatTheScriptForksWhenItIsToldToEndIsToldToo) {
+  launch_.kill_wait_s = 600;
+  script("trap 'sleep 1000 & exit 3' TERM; touch up; while :; do sleep 0.05; done\n");
+  start();
+  ASSERT_TRUE(await_file("up"));
+  StepClient client = connect();
+  ASSERT_TRUE(client.call(TerminateRequest{EndReason::kCancelled, ""}, kPatienceMs).ok());
+  EXPECT_EQ(end().exit_code, 3u);
+}
+
 TEST_F(ShepherdEnd, IsCancelled) {
   script("touch up; sleep 1000\n");
   start();
