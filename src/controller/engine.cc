@@ -4,6 +4,10 @@
 
 namespace bai::controller {
 
+std::int64_t engine_wait_us(Time wakeup, Time now) {
+  return std::clamp<std::int64_t>(wakeup.us - now.us, 0, 10'000'000);
+}
+
 Engine::Engine(std::function<Time()> now, std::function<void(Decided)> decided, Stats& stats)
     : now_(std::move(now)), decided_(std::move(decided)), stats_(stats), thread_([this] { run(); }) {}
 
@@ -25,8 +29,7 @@ void Engine::run() {
   for (;;) {
     std::optional<std::chrono::steady_clock::time_point> deadline;
     if (wakeup.is_set()) {
-      auto wait_us = std::clamp<std::int64_t>(wakeup.us - now_().us, 0, 3'600'000'000);
-      deadline = std::chrono::steady_clock::now() + std::chrono::microseconds(wait_us);
+      deadline = std::chrono::steady_clock::now() + std::chrono::microseconds(engine_wait_us(wakeup, now_()));
     }
     auto items = channel_.take(deadline);
     if (items.empty() && channel_.closed()) return;

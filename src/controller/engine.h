@@ -18,6 +18,10 @@ struct Question {
   std::function<void(Result<sokovan::Start>, Time expected)> answer;  // called on the engine's thread
 };
 
+// How long the engine sleeps until `wakeup`, a moment of the wall clock; in microseconds. Never long: the wall clock may be set, or go on
+// while the machine sleeps, and the clock that measures the wait does not follow.
+std::int64_t engine_wait_us(Time wakeup, Time now);
+
 class Engine {
  public:
   // `decided` is called on the engine's thread. `now` is the wall clock.

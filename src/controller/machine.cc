@@ -113,7 +113,8 @@ void Machine::load(store::Loaded loaded) {
       bool met = true;
       evaluate(copy, met);
       entry.dependencies_met = met;
-      note_delays(copy);
+      note_delays(
+          *entry.job);  // as recorded: a delay that went by while nobody looked is recorded by the next tick
       if (entry.job->spec->extras().deadline.is_set())
         deadlines_.insert({entry.job->spec->extras().deadline, id});
     }

@@ -135,6 +135,14 @@ TEST_F(EngineTest, TimeAloneStartsAJobWhoseBeginHasCome) {
   EXPECT_GE(Env::real().now(), begin);
 }
 
+TEST(Engine, SleepsUntilABeginTimeAndNeverLong) {
+  const Time now = Time::from_seconds(1'800'000'000);
+  EXPECT_EQ(engine_wait_us(now + 2, now), 2'000'000);
+  EXPECT_EQ(engine_wait_us(now - 2, now), 0);
+  // The wall clock may jump to a begin time that is a day away: it is looked at again soon.
+  EXPECT_LE(engine_wait_us(now + 86'400, now), 10'000'000);
+}
+
 TEST_F(EngineTest, AnswersWhatWouldStartAndQueuesNothing) {
   engine.reset(1);
   engine.feed(cluster());

@@ -254,6 +254,42 @@ TEST(MachineDependency, ADelayCountsFromTheStartAlsoAfterARestart) {
   EXPECT_EQ(c.state_of(dependent), JobState::kConfiguring);
 }
 
+TEST(MachineDependency, ADelayThatWentByWhileTheControllerWasAwayIsOver) {
+  Cluster c;
+  c.up();
+  JobId target = c.submit();
+  c.runs(target);
+  JobId dependent = c.submit(Cluster::after(K::kAfter, target, kNoTask, 1));
+  c.act(JobAction::kHold, {dependent, kNoTask});
+  c.now = c.now + 100;
+  c.restart();
+  c.give(Tick{});
+  c.now = c.now - 90;  // the wall clock is set back: what was over stays over
+  c.act(JobAction::kRelease, {dependent, kNoTask});
+  EXPECT_NE(c.reason(dependent), Reason::kDependency);
+  c.conns.clear();
+  c.register_agent("n2");
+  EXPECT_EQ(c.state_of(dependent), JobState::kConfiguring);
+}
+
+TEST(MachineDependency, ADelayIsWatchedAfterARestart) {
+  Cluster c;
+  c.up();
+  JobId target = c.submit();
+  c.runs(target);
+  JobId dependent = c.submit(Cluster::after(K::kAfter, target, kNoTask, 1));
+  c.act(JobAction::kHold, {dependent, kNoTask});
+  c.now = c.now + 100;
+  c.restart();
+  c.now = c.now - 90;  // before anything was recorded
+  c.act(JobAction::kRelease, {dependent, kNoTask});
+  EXPECT_EQ(c.reason(dependent), Reason::kDependency);
+  c.conns.clear();
+  c.register_agent("n2");
+  c.pass(60);
+  EXPECT_EQ(c.state_of(dependent), JobState::kConfiguring);
+}
+
 TEST(MachineDependency, ACancelledAndRequeuedJobWaitsAgain) {
   Cluster c;
   c.up();

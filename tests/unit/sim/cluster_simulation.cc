@@ -97,10 +97,11 @@ std::string ClusterSimulation::run() {
   }
   if (!world_.failure.empty() && world_.tracing()) {
     for (const auto& [id, record] : controller_->durable().jobs) {
-      store::JobLoader loader;
-      if (auto job = loader.load(record, ""); job && !is_finished((*job)->state))
-        world_.note("left: " + display_id(**job) + " " + std::string(name((*job)->state)) + " " +
-                    std::string(name((*job)->reason)) + " " + (*job)->detail.str());
+      auto job = controller_->machine() ? controller_->machine()->find(id) : nullptr;
+      if (job && !is_finished(job->state))
+        world_.note("left: " + display_id(*job) + " " + std::string(name(job->state)) + " " +
+                    std::string(name(job->reason)) + " " + job->detail.str() +
+                    SimulatedController::waits_for(*job));
     }
     for (const auto& [key, process] : world_.running)
       world_.note("left: process " + World::text(key) + " on " + process.node);
@@ -139,7 +140,7 @@ void ClusterSimulation::plan_faults() {
         update_node();
         break;
       case 7:
-        if (world_.rng.chance(1, 4)) world_.wall_offset_us += world_.between(-600'000'000, 600'000'000);
+        if (world_.rng.chance(1, 4)) world_.set_wall(world_.between(-600'000'000, 600'000'000));
         [[fallthrough]];
       default:
         network_.cut_one();

@@ -2,14 +2,17 @@
 
 #include <algorithm>
 
+#include "controller/engine.h"
+
 namespace bai::sim {
 
 using controller::Output;
 
-namespace {
+SimulatedController::SimulatedController(World& world, Network& network,
+                                         std::shared_ptr<const ClusterConfig> config)
+    : world_(world), network_(network), config_(std::move(config)) {}
 
-// For the trace.
-std::string waits_for(const Job& job) {
+std::string SimulatedController::waits_for(const Job& job) {
   static constexpr const char* kKinds[] = {"after",      "afterany",  "afterok",
                                            "afternotok", "aftercorr", "singleton"};
   static constexpr const char* kStates[] = {"waiting", "satisfied", "failed"};
@@ -20,12 +23,6 @@ std::string waits_for(const Job& job) {
            kStates[static_cast<int>(d.state)];
   return out;
 }
-
-}  // namespace
-
-SimulatedController::SimulatedController(World& world, Network& network,
-                                         std::shared_ptr<const ClusterConfig> config)
-    : world_(world), network_(network), config_(std::move(config)) {}
 
 void SimulatedController::later(std::int64_t delay_us, std::function<void()> what) {
   world_.after(delay_us, [this, life = life_, what = std::move(what)] {
@@ -43,6 +40,7 @@ void SimulatedController::start() {
   generation_ = committed_generation_ = 0;
   careful_until_ms_ = 0;
   lost_ = commit_planned_ = engine_planned_ = false;
+  decided_us_ = 0;
   queue_.clear();
   load();
   network_.listen(true);
@@ -166,7 +164,9 @@ void SimulatedController::engine() {
     if (decisions.starts.empty() && decisions.waiting.empty()) continue;
     bool complete = decisions.complete;
     auto wakeup = decisions.next_wakeup;
-    later(world_.between(10, world_.fault(20) ? 500'000 : 1'000),
+    // Through a queue: none overtakes an earlier one.
+    decided_us_ = std::max(decided_us_, world_.us() + world_.between(10, world_.fault(20) ? 500'000 : 1'000));
+    later(decided_us_ - world_.us(),
           [this, generation = generation_, decisions = std::move(decisions)]() mutable {
             if (generation == generation_) input(controller::Decided{generation, std::move(decisions)});
           });
@@ -174,8 +174,8 @@ void SimulatedController::engine() {
     decisions.next_wakeup = wakeup;
   } while (!decisions.complete);
   if (decisions.next_wakeup.is_set()) {
-    auto wait = std::clamp<std::int64_t>(decisions.next_wakeup.us - world_.now().us, 1'000, 3'600'000'000);
-    later(wait, [this] {
+    auto wait = controller::engine_wait_us(decisions.next_wakeup, world_.now());
+    later(std::max<std::int64_t>(wait, 1'000), [this] {
       if (!std::exchange(engine_planned_, true)) engine();
     });
   }

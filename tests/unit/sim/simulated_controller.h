@@ -39,6 +39,7 @@ class SimulatedController {
   bool idle() const { return machine_ && !lost_ && queue_.empty(); }
   // What a restart would find is what is in memory. Only when idle().
   void compare_with_reload();
+  static std::string waits_for(const Job& job);  // for the trace
 
  private:
   void tick();
@@ -70,6 +71,7 @@ class SimulatedController {
   Lsn compared_ = 0;
   std::deque<controller::Output> queue_;
   bool commit_planned_ = false, engine_planned_ = false;
+  std::int64_t decided_us_ = 0;  // when the engine's newest decisions reach the state thread
   std::vector<sokovan::Change> feed_;
   std::map<JobId, bool> met_;  // what the scheduler was told last of each job's dependencies
 };

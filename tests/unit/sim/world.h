@@ -30,6 +30,10 @@ class World {
   std::int64_t us() const { return now_us_; }
   std::int64_t ms() const { return now_us_ / 1000; }
   Time now() const { return Time{wall_offset_us + now_us_}; }
+  void set_wall(std::int64_t by_us) {
+    wall_offset_us += by_us;
+    note("the wall clock is set by " + std::to_string(by_us / 1'000'000) + " s");
+  }
   bool fault(std::uint64_t one_in) { return faults && rng.chance(1, one_in); }
   std::int64_t between(std::int64_t low_us, std::int64_t high_us) { return rng.range(low_us, high_us); }
 
