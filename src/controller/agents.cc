@@ -87,6 +87,14 @@ void Machine::on_register(ConnId conn, const wire::AgentRegister& hello) {
     return refuse({"other_cluster",
                    "node " + hello.node + " belongs to another cluster (" + hello.seen.cluster.hex() + ")",
                    "", "empty its spool directory if it shall join this one"});
+  if (hello.seen.epoch > lineage_.epoch) {
+    set_trouble(
+        "node " + hello.node + " has served a newer controller (epoch " + std::to_string(hello.seen.epoch) +
+        ", this one is of " + std::to_string(lineage_.epoch) +
+        "): another took over, or the database is an old backup; restore the newest, or see bai-ctld(8), "
+        "--accept-loss");
+    return refuse({"old_controller", trouble_, "", ""});
+  }
   if (hello.seen.lsn > lsn_ || hello.seen.last_job_id > last_job_id_) {
     set_trouble("node " + hello.node + " has seen change " + std::to_string(hello.seen.lsn) +
                 " of this cluster, but the database ends at " + std::to_string(lsn_) +

@@ -18,6 +18,11 @@ constexpr std::chrono::milliseconds kIdle{10'000}, kCatchUp{100};  // how long t
 constexpr std::uint64_t kCheckpointIdle = 2'000;   // changes since the last, when there is nothing else to do
 constexpr std::uint64_t kCheckpointBusy = 50'000;  // and when there always is
 
+bool leaves(const Effects& effects) {
+  return !effects.replies.empty() || !effects.orders.empty() || !effects.launches.empty() ||
+         !effects.mails.empty();
+}
+
 }  // namespace
 
 void ContentCache::put(const Hash256& hash, std::shared_ptr<const std::string> bytes) {
@@ -51,7 +56,7 @@ Committer::Committer(std::unique_ptr<store::Store> store, std::unique_ptr<store:
 Committer::~Committer() { stop(); }
 
 void Committer::start() {
-  pruned_at_ = Clock::now();
+  pruned_at_ = confirmed_at_ = Clock::now();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -79,7 +84,8 @@ void Committer::stop() {
 
 void Committer::run() {
   for (;;) {
-    auto items = channel_.take(Clock::now() + (watchers_.behind() ? kCatchUp : kIdle));
+    auto items =
+        channel_.take(Clock::now() + (watchers_.behind() ? kCatchUp : std::min(kIdle, hooks_.confirm_every)));
     if (items.empty() && channel_.closed()) return;
     // News that nobody waits for lingers a little: the next is seldom far, and one sync serves both.
     auto linger = Clock::now() + kLinger;
@@ -103,12 +109,13 @@ void Committer::run() {
     }
     handle(outputs);
     if (watchers_.behind()) stats_.count("watch_resyncs", watchers_.catch_up(*board_.get()));
+    if (Clock::now() - confirmed_at_ >= hooks_.confirm_every) confirm();
     if (channel_.size() == 0 || changes_since_checkpoint_ >= kCheckpointBusy) housekeeping();
   }
 }
 
 void Committer::handle(std::vector<Output>& outputs) {
-  if (outputs.empty()) return;
+  if (outputs.empty() || over_) return;
   Effects effects;
   store::Batch batch;
   auto append = [](auto& to, auto& from) {
@@ -129,10 +136,13 @@ void Committer::handle(std::vector<Output>& outputs) {
     }
     batch.last_job_id = std::max(batch.last_job_id, output.batch.last_job_id);
   }
-  const Outcome outcome = batch.first ? commit(batch) : Outcome::kDone;
+  // What was answered before is said again without a new commit, and a repeated order needs none: neither is ours to say any more once
+  // another controller has taken over.
+  const bool asks = batch.first || std::any_of(outputs.begin(), outputs.end(),
+                                               [](const Output& output) { return leaves(output.effects); });
+  const Outcome outcome = asks ? commit(batch) : Outcome::kDone;
   if (outcome == Outcome::kFailed) {
-    // On the way out nobody knows whether it was done: no answer, and the caller asks again.
-    if (stopping_) return;
+    if (over_) return;  // no answer, and the caller asks again
     for (const auto& output : outputs) refuse(output);
     return recover();
   }
@@ -156,23 +166,24 @@ void Committer::handle(std::vector<Output>& outputs) {
 }
 
 Committer::Outcome Committer::commit(store::Batch& batch) {
-  crash_point("ctld.before_commit");
-  auto begun = Clock::now();
-  auto status = store_->commit(batch);
-  auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun);
-  stats_.commit(batch.changes.size(), took.count());
-  changes_since_checkpoint_ += batch.changes.size();
-  if (status) {
-    crash_point("ctld.after_commit");
-    return Outcome::kDone;
+  Status status;
+  if (batch.first) {
+    crash_point("ctld.before_commit");
+    auto begun = Clock::now();
+    status = store_->commit(batch);
+    auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun);
+    stats_.commit(batch.changes.size(), took.count());
+    changes_since_checkpoint_ += batch.changes.size();
+    if (status) crash_point("ctld.after_commit");
+  } else {
+    status = store_->confirm();
   }
+  confirmed_at_ = Clock::now();
+  if (status) return Outcome::kDone;
   // The outcome is unknown: only the store itself can tell.
-  log::error("a commit failed",
+  if (status.error().code == "superseded") return superseded(status.error());
+  log::error(batch.first ? "a commit failed" : "the store was asked and failed",
              {{"why", status.error().text()}, {"first", batch.first}, {"last", batch.last}});
-  if (status.error().code == "superseded") {
-    hooks_.superseded(status.error().text());
-    return Outcome::kFailed;
-  }
   auto view = std::make_shared<View>(*board_.get());
   view->stale = true;
   board_.publish(view);
@@ -184,16 +195,26 @@ Committer::Outcome Committer::commit(store::Batch& batch) {
   while (!stopping_) {
     auto opened = store_->reopen();
     if (opened) return store_->lineage().lsn >= batch.last ? Outcome::kLate : Outcome::kFailed;
-    if (opened.error().code == "superseded") {
-      hooks_.superseded(opened.error().text());
-      return Outcome::kFailed;
-    }
+    if (opened.error().code == "superseded") return superseded(opened.error());
     if (!told) log::error("the store does not open again; trying on", {{"why", opened.error().text()}});
     told = true;
     std::this_thread::sleep_for(pause);
     pause = std::min(pause * 2, std::chrono::milliseconds(2000));
   }
+  over_ = true;  // nobody knows whether it was done
   return Outcome::kFailed;
+}
+
+Committer::Outcome Committer::superseded(const Error& why) {
+  over_ = true;
+  hooks_.superseded(why.text());
+  return Outcome::kFailed;
+}
+
+void Committer::confirm() {
+  if (over_) return;
+  store::Batch nothing;
+  if (commit(nothing) == Outcome::kLate) recover();
 }
 
 void Committer::refuse(const Output& output) {
@@ -227,8 +248,12 @@ void Committer::recover() {
     std::this_thread::sleep_for(pause);
     pause = std::min(pause * 2, std::chrono::milliseconds(2000));
     auto reopened = store_->reopen();
-    if (!reopened && reopened.error().code == "superseded") return hooks_.superseded(reopened.error().text());
+    if (!reopened && reopened.error().code == "superseded") {
+      superseded(reopened.error());
+      return;
+    }
   }
+  over_ = true;
 }
 
 void Committer::release(Effects& effects, const store::Batch& batch) {
@@ -278,7 +303,10 @@ void Committer::launch(std::vector<LaunchOut>& launches) {
     orders = {};
     bytes[conn] = 0;
   };
+  auto view = board_.get();
   for (const auto& launch : launches) {
+    // Repeated, while its end was on the way: that came, and the job was forgotten, in the same batch.
+    if (!view->find(launch.key.job)) continue;
     auto order = order_for(launch);
     if (!order) {
       log::error("a launch could not be read from the store",

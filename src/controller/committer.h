@@ -32,9 +32,12 @@ struct CommitterHooks {
   std::function<void(std::string why)> lost;
   // The store answers again; this is all it holds. Outputs of older generations are dropped.
   std::function<void(std::uint64_t generation, Lineage, store::Loaded)> recovered;
-  // Another controller took over: end at once.
+  // Another controller took over: end at once. Nothing is sent after it.
   std::function<void(std::string why)> superseded;
   std::function<void(const RequestId&)> replied;
+  // So often the store is asked whether it is still ours when nothing else does: a controller that was replaced ends also when idle, and its
+  // agents go to the new one.
+  std::chrono::milliseconds confirm_every{10'000};
 };
 
 // Keeps recently used contents by hash, up to a number of bytes, so that a thousand launches of one script read it once.
@@ -86,7 +89,9 @@ class Committer {
   void handle(std::vector<Output>& outputs);
   // kLate: it was found to be durable after the store was opened anew; the state must be loaded anew all the same.
   enum class Outcome { kDone, kLate, kFailed };
-  Outcome commit(store::Batch& batch);
+  Outcome commit(store::Batch& batch);  // an empty one: only confirms that the store is still ours
+  void confirm();
+  Outcome superseded(const Error& why);
   void refuse(const Output& output);
   void recover();
   void release(Effects& effects, const store::Batch& batch);
@@ -107,8 +112,10 @@ class Committer {
   std::uint64_t changes_since_checkpoint_ = 0;
   std::chrono::steady_clock::time_point pruned_at_{};
   std::uint64_t generation_ = 0;  // outputs of older ones come from a machine that was dropped
-  std::string trouble_;           // why the last commit failed
-  bool fresh_ = false;            // the next output carries a whole view
+  std::chrono::steady_clock::time_point confirmed_at_{};  // the store was ours
+  bool over_ = false;    // replaced, or ending on a commit of unknown outcome: nothing more leaves
+  std::string trouble_;  // why the last commit failed
+  bool fresh_ = false;   // the next output carries a whole view
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

@@ -39,6 +39,7 @@ class PgStore final : public Store {
   Lineage lineage() const override { return lineage_; }
   Result<Loaded> load() override;
   Status commit(const Batch& batch) override;
+  Status confirm() override;
   Status reopen() override;
   Status probe() override { return transaction({touch()}); }
   void release_ballast(bool) override {}
@@ -71,6 +72,10 @@ class PgStore final : public Store {
     return {"store_closed", "the database must be opened anew after an error",
             session_ ? session_->place() : ""};
   }
+  Error taken() const {
+    return {"superseded", "another controller has taken over this database", session_->place(),
+            "only one may run: stop this one"};
+  }
   Result<std::string> ask(const std::string& sql) {
     auto rows = session_->query(sql);
     if (!rows) return rows.error();
@@ -100,7 +105,7 @@ Status PgStore::open_first() {
   if (auto done = lock(); !done) return done;
   if (auto done = migrate(); !done) return done;
   if (auto done = prepare(); !done) return done;
-  if (auto raised = session_->exec("UPDATE meta SET epoch = epoch + 1 WHERE id = 1"); !raised) return raised;
+  if (auto raised = session_->exec(raise_epoch(options_.epoch_step)); !raised) return raised;
   auto now = read_lineage();
   if (!now) return now.error();
   lineage_ = *now;
@@ -229,15 +234,13 @@ Status PgStore::reopen() {
   const auto superseded = [&](const Lineage& now) {
     return now.cluster != lineage_.cluster || now.epoch != lineage_.epoch || now.lsn < lineage_.lsn;
   };
-  const Error taken{"superseded", "another controller has taken over this database", session_->place(),
-                    "only one may run: stop this one"};
   auto now = read_lineage();
   if (!now) return now.error();
-  if (superseded(*now)) return taken;
+  if (superseded(*now)) return taken();
   if (auto done = lock(); !done) return done;
   now = read_lineage();  // final now
   if (!now) return now.error();
-  if (superseded(*now)) return taken;
+  if (superseded(*now)) return taken();
   if (auto done = prepare(); !done) return done;
   lineage_ = *now;
   broken_ = false;
@@ -301,6 +304,15 @@ Status PgStore::commit(const Batch& batch) {
   lineage_.lsn = batch.last;
   lineage_.last_job_id = std::max(lineage_.last_job_id, batch.last_job_id);
   return {};
+}
+
+Status PgStore::confirm() {
+  if (broken_) return broken();
+  auto now = read_lineage();
+  broken_ =
+      !now || now->cluster != lineage_.cluster || now->epoch != lineage_.epoch || now->lsn != lineage_.lsn;
+  if (!now) return now.error();
+  return broken_ ? taken() : Status();
 }
 
 Result<Loaded> PgStore::load() {

@@ -60,6 +60,7 @@ class SqliteStore final : public Store {
     // A ballast that cannot be had now is asked for again after the next full disk.
     if (auto done = release ? ballast_.release() : ballast_.take(); !done) return;
   }
+  Status confirm() override;
   Status prune(Time before, std::uint32_t limit) override;
   Status checkpoint() override;
   Result<std::unique_ptr<Reader>> open_reader() override { return open_sqlite_reader(options_); }
@@ -136,7 +137,7 @@ Status SqliteStore::open_first() {
     if (auto done = migrate(); !done) return done;
     if (auto done = sql_.prepare(db_); !done) return done;
     const auto raised =
-        transaction([&] { return db_.exec("UPDATE meta SET epoch = epoch + 1 WHERE id = 1"); });
+        transaction([&] { return db_.exec(raise_epoch(options_.epoch_step).c_str()); });
     if (!raised) return raised;
     return read_lineage(lineage_);
   });
@@ -299,6 +300,15 @@ Status SqliteStore::commit(const Batch& batch) {
   if (!done) return failed(done.error());
   lineage_.lsn = batch.last;
   lineage_.last_job_id = std::max(lineage_.last_job_id, batch.last_job_id);
+  return {};
+}
+
+Status SqliteStore::confirm() {
+  if (broken_) return broken();
+  Lineage now;
+  if (auto read = read_lineage(now); !read) return failed(read.error());
+  if (now.cluster != lineage_.cluster || now.epoch != lineage_.epoch || now.lsn != lineage_.lsn)
+    return failed(superseded(options_.path));
   return {};
 }
 

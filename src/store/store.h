@@ -105,6 +105,7 @@ struct OpenOptions {
   bool create = true;
   Uuid cluster;     // whose database it must be ("other_cluster"), and whose a new one becomes; empty: any
   std::string vfs;  // SQLite: a VFS registered by a test; empty for the default
+  std::uint64_t epoch_step = 1;         // by which opening raises the epoch
   std::size_t ballast_bytes = 1 << 20;  // freed when the disk is full, so that endings can still be written
 };
 
@@ -126,6 +127,9 @@ class Store {
   virtual Lineage lineage() const = 0;
   virtual Result<Loaded> load() = 0;
   virtual Status commit(const Batch& batch) = 0;
+  // Compares the lineage as a commit does, and writes nothing: "superseded" when another controller has taken over. Any error is as one
+  // of commit()'s.
+  virtual Status confirm() = 0;
   // Closes and opens anew, keeping the epoch; afterwards lineage() tells what is durable. Fails with "superseded" when
   // another controller raised the epoch meanwhile.
   virtual Status reopen() = 0;

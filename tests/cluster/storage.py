@@ -111,6 +111,9 @@ def an_old_backup_put_back(c):
     later = [c.submit("-o", "later.txt", "--open-mode=append", script="echo $BAI_JOB_ID") for _ in range(3)]
     for job in later:
         c.await_state(job, "COMPLETED")
+    for _ in range(3):  # the agents serve some more controllers that the backup does not know of
+        c.kill("ctld")
+        c.up()
     c.kill("ctld")
     for name in ("bai.db", "bai.db-wal", "bai.db-shm"):
         if os.path.exists(f"{c.dir}/ctld/{name}"):

@@ -42,6 +42,7 @@ class CommitterTest : public testing::Test {
     };
     hooks.superseded = [this](std::string) { note("superseded"); };
     hooks.replied = [](const RequestId&) {};
+    hooks.confirm_every = confirm_every;
     committer =
         std::make_unique<Committer>(std::move(store), std::move(reader), board, stats, std::move(hooks));
     committer->start();
@@ -86,6 +87,14 @@ class CommitterTest : public testing::Test {
     return error && error->error.code == "store_unavailable";
   }
 
+  // An answer that was committed before, to one who asks again.
+  static Output repeat(ConnId conn) {
+    Output out;
+    out.effects.replies.push_back({conn, {{}, wire::DoneReply{}}});
+    return out;
+  }
+
+  std::chrono::milliseconds confirm_every{10'000};
   std::shared_ptr<MemoryStore::State> state = std::make_shared<MemoryStore::State>();
   Board board;
   Stats stats{Time::from_seconds(1)};
@@ -139,8 +148,46 @@ TEST_F(CommitterTest, EndsWhenAnotherControllerTookOver) {
   begin({});
   state->lineage.epoch++;
   committer->put(output(1, 10));
+  committer->put(repeat(11));  // its first sending was never committed, whatever memory says
   await("superseded");
+  committer->put(output(2, 12));
+  committer->put(repeat(13));
+  committer->stop();
   EXPECT_EQ(state->lineage.lsn, 0u);
+  EXPECT_TRUE(sent.empty()) << "a controller that was replaced says nothing";
+  EXPECT_EQ(std::count(notes.begin(), notes.end(), "superseded"), 1);
+}
+
+TEST_F(CommitterTest, SaysNothingOldOnceAnotherControllerTookOver) {
+  begin({});
+  committer->put(output(1, 10));
+  committer->put(repeat(11));
+  message(2);
+  state->lineage.epoch++;
+  auto out = repeat(12);
+  out.effects.orders.push_back({20, wire::AgentOrders{}});
+  committer->put(std::move(out));
+  await("superseded");
+  committer->stop();
+  EXPECT_EQ(sent.size(), 2u);
+}
+
+TEST_F(CommitterTest, LearnsThatItWasReplacedAlsoWhenIdle) {
+  confirm_every = std::chrono::milliseconds(5);
+  begin({});
+  committer->put(output(1, 10));
+  message(1);
+  state->lineage.epoch++;
+  await("superseded");
+}
+
+TEST_F(CommitterTest, AnEndingOneAnswersNothingOnACommitOfUnknownOutcome) {
+  begin({MemoryStore::Fault::kBefore}, 1'000'000);
+  committer->put(output(1, 10));
+  await("lost");
+  committer->put(repeat(11));
+  committer->stop();
+  EXPECT_TRUE(sent.empty());
 }
 
 // A "forget" that overtook a repeated launch would let the agent start the attempt again.
@@ -169,6 +216,26 @@ TEST_F(CommitterTest, LaunchesGoBeforeWhatFollowedThem) {
     order += !orders ? "w" : orders->launches.empty() ? "f" : "l";
   }
   EXPECT_EQ(order, "wlf");
+}
+
+TEST_F(CommitterTest, ALaunchOfAJobThatIsGoneIsNotSent) {
+  begin({});
+  auto out = output(1, 10);
+  out.batch.last = 2;
+  out.batch.changes.push_back(store::LaunchPut{1, {}});
+  committer->put(std::move(out));
+  message(1);
+  auto job = board.get()->find(1)->job;
+  auto gone = output(3, 11);
+  gone.batch.changes = {store::JobForget{1, true}};
+  gone.effects.jobs = {{1, nullptr, 0}};
+  gone.effects.launches.push_back({20, {1, 1}, job, 1, 60});  // said again before the end came
+  gone.effects.orders.push_back({20, wire::AgentOrders{}});
+  committer->put(std::move(gone));
+  committer->stop();
+  ASSERT_EQ(sent.size(), 3u);
+  EXPECT_EQ(sent[2].first, 20u);
+  EXPECT_TRUE(std::get<wire::AgentOrders>(*wire::decode_order(sent[2].second)).launches.empty());
 }
 
 TEST(View, AdvancesByCopyingOnlyWhatChanged) {

@@ -47,6 +47,13 @@ TEST(MachineAgents, StopsWhenTheDatabaseIsBehindWhatAnAgentHasSeen) {
     hello.seen.lsn += 100;
   });
   EXPECT_EQ(refusal(out), "database_behind");
+  c.restart();
+  EXPECT_EQ(refusal(c.register_agent("n1", {},
+                                     [&](auto& hello) {
+                                       hello.seen = c.state->lineage;
+                                       hello.seen.epoch++;
+                                     })),
+            "old_controller");
   EXPECT_NE(c.trouble, "");
   auto body = c.ask(user(1000), wire::SubmitRequest{});
   EXPECT_EQ(std::get<wire::ErrorBody>(body).error.code, "not_admitting");

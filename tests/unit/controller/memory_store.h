@@ -75,6 +75,12 @@ class MemoryStore : public Store {
     closed_ = true;
     return Error{"io_error", "the disk is gone"};
   }
+  Status confirm() override {
+    std::lock_guard lock(mutex_);
+    if (state_->lineage.epoch != epoch_) return Error{"superseded", "another controller has taken over"};
+    if (closed_) return Error{"store_closed", "reopen first"};
+    return {};
+  }
   Status reopen() override {
     std::lock_guard lock(mutex_);
     if (state_->lineage.epoch != epoch_) return Error{"superseded", "another controller has taken over"};

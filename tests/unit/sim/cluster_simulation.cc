@@ -1,5 +1,7 @@
 #include "cluster_simulation.h"
 
+#include <algorithm>
+
 #include "wire/messages.h"
 
 namespace bai::sim {
@@ -42,10 +44,15 @@ std::string replay_hint(std::uint64_t seed) {
 ClusterSimulation::ClusterSimulation(std::uint64_t seed, bool trace) : world_(seed, trace), network_(world_) {
   auto count = static_cast<std::size_t>(world_.rng.range(1, 4));
   auto cpus = static_cast<std::uint32_t>(world_.rng.range(1, 4));
-  controller_ = std::make_unique<SimulatedController>(world_, network_, config_for(world_.rng, count, cpus));
+  auto config = config_for(world_.rng, count, cpus);
+  for (int i = 0; i < 2; ++i) {
+    controllers_.push_back(std::make_unique<SimulatedController>(world_, network_, i, config, state_));
+    controllers_.back()->on_dead = [this, i] {
+      if (i == current_) start_again();
+    };
+  }
   for (std::size_t i = 0; i < count; ++i)
-    agents_.push_back(std::make_unique<SimulatedAgent>(world_, network_, static_cast<int>(i), cpus,
-                                                       [this] { return controller_->listening(); }));
+    agents_.push_back(std::make_unique<SimulatedAgent>(world_, network_, static_cast<int>(i), cpus));
   network_.on_up = [this](int agent, auto conn) {
     agents_[static_cast<std::size_t>(agent)]->session_up(conn);
   };
@@ -55,14 +62,45 @@ ClusterSimulation::ClusterSimulation(std::uint64_t seed, bool trace) : world_(se
   network_.on_order = [this](int agent, auto conn, auto order) {
     agents_[static_cast<std::size_t>(agent)]->order(conn, std::move(order));
   };
-  network_.on_agent = [this](auto conn, auto body) { controller_->agent_message(conn, std::move(body)); };
-  network_.on_closed = [this](auto conn) { controller_->closed(conn); };
-  controller_->on_reply = [this](auto conn, const wire::Reply& reply) {
-    auto it = connections_.find(conn);
-    if (it == connections_.end() || world_.fault(15)) return;
-    world_.after(world_.between(50, world_.fault(30) ? 20'000'000 : 2'000),
-                 [this, call = it->second, reply] { on_reply(call, reply); });
+  network_.on_agent = [this](int controller, auto conn, auto body) {
+    controllers_[static_cast<std::size_t>(controller)]->agent_message(conn, std::move(body));
   };
+  network_.on_closed = [this](int controller, auto conn) {
+    controllers_[static_cast<std::size_t>(controller)]->closed(conn);
+  };
+  for (auto& one : controllers_)
+    one->on_reply = [this](auto conn, const wire::Reply& reply) {
+      auto it = connections_.find(conn);
+      if (it == connections_.end() || world_.fault(15)) return;
+      world_.after(world_.between(50, world_.fault(30) ? 20'000'000 : 2'000),
+                   [this, call = it->second, reply] { on_reply(call, reply); });
+    };
+}
+
+// The controller that opened the store last died. Another one starts, here or on the other host; one that was replaced may still live.
+void ClusterSimulation::start_again() {
+  world_.after(world_.between(1'000, world_.faults ? 30'000'000 : 1'000'000), [this] { start_controller(); });
+}
+
+void ClusterSimulation::start_controller() {
+  if (controller().alive()) return;
+  if (!controllers_[static_cast<std::size_t>(1 - current_)]->alive() && world_.rng.chance(1, 2))
+    current_ = 1 - current_;
+  controller().start();
+}
+
+// Another controller opens the store while this one lives: its connection to PostgreSQL was cut, or it stands still.
+void ClusterSimulation::take_over() {
+  auto other = [this]() -> SimulatedController& {
+    return *controllers_[static_cast<std::size_t>(1 - current_)];
+  };
+  if (!controller().alive() || other().alive()) return;
+  if (world_.rng.chance(1, 2)) controller().stall(world_.between(1'000'000, 120'000'000));
+  world_.after(world_.between(0, 5'000'000), [this, other] {
+    if (!world_.faults || !controller().alive() || other().alive()) return;
+    current_ = 1 - current_;
+    controller().start();
+  });
 }
 
 controller::Caller ClusterSimulation::user(std::uint32_t n) const {
@@ -80,7 +118,7 @@ controller::Caller ClusterSimulation::root() const {
 }
 
 std::string ClusterSimulation::run() {
-  controller_->start();
+  controller().start();
   for (auto& agent : agents_) agent->start_agent();
   plan_work();
   plan_faults();
@@ -88,16 +126,20 @@ std::string ClusterSimulation::run() {
   world_.after(faults_us, [this] { settle(); });
   std::int64_t limit_us = faults_us + 3 * 3600 * std::int64_t{1'000'000};
   std::uint64_t steps = 0;
+  bool encore = world_.rng.chance(1, 4);
   while (world_.failure.empty() && world_.step()) {
     ++steps;
-    if (steps % 97 == 0 && controller_->idle()) controller_->compare_with_reload();
-    if (!world_.faults && steps % 64 == 0 && quiet()) break;
+    if (steps % 97 == 0 && controller().idle()) controller().compare_with_reload();
+    if (!world_.faults && steps % 64 == 0 && quiet()) {
+      if (!std::exchange(encore, false)) break;
+      replace_idle();
+    }
     if (world_.us() > limit_us)
       world_.fail("stuck: three hours after the last fault there is still something left");
   }
   if (!world_.failure.empty() && world_.tracing()) {
-    for (const auto& [id, record] : controller_->durable().jobs) {
-      auto job = controller_->machine() ? controller_->machine()->find(id) : nullptr;
+    for (const auto& [id, record] : state_->jobs) {
+      auto job = controller().machine() ? controller().machine()->find(id) : nullptr;
       if (job && !is_finished(job->state))
         world_.note("left: " + display_id(*job) + " " + std::string(name(job->state)) + " " +
                     std::string(name(job->reason)) + " " + job->detail.str() +
@@ -112,6 +154,31 @@ std::string ClusterSimulation::run() {
   return world_.failure;
 }
 
+// Another controller takes over when nothing happens at all: the old one must notice all the same, for the agents are with it.
+void ClusterSimulation::replace_idle() {
+  world_.note("---- encore");
+  current_ = 1 - current_;
+  controller().start();
+  auto who = user(0);
+  wire::SubmitRequest request;
+  request.contents = {{"#!/bin/sh\n"}, {"A=1"}};
+  wire::Submission one;
+  one.launch.script = hash256(request.contents[0].bytes);
+  one.launch.environment = hash256(request.contents[1].bytes);
+  one.spec.name = "1-" + std::to_string(++names_);
+  one.spec.uid = who.uid;
+  one.spec.gid = who.gid;
+  const std::vector<std::string> names{one.spec.name.str()};
+  request.jobs.push_back(std::move(one));
+  auto index = call(who, std::move(request));
+  calls_[index].names = std::move(names);
+  world_.after(100'000'000, [this, name = names[0]] {
+    bool ran = std::any_of(state_->ended.begin(), state_->ended.end(),
+                           [&](const auto& ended) { return ended.second->spec->name == name; });
+    if (!ran) world_.fail("100 s after another controller took over in an idle cluster it has not run a job");
+  });
+}
+
 // ---- what goes wrong
 
 void ClusterSimulation::plan_faults() {
@@ -121,10 +188,10 @@ void ClusterSimulation::plan_faults() {
   world_.after(world_.between(0, pace_us), [this, pace_us] {
     if (!world_.faults) return;
     auto& agent = *agents_[world_.rng.below(agents_.size())];
-    switch (world_.rng.below(9)) {
+    switch (world_.rng.below(11)) {
       case 0:
       case 1:
-        controller_->kill();
+        controller().kill();
         break;
       case 2:
       case 3:
@@ -140,6 +207,12 @@ void ClusterSimulation::plan_faults() {
         update_node();
         break;
       case 7:
+        take_over();
+        break;
+      case 8:
+        controller().stall(world_.between(100'000, 100'000'000));
+        break;
+      case 9:
         if (world_.rng.chance(1, 4)) world_.set_wall(world_.between(-600'000'000, 600'000'000));
         [[fallthrough]];
       default:
@@ -259,14 +332,15 @@ void ClusterSimulation::send(std::size_t index) {
   if (c.answered) return;
   wire::Request request = c.request;
   request.repeat = c.sent++ > 0;
-  if (controller_->listening() && !world_.fault(15)) {
+  SimulatedController& other = *controllers_[static_cast<std::size_t>(1 - current_)];
+  SimulatedController& to = other.alive() && world_.fault(2) ? other : controller();
+  if (to.alive() && !world_.fault(15)) {
     auto conn = network_.new_id();
     connections_[conn] = index;
     std::int64_t delay = world_.between(50, world_.fault(20) ? 20'000'000 : 2'000);
-    world_.after(delay,
-                 [this, conn, life = controller_->life(), caller = c.caller, request = std::move(request)] {
-                   controller_->command(life, conn, caller, request);
-                 });
+    world_.after(delay, [&to, conn, life = to.life(), caller = c.caller, request = std::move(request)] {
+      to.command(life, conn, caller, request);
+    });
   }
   world_.after(world_.between(1'000'000, 5'000'000), [this, index] { send(index); });
 }
@@ -281,7 +355,7 @@ void ClusterSimulation::on_reply(std::size_t index, const wire::Reply& reply) {
   }
   c.answered = true;
   c.answer = std::move(bytes);
-  const auto& durable = controller_->durable();
+  const auto& durable = *state_;
   if (!durable.requests.contains(reply.id)) world_.fail("an answer came that is not durable");
   if (auto* submitted = std::get_if<wire::SubmitReply>(&reply.body)) {
     for (std::size_t i = 0; i < submitted->results.size(); ++i) {
@@ -302,7 +376,7 @@ void ClusterSimulation::on_reply(std::size_t index, const wire::Reply& reply) {
 void ClusterSimulation::settle() {
   world_.note("---- the faults are over");
   world_.faults = false;
-  if (!controller_->listening()) controller_->start();
+  start_controller();
   for (auto& agent : agents_) agent->start_agent();
   wire::UpdateRequest resume;
   resume.kind = wire::UpdateKind::kNode;
@@ -328,26 +402,26 @@ void ClusterSimulation::settle() {
 
 // Every job has ended but those that can never start, and those that wait for them.
 void ClusterSimulation::check_stuck() {
-  if (!controller_->machine()) return;
+  if (!controller().machine()) return;
   bool active = !world_.running.empty();
-  for (const auto& [id, record] : controller_->durable().jobs)
-    if (auto job = controller_->machine()->find(id)) active = active || is_active(job->state);
+  for (const auto& [id, record] : state_->jobs)
+    if (auto job = controller().machine()->find(id)) active = active || is_active(job->state);
   if (active) return world_.after(50'000'000, [this] { check_stuck(); });  // a long queue is not a stuck one
   auto unfinished = [this](JobId id) {
-    for (const auto& [other, record] : controller_->durable().jobs) {
-      auto job = controller_->machine()->find(other);
+    for (const auto& [other, record] : state_->jobs) {
+      auto job = controller().machine()->find(other);
       if (job && (job->id == id || job->array_id == id) && !is_finished(job->state)) return true;
     }
     return false;
   };
-  for (const auto& [id, record] : controller_->durable().jobs) {
-    auto job = controller_->machine()->find(id);
+  for (const auto& [id, record] : state_->jobs) {
+    auto job = controller().machine()->find(id);
     if (!job || is_finished(job->state)) continue;
     bool impossible = job->state == JobState::kPending && job->reason == Reason::kPartitionConfig;
     bool waits = job->state == JobState::kPending &&
                  (job->reason == Reason::kDependencyNeverSatisfied || job->eligible > world_.now());
     for (const auto& dependency : job->spec->extras().dependencies.list) {
-      auto target = controller_->machine()->find(dependency.job);
+      auto target = controller().machine()->find(dependency.job);
       waits = waits || (dependency.delay_min && target &&
                         target->started + dependency.delay_min * 60 + 2 > world_.now());
       waits = waits || (job->reason == Reason::kDependency &&
@@ -361,21 +435,23 @@ void ClusterSimulation::check_stuck() {
 }
 
 bool ClusterSimulation::quiet() {
-  if (!controller_->idle() || !world_.running.empty()) return false;
+  if (!controller().idle() || !world_.running.empty()) return false;
   for (const auto& c : calls_)
     if (!c.answered) return false;
+  for (const auto& one : controllers_)
+    if (one->superseded()) return false;
   for (const auto& agent : agents_)
     if (!agent->alive() || agent->attempts()) return false;
-  for (const auto& [id, record] : controller_->durable().jobs) {
-    auto job = controller_->machine()->find(id);
+  for (const auto& [id, record] : state_->jobs) {
+    auto job = controller().machine()->find(id);
     if (!job || !is_finished(job->state)) return false;
   }
   return true;
 }
 
 void ClusterSimulation::check_end() {
-  controller_->compare_with_reload();
-  const auto& durable = controller_->durable();
+  controller().compare_with_reload();
+  const auto& durable = *state_;
   std::map<std::string, std::set<JobId>> by_name;
   std::map<JobId, std::uint64_t> ended;
   for (const auto& [key, job] : durable.ended) {

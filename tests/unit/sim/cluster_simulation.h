@@ -36,6 +36,11 @@ class ClusterSimulation {
     std::function<void(const wire::ReplyBody&)> then;
   };
 
+  SimulatedController& controller() const { return *controllers_[static_cast<std::size_t>(current_)]; }
+  void start_again();
+  void start_controller();
+  void take_over();
+  void replace_idle();
   void plan_faults();
   void plan_work();
   void submit();
@@ -55,7 +60,9 @@ class ClusterSimulation {
 
   World world_;
   Network network_;
-  std::unique_ptr<SimulatedController> controller_;
+  std::shared_ptr<store::MemoryStore::State> state_ = std::make_shared<store::MemoryStore::State>();
+  std::vector<std::unique_ptr<SimulatedController>> controllers_;  // two hosts that may run one
+  int current_ = 0;                                                // which of them opened the store last
   std::vector<std::unique_ptr<SimulatedAgent>> agents_;
   std::vector<Call> calls_;
   std::map<controller::ConnId, std::size_t> connections_;  // of commands

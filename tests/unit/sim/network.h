@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "controller/io.h"
@@ -18,33 +20,42 @@ class Network {
   // What the ends hear. A session that an end has closed tells it nothing more.
   std::function<void(int agent, Conn)> on_up, on_down;  // at the agent
   std::function<void(int agent, Conn, wire::OrderBody)> on_order;
-  std::function<void(Conn, wire::AgentBody)> on_agent;  // at the controller
-  std::function<void(Conn)> on_closed;
+  std::function<void(int controller, Conn, wire::AgentBody)> on_agent;
+  std::function<void(int controller, Conn)> on_closed;
 
   explicit Network(World& world) : world_(world) {}
 
   Conn new_id() { return ++last_; }
 
-  // An agent dials; nullopt-like 0 when nobody listens.
-  void dial(int agent, bool listening) {
-    world_.after(world_.between(100, 2'000), [this, agent, listening] {
-      if (!listening || !open_) return on_down(agent, 0);
+  // An agent dials any controller that listens; nullopt-like 0 when nobody does.
+  void dial(int agent) {
+    world_.after(world_.between(100, 2'000), [this, agent] {
+      if (listening_.empty()) return on_down(agent, 0);
+      auto controller = listening_.begin();
+      if (listening_.size() > 1) std::advance(controller, world_.rng.below(listening_.size()));
       Conn id = new_id();
       auto& session = sessions_[id];
       session.agent = agent;
+      session.controller = *controller;
       session.slow = world_.fault(20);
       if (world_.fault(10)) world_.after(world_.between(0, 20'000'000), [this, id] { cut(id); });
       on_up(agent, id);
     });
   }
-  void listen(bool open) { open_ = open; }
+  void listen(int controller, bool open) {
+    if (open)
+      listening_.insert(controller);
+    else
+      listening_.erase(controller);
+  }
 
   void to_controller(Conn id, wire::AgentBody body) {
     auto it = sessions_.find(id);
     if (it == sessions_.end() || !it->second.agent_open) return;
     send(id, it->second.up, [this, id, body = std::move(body)]() mutable {
       auto session = sessions_.find(id);
-      if (session != sessions_.end() && session->second.controller_open) on_agent(id, std::move(body));
+      if (session != sessions_.end() && session->second.controller_open)
+        on_agent(session->second.controller, id, std::move(body));
     });
   }
   bool to_agent(Conn id, wire::OrderBody order) {
@@ -72,14 +83,22 @@ class Network {
     lose_some(it->second.down);
     tell_agent(id);
     it->second.controller_open = false;
-    world_.after(world_.between(0, 5'000), [this, id] { on_closed(id); });
+    world_.after(world_.between(0, 5'000),
+                 [this, id, controller = it->second.controller] { on_closed(controller, id); });
   }
-  // The controller died: its ends are gone with it, and it hears nothing more of these sessions.
-  void controller_dies() {
+  // A controller died: its ends are gone with it, and it hears nothing more of these sessions.
+  void controller_dies(int controller) {
     for (auto& [id, session] : sessions_) {
+      if (session.controller != controller) continue;
       if (session.controller_open) tell_agent(id);
       session.controller_open = false;
     }
+  }
+  // It does not answer any more: the agents notice by their heartbeats, sooner or later.
+  void controller_is_silent(int controller) {
+    for (const auto& [id, session] : sessions_)
+      if (session.controller == controller && session.agent_open)
+        world_.after(world_.between(10'000'000, 60'000'000), [this, id = id] { tell_agent(id); });
   }
   void cut(Conn id) {
     auto it = sessions_.find(id);
@@ -103,7 +122,7 @@ class Network {
     std::int64_t last_us = 0;
   };
   struct Session {
-    int agent = 0;
+    int agent = 0, controller = 0;
     bool agent_open = true, controller_open = true, slow = false;
     Direction up, down;
   };
@@ -148,14 +167,15 @@ class Network {
       auto session = sessions_.find(id);
       if (session == sessions_.end() || !session->second.controller_open) return;
       session->second.controller_open = false;
+      int controller = session->second.controller;
       if (!session->second.agent_open) sessions_.erase(session);
-      on_closed(id);
+      on_closed(controller, id);
     });
   }
 
   World& world_;
   Conn last_ = 0;
-  bool open_ = false;
+  std::set<int> listening_;
   std::map<Conn, Session> sessions_;
 };
 

@@ -6,14 +6,8 @@ namespace bai::sim {
 
 using agent::FoundAttempt;
 
-SimulatedAgent::SimulatedAgent(World& world, Network& network, int index, std::uint32_t cpus,
-                               std::function<bool()> controller_listens)
-    : world_(world),
-      network_(network),
-      index_(index),
-      name_("n" + std::to_string(index + 1)),
-      cpus_(cpus),
-      controller_listens_(std::move(controller_listens)) {
+SimulatedAgent::SimulatedAgent(World& world, Network& network, int index, std::uint32_t cpus)
+    : world_(world), network_(network), index_(index), name_("n" + std::to_string(index + 1)), cpus_(cpus) {
   world_.cpus[name_] = cpus;
 }
 
@@ -44,6 +38,7 @@ void SimulatedAgent::start_agent() {
   agent::Output out;
   machine_ = std::make_unique<agent::Machine>(std::move(start),
                                               agent::Input{world_.now(), world_.ms(), agent::Tick{}}, out);
+  highest_epoch_ = machine_->seen().epoch;
   synced_ = machine_->snapshot();
   unsynced_.clear();
   held_ = {};
@@ -72,7 +67,7 @@ void SimulatedAgent::start_agent() {
 void SimulatedAgent::dial_later() {
   if (dialling_ || conn_) return;
   dialling_ = true;
-  later(world_.between(10'000, 300'000), [this] { network_.dial(index_, controller_listens_()); });
+  later(world_.between(10'000, 300'000), [this] { network_.dial(index_); });
 }
 
 void SimulatedAgent::session_up(Network::Conn conn) {
@@ -180,12 +175,28 @@ void SimulatedAgent::turn() {
   while (!inputs_.empty()) {
     auto body = std::move(inputs_.front());
     inputs_.pop_front();
-    machine_->handle(agent::Input{world_.now(), world_.ms(), std::move(body)}, out);
+    handle(std::move(body), out);
     for (const auto& order : std::exchange(out.prepare, {})) prepare(order, inputs_);
   }
   machine_->flush(world_.ms(), out);
   turning_ = false;
   carry_out(std::move(out));
+}
+
+// An order of a controller that was replaced must lead to nothing once this agent has served the newer one.
+void SimulatedAgent::handle(agent::InputBody body, agent::Output& out) {
+  auto* order = std::get_if<agent::OrderIn>(&body);
+  auto* orders = order ? std::get_if<wire::AgentOrders>(&order->order) : nullptr;
+  const bool old = orders && orders->lineage.epoch < highest_epoch_;
+  auto effects = [&out] {
+    return out.journal.size() + out.prepare.size() + out.urgent.size() + out.requests.size() +
+           out.discard.size();
+  };
+  const std::size_t before = effects();
+  machine_->handle(agent::Input{world_.now(), world_.ms(), std::move(body)}, out);
+  if ((old && effects() != before) || machine_->seen().epoch < highest_epoch_)
+    world_.fail(name_ + " obeys a controller that was replaced");
+  highest_epoch_ = machine_->seen().epoch;
 }
 
 void SimulatedAgent::prepare(const wire::LaunchOrder& order, std::deque<agent::InputBody>& inputs) {

@@ -16,8 +16,7 @@ namespace bai::sim {
 
 class SimulatedAgent {
  public:
-  SimulatedAgent(World& world, Network& network, int index, std::uint32_t cpus,
-                 std::function<bool()> controller_listens);
+  SimulatedAgent(World& world, Network& network, int index, std::uint32_t cpus);
 
   const std::string& name() const { return name_; }
   bool alive() const { return machine_ != nullptr; }
@@ -51,6 +50,7 @@ class SimulatedAgent {
 
   void input(agent::InputBody body);
   void turn();
+  void handle(agent::InputBody body, agent::Output& out);
   void carry_out(agent::Output out);
   void dial_later();
   void spawn(Key key, const std::string& mark);
@@ -71,10 +71,10 @@ class SimulatedAgent {
   int index_;
   std::string name_;
   std::uint32_t cpus_;
-  std::function<bool()> controller_listens_;
   std::unique_ptr<agent::Machine> machine_;
   std::uint64_t life_ = 0;
   std::uint64_t boot_ = 1;
+  std::uint64_t highest_epoch_ = 0;  // that this agent has served
   Network::Conn conn_ = 0;
   bool dialling_ = false;
   std::deque<agent::InputBody> inputs_;

@@ -8,9 +8,10 @@ namespace bai::sim {
 
 using controller::Output;
 
-SimulatedController::SimulatedController(World& world, Network& network,
-                                         std::shared_ptr<const ClusterConfig> config)
-    : world_(world), network_(network), config_(std::move(config)) {}
+SimulatedController::SimulatedController(World& world, Network& network, int index,
+                                         std::shared_ptr<const ClusterConfig> config,
+                                         std::shared_ptr<store::MemoryStore::State> state)
+    : world_(world), network_(network), index_(index), config_(std::move(config)), state_(std::move(state)) {}
 
 std::string SimulatedController::waits_for(const Job& job) {
   static constexpr const char* kKinds[] = {"after",      "afterany",  "afterok",
@@ -25,8 +26,10 @@ std::string SimulatedController::waits_for(const Job& job) {
 }
 
 void SimulatedController::later(std::int64_t delay_us, std::function<void()> what) {
-  world_.after(delay_us, [this, life = life_, what = std::move(what)] {
-    if (store_ && life == life_) what();
+  world_.after(delay_us, [this, life = life_, what = std::move(what)]() mutable {
+    if (!store_ || life != life_) return;
+    if (world_.us() < stalled_until_us_) return later(stalled_until_us_ - world_.us(), std::move(what));
+    what();
   });
 }
 
@@ -38,13 +41,17 @@ void SimulatedController::start() {
   world_.note("controller starts, epoch " + std::to_string(state_->lineage.epoch) + ", LSN " +
               std::to_string(state_->lineage.lsn));
   generation_ = committed_generation_ = 0;
+  stalled_until_us_ = 0;
+  confirmed_us_ = world_.us();
+  over_ = committing_ = false;
   careful_until_ms_ = 0;
   lost_ = commit_planned_ = engine_planned_ = false;
   decided_us_ = 0;
   queue_.clear();
   load();
-  network_.listen(true);
+  network_.listen(index_, true);
   run_tick();
+  run_confirm();
 }
 
 void SimulatedController::kill() {
@@ -53,9 +60,16 @@ void SimulatedController::kill() {
   machine_.reset();
   store_.reset();
   queue_.clear();
-  network_.listen(false);
-  network_.controller_dies();
-  world_.after(world_.between(1'000, world_.faults ? 30'000'000 : 1'000'000), [this] { start(); });
+  network_.listen(index_, false);
+  network_.controller_dies(index_);
+  on_dead();
+}
+
+void SimulatedController::stall(std::int64_t for_us) {
+  if (!store_) return;
+  world_.note("controller stalls for " + std::to_string(for_us / 1'000'000) + " s");
+  stalled_until_us_ = std::max(stalled_until_us_, world_.us() + for_us);
+  network_.controller_is_silent(index_);
 }
 
 void SimulatedController::load() {
@@ -83,6 +97,8 @@ void SimulatedController::run_tick() {
 void SimulatedController::command(std::uint64_t life, Conn conn, const controller::Caller& caller,
                                   const wire::Request& request) {
   if (!store_ || life != life_) return;
+  if (world_.us() < stalled_until_us_)
+    return later(stalled_until_us_ - world_.us(), [=, this] { command(life, conn, caller, request); });
   if (lost_ && !std::holds_alternative<wire::WaitRequest>(request.body))
     return on_reply(conn, {request.id, wire::ErrorBody{{"store_unavailable", "lost"}}});
   controller::FromCommand command{conn, caller, request, {}, std::nullopt};
@@ -106,11 +122,18 @@ void SimulatedController::agent_message(Conn conn, wire::AgentBody body) {
   if (world_.tracing() && store_ && std::holds_alternative<wire::AgentRegister>(body))
     world_.note("session " + std::to_string(conn) + ": " + std::get<wire::AgentRegister>(body).node +
                 " registers");
-  if (store_ && !lost_) input(controller::FromAgent{conn, std::move(body)});
+  if (!store_ || lost_) return;
+  if (world_.us() < stalled_until_us_)
+    return later(stalled_until_us_ - world_.us(),
+                 [this, conn, body = std::move(body)]() mutable { agent_message(conn, std::move(body)); });
+  input(controller::FromAgent{conn, std::move(body)});
 }
 
 void SimulatedController::closed(Conn conn) {
-  if (store_) input(controller::Closed{conn});
+  if (!store_) return;
+  if (world_.us() < stalled_until_us_)
+    return later(stalled_until_us_ - world_.us(), [this, conn] { closed(conn); });
+  input(controller::Closed{conn});
 }
 
 // ---- the state thread
@@ -127,7 +150,8 @@ void SimulatedController::input(controller::InputBody body) {
   if (out.batch.first) {
     if (auto broken = machine_->check_invariants(); !broken.empty()) world_.fail(broken);
   }
-  if (out.effects.trouble && !out.effects.trouble->empty()) world_.fail("trouble: " + *out.effects.trouble);
+  if (out.effects.trouble && !out.effects.trouble->empty() && !superseded())
+    world_.fail("trouble: " + *out.effects.trouble);
   emit(std::move(out));
 }
 
@@ -149,8 +173,7 @@ void SimulatedController::emit(Output out) {
                   " responding " + std::to_string(node->responding));
   if (!out.batch.first && out.effects.empty()) return;
   queue_.push_back(std::move(out));
-  if (!std::exchange(commit_planned_, true))
-    later(world_.between(100, world_.fault(20) ? 1'500'000 : 5'000), [this] { commit(); });
+  plan_commit();
 }
 
 void SimulatedController::engine() {
@@ -183,8 +206,33 @@ void SimulatedController::engine() {
 
 // ---- the store thread
 
+void SimulatedController::plan_commit() {
+  if (committing_ || queue_.empty() || std::exchange(commit_planned_, true)) return;
+  later(world_.between(100, world_.fault(20) ? 1'500'000 : 5'000), [this] { commit(); });
+}
+
+void SimulatedController::run_confirm() {
+  later(1'000'000, [this] {
+    if (!committing_ && !lost_ && world_.us() - confirmed_us_ >= 10'000'000) confirm();
+    if (store_) run_confirm();
+  });
+}
+
+void SimulatedController::confirm() {
+  confirmed_us_ = world_.us();
+  if (!over_ && !store_->confirm()) give_up();
+}
+
+// The process ends, but not at once: the other threads go on for a moment.
+void SimulatedController::give_up() {
+  world_.note("controller learns that another has taken over");
+  over_ = true;
+  later(world_.between(0, 500'000), [this] { kill(); });
+}
+
 void SimulatedController::commit() {
   commit_planned_ = false;
+  if (over_) return queue_.clear();
   std::vector<Output> outputs;
   for (auto& output : std::exchange(queue_, {})) {
     if (output.generation == committed_generation_)
@@ -204,6 +252,16 @@ void SimulatedController::commit() {
     batch.last_job_id = std::max(batch.last_job_id, output.batch.last_job_id);
   }
   bool reload = false;
+  bool leaves = std::any_of(outputs.begin(), outputs.end(), [](const Output& output) {
+    const auto& e = output.effects;
+    return !e.replies.empty() || !e.orders.empty() || !e.launches.empty();
+  });
+  if (superseded() && (batch.first || leaves)) {
+    if (batch.first ? store_->commit(batch).ok() : store_->confirm().ok())
+      world_.fail("a controller that was replaced has committed");
+    return give_up();
+  }
+  if (batch.first || leaves) confirmed_us_ = world_.us();
   if (batch.first) {
     if (world_.fault(400)) return kill();
     bool lost = world_.fault(400), applied = lost && world_.rng.chance(1, 2);
@@ -238,8 +296,17 @@ void SimulatedController::commit() {
     append(effects.launches, output.effects.launches);
     append(effects.close, output.effects.close);
   }
-  release(std::move(effects));
-  if (reload && store_) recover();
+  // It may be held up here, and another may take over meanwhile: what leaves is durable, and agents who know better refuse it.
+  auto leave = [this, effects = std::move(effects), reload]() mutable {
+    committing_ = false;
+    release(std::move(effects));
+    if (!store_) return;
+    if (reload) recover();
+    plan_commit();
+  };
+  if (!world_.fault(30)) return leave();
+  committing_ = true;
+  later(world_.between(0, 3'000'000), std::move(leave));
 }
 
 // What became durable, as the world's truth must have it.
@@ -281,11 +348,12 @@ void SimulatedController::refuse(const Output& output) {
 void SimulatedController::recover() {
   ++committed_generation_;
   later(world_.between(1'000, 5'000'000), [this, generation = committed_generation_] {
+    if (superseded()) return give_up();
     generation_ = generation;
     lost_ = false;
     careful_until_ms_ = world_.ms() + controller::kAnswerMemoryMs;
     world_.note("the store is well again, LSN " + std::to_string(store_->lineage().lsn));
-    network_.controller_dies();  // it closes all of its agents' sessions: they register anew
+    network_.controller_dies(index_);  // it closes all of its agents' sessions: they register anew
     load();
   });
 }
@@ -309,6 +377,7 @@ void SimulatedController::release(controller::Effects effects) {
   send_orders(false);
   for (auto& launch : effects.launches) {
     if (died()) return;
+    if (!state_->jobs.contains(launch.key.job)) continue;  // it ended and was forgotten in the same batch
     wire::AgentOrders orders;
     orders.lineage = lineage;
     wire::LaunchOrder order;

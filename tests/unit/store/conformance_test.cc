@@ -196,6 +196,18 @@ TEST_P(Conformance, a_batch_out_of_order_is_refused_and_leaves_nothing) {
   EXPECT_TRUE(ok(store_->commit(next)));
 }
 
+TEST_P(Conformance, it_is_confirmed_without_a_write) {
+  Batch batch = batch_after(store_->lineage());
+  submit(batch, 1);
+  ASSERT_TRUE(ok(store_->commit(batch)));
+  EXPECT_TRUE(ok(store_->confirm()));
+  EXPECT_EQ(store_->lineage().lsn, 1u);
+  EXPECT_FALSE(store_->commit(batch).ok());
+  EXPECT_EQ(store_->confirm().error().code, "store_closed");
+  ASSERT_TRUE(ok(store_->reopen()));
+  EXPECT_TRUE(ok(store_->confirm()));
+}
+
 TEST_P(Conformance, only_one_controller_holds_it) {
   auto second = open(GetParam(), options_);
   ASSERT_FALSE(second.ok());

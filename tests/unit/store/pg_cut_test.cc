@@ -109,6 +109,11 @@ TEST_F(PgCut, an_epoch_that_was_raised_refuses_the_commit) {
   ASSERT_TRUE(ok(jobs));
   EXPECT_EQ(jobs->number(0, 0), 0);
   EXPECT_EQ((*opened)->reopen().error().code, "superseded");
+  opened = Error{"", ""};  // it leaves
+  opened = open_postgresql(options(direct_));
+  ASSERT_TRUE(ok(opened));
+  ASSERT_TRUE(ok(session->exec("UPDATE bai.meta SET epoch = epoch + 1")));
+  EXPECT_EQ((*opened)->confirm().error().code, "superseded");
 }
 
 TEST_F(PgCut, settings_that_lose_commits_and_newer_databases_are_refused) {

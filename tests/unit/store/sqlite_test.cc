@@ -74,7 +74,10 @@ TEST_F(Sqlite, a_raised_epoch_refuses_commit_probe_and_reopen) {
   EXPECT_EQ(store->reopen().error().code, "superseded");
   EXPECT_EQ(store->probe().error().code, "store_closed");
   store.reset();
-  EXPECT_TRUE(start()->load()->jobs.empty());
+  store = start();
+  EXPECT_TRUE(store->load()->jobs.empty());
+  sql("UPDATE meta SET epoch = epoch + 1");
+  EXPECT_EQ(store->confirm().error().code, "superseded");
 }
 
 TEST_F(Sqlite, refuses_what_it_cannot_use) {
