@@ -148,5 +148,44 @@ def an_old_backup_put_back(c):
     c.up()
 
 
+@test
+def a_controller_that_was_replaced(c):
+    """Another controller opens the store of one that is idle: the first one ends by itself, and what is asked of it meanwhile is done once, by another."""
+    job = c.submit("-o", "/dev/null", "-w", "n1", script="while [ ! -e go ]; do sleep 0.1; done")
+    c.await_state(job, "RUNNING")
+    old = c.pid("ctld")
+    os.unlink(c.dir + "/ctld/bai.db.lock")  # as when a connection to PostgreSQL, and with it the lock, was lost
+    with open(c.path("second.log"), "w", encoding="utf-8") as log:
+        second = subprocess.Popen([os.path.join(BIN, "bai-ctld"), "--conf", c.conf, "--foreground", "--bind", "127.0.0.1:0"], env=c.env, stdout=log, stderr=log)
+    try:
+        await_true(lambda: "ready" in c.read("second.log"), "the second controller")
+        c.await_end(old, 30)
+        check("another controller has taken over" in c.log("ctld"), "it does not say why it ended")
+    finally:
+        second.kill()
+        second.wait()
+    c.up()
+    # The same under a submission.
+    old = c.pid("ctld")
+    os.unlink(c.dir + "/ctld/bai.db.lock")
+    with open(c.path("second.log"), "w", encoding="utf-8") as log:
+        second = subprocess.Popen([os.path.join(BIN, "bai-ctld"), "--conf", c.conf, "--foreground", "--bind", "127.0.0.1:0"], env=c.env, stdout=log, stderr=log)
+    try:
+        await_true(lambda: "ready" in c.read("second.log"), "the second controller")
+        asks = subprocess.Popen([os.path.join(BIN, "bai-submit"), "--parsable", "-o", "/dev/null", "--wrap", "echo once >> once"], env=c.env, cwd=c.work,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        c.await_end(old, 30)
+    finally:
+        second.kill()
+        second.wait()
+    c.up()
+    out, errors = asks.communicate(timeout=60)
+    equal(asks.returncode, 0, f"bai-submit's exit status ({errors.strip()})")
+    c.await_state(int(out), "COMPLETED")
+    equal(c.read("once"), "once\n", "what the job wrote")
+    open(c.path("go"), "w", encoding="utf-8").close()
+    c.await_state(job, "COMPLETED")
+
+
 if __name__ == "__main__":
     sys.exit(run_tests(Cluster(nodes=2)))
