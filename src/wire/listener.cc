@@ -664,7 +664,12 @@ void Listener::Impl::flush(const ConnPtr& conn) {
     kill = conn->kill;
   }
   if (conn->known) release_hello(*conn);
-  if (!listed(conn)) return;
+  if (!listed(conn)) {  // somebody sent to it while it was dropped
+    const std::lock_guard lock(conn->mutex);
+    n.outbound_bytes -= std::exchange(conn->unsent, 0);
+    conn->out = {};
+    return;
+  }
   if (kill) return drop(conn, true);
   if (!hand_over(conn)) {
     if (std::find(backlog.begin(), backlog.end(), conn) == backlog.end()) backlog.push_back(conn);

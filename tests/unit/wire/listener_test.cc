@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <fstream>
+#include <thread>
 
 #include "daemon.h"
 #include "wire/zmtp.h"
@@ -253,6 +254,27 @@ TEST_F(WithListener, a_slow_reader_gets_everything) {
   ASSERT_TRUE(r) << r.error().text();
   EXPECT_EQ(r->size(), big.size());
   EXPECT_EQ(*c.next(in(20)), "end");
+}
+
+// Who leaves while it is being answered takes along what was counted for it.
+TEST_F(WithListener, counts_nothing_for_those_who_left) {
+  Daemon daemon(munge_socket());
+  const std::string answer(200'000, 'x');
+  daemon.answer = [&](ConnId id, const std::string&) {
+    const auto flood = [&, id] {
+      while (daemon.listener->send(id, answer)) {
+      }
+    };
+    std::thread other(flood);
+    flood();
+    other.join();
+  };
+  for (int i = 0; i < 200; ++i) {
+    Client client(client_options(daemon.endpoint(), munge_socket()));
+    ASSERT_TRUE(client.call([](bool) { return "go on"; }, in(20)));
+  }
+  EXPECT_TRUE(daemon.wait([&] { return daemon.closed.size() == 200; }));
+  EXPECT_TRUE(daemon.wait([&] { return daemon.listener->stats().outbound_bytes == 0; }));
 }
 
 TEST_F(WithListener, bind_errors) {
