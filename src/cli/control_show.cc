@@ -384,8 +384,11 @@ int control_check_config(ControlCall& call) {
     out.put("\n");
     return 0;
   }
-  out.put(path + ": good (" + std::to_string(config->nodes.size()) + " nodes, " +
-          std::to_string(config->partitions.size()) + " partitions)\n");
+  const auto count = [](std::size_t n, const char* what) {
+    return std::to_string(n) + " " + what + (n == 1 ? "" : "s");
+  };
+  out.put(path + ": good (" + count(config->nodes.size(), "node") + ", " +
+          count(config->partitions.size(), "partition") + ")\n");
   return 0;
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """bai-queue --watch: a picture on a terminal, lines into a pipe, and a reader that stops reading for a while."""
+import contextlib
 import fcntl
 import json
 import os
@@ -194,8 +195,14 @@ def a_dumb_terminal_gets_lines(c):
     terminal.await_end()
 
 
+@contextlib.contextmanager
 def piped(c, *words):
-    return subprocess.Popen([WATCH, "--watch", *words], env=dict(c.env, TERM="xterm"), cwd=c.work, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    watch = subprocess.Popen([WATCH, "--watch", *words], env=dict(c.env, TERM="xterm"), cwd=c.work, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield watch
+    finally:
+        watch.kill()
+        watch.communicate()
 
 
 def until(watch, wanted):
@@ -210,23 +217,21 @@ def until(watch, wanted):
 
 @test
 def a_pipe_gets_a_line_for_each_change(c):
-    watch = piped(c, "-o", "%i %T")
-    equal(until(watch, "JOBID STATE"), ["JOBID STATE"], "title")
-    job = c.submit("-o", "/dev/null", script="true")
-    lines = until(watch, f"{job} COMPLETED")
-    check("\x1b" not in "".join(lines), "escape sequences in a pipe")
-    equal(lines[0], f"{job} PENDING", "first line")
-    watch.send_signal(signal.SIGINT)
-    watch.communicate(timeout=20 * SLOW)
-    equal(watch.returncode, -signal.SIGINT, "how it ended")
-    watch = piped(c, "--json")
-    job = c.submit("-o", "/dev/null", script="true")
-    while True:
-        one = json.loads(watch.stdout.readline())
-        if (one["job_id"], one["state"]) == (job, "COMPLETED"):
-            break
-    watch.terminate()
-    watch.communicate(timeout=20 * SLOW)
+    with piped(c, "-o", "%i %T") as watch:
+        equal(until(watch, "JOBID STATE"), ["JOBID STATE"], "title")
+        job = hold(c, "lines")
+        c.run("bai-control", "release", str(job))
+        lines = until(watch, f"{job} COMPLETED")
+        check("\x1b" not in "".join(lines), "escape sequences in a pipe")
+        equal(lines[0], f"{job} PENDING", "first line")
+        watch.send_signal(signal.SIGINT)
+        equal(watch.wait(20 * SLOW), -signal.SIGINT, "how it ended")
+    with piped(c, "--json") as watch:
+        job = c.submit("-o", "/dev/null", script="true")
+        while True:
+            one = json.loads(watch.stdout.readline())
+            if (one["job_id"], one["state"]) == (job, "COMPLETED"):
+                break
 
 
 @test
@@ -234,23 +239,23 @@ def filters_and_arrays_are_as_without_watch(c):
     array = c.submit("--hold", "-a", "1-4", "-o", "/dev/null", script="true")
     for words in (["-r"], ["-j", f"{array}_[2-3]"], ["-j", f"{array}"], ["-t", "PD", "-r", "-n", "nobody"], ["--start", "-r"]):
         once = sorted(c.run("bai-queue", "-h", "-o", "%i %T", *words).stdout.splitlines())
-        watch = piped(c, "-h", "-o", "%i %T", *words)
-        seen = []
-        while len(seen) < len(once):
-            seen.append(watch.stdout.readline().strip())
-        equal(sorted(seen), once, f"{words}")
-        watch.terminate()
-        equal(watch.communicate(timeout=20 * SLOW)[0], "", f"more of {words}")
+        with piped(c, "-h", "-o", "%i %T", *words) as watch:
+            seen = []
+            while len(seen) < len(once):
+                seen.append(watch.stdout.readline().strip())
+            equal(sorted(seen), once, f"{words}")
+            watch.terminate()
+            equal(watch.stdout.read(), "", f"more of {words}")
     c.run("bai-cancel", str(array))
 
 
 @test
 def who_reads_no_more_is_not_waited_for(c):
     """bai-queue --watch | head -n 1"""
-    watch = piped(c)
-    watch.stdout.readline()
-    watch.stdout.close()
-    equal(watch.wait(20 * SLOW), 1, "exit status, though nothing changes")
+    with piped(c) as watch:
+        watch.stdout.readline()
+        watch.stdout.close()
+        equal(watch.wait(20 * SLOW), 1, "exit status, though nothing changes")
 
 
 def metrics(c):
@@ -263,8 +268,7 @@ def a_reader_that_stops_is_told_to_begin_anew(c):
     count, bound = 1000, 16 << 20  # the bound of changes, the snapshot, and what libzmq takes
     lines = "".join(json.dumps({"script": "#!/bin/sh\ntrue\n", "hold": True, "name": "slow", "comment": f"{i} " + "c" * 1000}) + "\n" for i in range(count))
     ids = c.run("bai-submit", "--bulk", "-", stdin=lines).stdout.split()
-    watch = piped(c, "-h", "-o", "%i %T %j", "-n", "slow")
-    try:
+    with piped(c, "-h", "-o", "%i %T %j", "-n", "slow") as watch:
         seen = {}
         while len(seen) < count:
             seen[watch.stdout.readline().split()[0]] = 1
@@ -294,10 +298,9 @@ def a_reader_that_stops_is_told_to_begin_anew(c):
         c.run("bai-cancel", ids[-1])
         until(watch, f"{ids[-1]} CANCELLED slow")
         equal(watch.poll(), None, "the watch goes on")
-    finally:
         watch.kill()
-        equal(watch.communicate()[1], "", "what it said")
-        c.run("bai-cancel", "--state=PENDING")
+        equal(watch.stderr.read(), "", "what it said")
+    c.run("bai-cancel", "--state=PENDING")
 
 
 if __name__ == "__main__":
