@@ -1,4 +1,4 @@
-// The daemon's side of the wire: accepts commands and agents (ZMTP over a ZMQ_STREAM socket under our own codec, so that memory
+// The daemon's side of the wire: accepts commands and agents (ZMTP by our own codec over plain sockets, so that memory
 // is bounded before a caller is known), judges their hellos and keeps their sealed sessions.
 // Threads: one for I/O and `workers` that do MUNGE and unsealing and run the callbacks. Callbacks of one connection come in
 // order, one at a time; those of different connections run side by side. send() and close() may be called from any thread, also
