@@ -52,12 +52,38 @@ po::option make_option(std::string key, std::string typed) {
   return out;
 }
 
-}  // namespace
+// Could one of `words` mean this option? Asked before Boost is, because a description costs microseconds to make and few
+// of a table's options are ever given.
+bool mentioned(const Option& option, const std::vector<std::string>& words) {
+  for (std::string_view word : words) {
+    if (word.size() < 2 || word[0] != '-') continue;
+    if (word[1] != '-') {
+      if (option.letter != 0 && word.find(option.letter) != word.npos) return true;
+      continue;
+    }
+    const std::string_view typed = word.substr(2, word.find('=') - 2);
+    if (std::string_view(option.name).starts_with(typed)) return true;
+    for (std::string_view alias : option.aliases)
+      if (alias.starts_with(typed)) return true;
+  }
+  return false;
+}
 
 // getopt_long's reading of words on top of Boost: the style parser cuts words into option and value, Boost resolves
 // names and prefixes and checks that values are there where they must be.
-struct OptionParser::Impl {
+struct Reader {
   po::options_description description;
+
+  Reader(const OptionTable& table, const std::vector<std::string>& words) {
+    for (const auto& o : table.options) {
+      if (!mentioned(o, words)) continue;
+      std::string names = o.name;
+      for (const char* alias : o.aliases) names = names + "," + alias;
+      if (o.letter != 0) names = names + "," + o.letter;
+      description.add(boost::shared_ptr<po::option_description>(
+          new po::option_description(names.c_str(), new Words(o.arg))));
+    }
+  }
 
   std::vector<po::option> next(std::vector<std::string>& words, bool permute, std::string& typed) const {
     const std::string word = words.front();
@@ -116,30 +142,6 @@ struct OptionParser::Impl {
   }
 };
 
-OptionParser::OptionParser(const OptionTable& table) : table_(table), impl_(std::make_unique<Impl>()) {
-  std::vector<std::string> seen;
-  for (const auto& o : table.options) {
-    std::string names = o.name;
-    seen.push_back(o.name);
-    for (const char* alias : o.aliases) {
-      names = names + "," + alias;
-      seen.push_back(alias);
-    }
-    if (o.letter != 0) {
-      names = names + "," + o.letter;
-      seen.push_back(std::string("-") + o.letter);
-    }
-    impl_->description.add(boost::shared_ptr<po::option_description>(
-        new po::option_description(names.c_str(), new Words(o.arg))));
-  }
-  std::sort(seen.begin(), seen.end());
-  if (std::adjacent_find(seen.begin(), seen.end()) != seen.end()) std::abort();
-}
-
-OptionParser::~OptionParser() = default;
-
-namespace {
-
 // "--time: message" on the command line, "job.sh:3: --time: message" elsewhere.
 Error bad_option(const std::string& typed, const std::string& place, std::string message,
                  std::string remedy = {}) {
@@ -157,10 +159,6 @@ std::string suggestion(const OptionTable& table, const std::string& typed) {
   }
   return table.find("help") ? "see '" + table.program + " --help'" : std::string();
 }
-
-}  // namespace
-
-namespace {
 
 Result<Parsed> convert(const OptionTable& table, const po::parsed_options& parsed, Source source,
                        const std::string& place) {
@@ -184,15 +182,16 @@ Result<Parsed> convert(const OptionTable& table, const po::parsed_options& parse
 }
 
 // Words through Boost; `typed` follows the option that is being read, for the messages.
-template <class Next>
-Result<Parsed> run(const OptionTable& table, const po::options_description& description, Next next,
-                   const std::vector<std::string>& words, Source source, const std::string& place) {
+Result<Parsed> read(const OptionTable& table, bool permute, const std::vector<std::string>& words,
+                    Source source, const std::string& place) {
   std::string typed;
   try {
+    const Reader reader(table, words);
     po::command_line_parser parser(words);
-    parser.options(description)
+    parser.options(reader.description)
         .style(po::command_line_style::unix_style)
-        .extra_style_parser([&](std::vector<std::string>& left) { return next(left, typed); });
+        .extra_style_parser(
+            [&](std::vector<std::string>& left) { return reader.next(left, permute, typed); });
     return convert(table, parser.run(), source, place);
   } catch (const po::ambiguous_option& e) {
     std::vector<std::string> names;
@@ -211,10 +210,7 @@ Result<Parsed> run(const OptionTable& table, const po::options_description& desc
 }  // namespace
 
 Result<Parsed> OptionParser::parse(const std::vector<std::string>& words) const {
-  const auto next = [this](std::vector<std::string>& left, std::string& typed) {
-    return impl_->next(left, table_.permute, typed);
-  };
-  return run(table_, impl_->description, next, words, Source::command_line, "");
+  return read(table_, table_.permute, words, Source::command_line, "");
 }
 
 Result<Parsed> OptionParser::parse(int argc, const char* const* argv) const {
@@ -225,10 +221,7 @@ Result<Parsed> OptionParser::parse(int argc, const char* const* argv) const {
 
 Result<std::vector<Given>> OptionParser::parse_directive_words(const std::vector<std::string>& words,
                                                                const std::string& place) const {
-  const auto next = [this](std::vector<std::string>& left, std::string& typed) {
-    return impl_->next(left, false, typed);
-  };
-  auto parsed = run(table_, impl_->description, next, words, Source::directive, place);
+  auto parsed = read(table_, false, words, Source::directive, place);
   if (!parsed) return parsed.error();
   if (!parsed->rest.empty())
     return Error{"bad_option", quote(parsed->rest.front()) + " is not an option", place,

@@ -6,7 +6,6 @@
 
 #include <functional>
 #include <initializer_list>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,6 +41,8 @@ struct OptionTable {
 
   // By exact name or alias; nullptr if there is none.
   const Option* find(std::string_view name) const;
+  // A name or letter that is there twice, which must not be; empty if there is none.
+  std::string repeated() const;
 };
 
 // From weakest to strongest.
@@ -76,11 +77,8 @@ struct Parsed {
 // Errors have the code bad_option (exit status 2), the option as typed as place, and a suggestion where one is near.
 class OptionParser {
  public:
-  // `table` must outlive the parser. A table that contradicts itself (a letter or a name twice) aborts.
-  explicit OptionParser(const OptionTable& table);
-  ~OptionParser();
-  OptionParser(const OptionParser&) = delete;
-  OptionParser& operator=(const OptionParser&) = delete;
+  // `table` must outlive the parser.
+  explicit OptionParser(const OptionTable& table) : table_(table) {}
 
   // A command line; argv[0] is skipped.
   Result<Parsed> parse(int argc, const char* const* argv) const;
@@ -98,9 +96,7 @@ class OptionParser {
                                               const GetEnv& getenv) const;
 
  private:
-  struct Impl;
   const OptionTable& table_;
-  std::unique_ptr<Impl> impl_;
 };
 
 // For a command with nothing but a command line.

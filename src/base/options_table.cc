@@ -1,5 +1,6 @@
 // What an option table is asked besides parsing: look-up, precedence, help and completion.
 #include <algorithm>
+#include <set>
 
 #include "base/options.h"
 #include "base/text.h"
@@ -49,6 +50,18 @@ const Option* OptionTable::find(std::string_view name) const {
       if (name == alias) return &option;
   }
   return nullptr;
+}
+
+std::string OptionTable::repeated() const {
+  std::set<std::string> seen;
+  for (const auto& option : options) {
+    std::vector<std::string> names(option.aliases.begin(), option.aliases.end());
+    names.emplace_back(option.name);
+    if (option.letter != 0) names.push_back(std::string("-") + option.letter);
+    for (auto& name : names)
+      if (!seen.insert(name).second) return name;
+  }
+  return {};
 }
 
 void Parsed::add(std::vector<Given> more) {

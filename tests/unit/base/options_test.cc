@@ -238,10 +238,13 @@ TEST(Options, completion_offers_what_is_not_hidden) {
   EXPECT_TRUE(std::is_sorted(words.begin(), words.end()));
 }
 
-TEST(OptionsDeathTest, a_table_that_contradicts_itself_aborts) {
-  OptionTable table = submit();
-  table.options.push_back({.name = "nodes", .letter = 'n'});
-  EXPECT_DEATH(OptionParser{table}, "");
+TEST(Options, a_table_that_contradicts_itself_says_so) {
+  EXPECT_EQ(submit().repeated(), "");
+  OptionTable letters = submit(), names = submit();
+  letters.options.push_back({.name = "another", .letter = 'n'});
+  EXPECT_EQ(letters.repeated(), "-n");
+  names.options.push_back({.name = "another", .aliases = {names.options.front().name}});
+  EXPECT_EQ(names.repeated(), names.options.front().name);
 }
 
 }  // namespace

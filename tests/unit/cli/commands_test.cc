@@ -43,7 +43,7 @@ TEST(Commands, tables_hold_together) {
   for (const OptionTable& table :
        {submit_table(dialect), queue_table(dialect), info_table(dialect), cancel_table(dialect),
         control_table(dialect), acct_table(dialect), diag_table(dialect)}) {
-    OptionParser parser(table);  // aborts on a letter or a name that is there twice
+    EXPECT_EQ(table.repeated(), "");
     for (const auto& option : table.options) EXPECT_NE(option.help[0], '\0') << option.name;
     EXPECT_FALSE(render_help(table).empty());
   }
