@@ -128,7 +128,7 @@ path_defs := -DBAI_VERSION='"$(VERSION)"' $(foreach d,bindir sbindir pkglibexecd
 defs = $(if $(filter $(path_file),$<),$(path_defs))
 
 # Tests are compiled more than they are run.
-unit_opt = $(if $(filter tests/unit/%,$<),-O1)
+unit_opt = $(if $(filter tests/unit/%,$<),-O1 -g1)
 
 # $(call remember,FILE,TEXT): FILE holds TEXT and is written only when that changes; what depends on it is then remade.
 remember = $(if $(subst x$(2)x,,x$(file <$(1))x),$(shell mkdir -p $(dir $(1)))$(file >$(1),$(2)))

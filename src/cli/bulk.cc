@@ -377,7 +377,7 @@ class Bulk {
   std::vector<Given> weak_, strong_;
   std::unordered_map<std::string, Script> files_;
   Uuid cluster_;
-  RequestId base_id_ = RequestId::random();
+  RequestId base_id_ = RequestId::ordered();
   bool settle_ = false;  // --request-id: batches may have been taken before
   bool lost_ = false;    // the connection: go on one request after another
   bool refused_ = false;

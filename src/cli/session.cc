@@ -65,7 +65,7 @@ Result<std::string> Session::receive_bytes(Clock::time_point until, bool patient
 
 Result<wire::ReplyBody> Session::ask(wire::RequestBody body, std::optional<RequestId> id, bool patient) {
   wire::Request request;
-  request.id = id ? *id : RequestId::random();
+  request.id = id ? *id : RequestId::ordered();
   request.repeat = id.has_value();  // somebody gave it because it may have been sent before
   request.body = std::move(body);
   return transact(request, false, patient);

@@ -29,7 +29,7 @@ Result<R> take(const Result<std::string>& bytes) {
 
 template <class R>
 Result<R> ask(wire::Client& client, wire::RequestBody body, Clock::time_point until) {
-  wire::Request request{RequestId::random(), false, std::move(body)};
+  wire::Request request{RequestId::ordered(), false, std::move(body)};
   return take<R>(client.call(
       [&](bool repeat) {
         request.repeat = repeat;

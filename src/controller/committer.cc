@@ -15,8 +15,10 @@ namespace {
 
 constexpr std::chrono::milliseconds kLinger{2};
 constexpr std::chrono::milliseconds kIdle{10'000}, kCatchUp{100};  // how long to wait for something to commit
-constexpr std::uint64_t kCheckpointIdle = 2'000;   // changes since the last, when there is nothing else to do
+constexpr std::uint64_t kCheckpointIdle = 500;     // changes since the last, when there is nothing else to do
 constexpr std::uint64_t kCheckpointBusy = 50'000;  // and when there always is
+// Rows pruned at once, every ten minutes or this many changes: more than those changes can have brought.
+constexpr std::uint32_t kPruneRows = 20'000;
 
 bool leaves(const Effects& effects) {
   return !effects.replies.empty() || !effects.orders.empty() || !effects.launches.empty() ||
@@ -174,6 +176,7 @@ Committer::Outcome Committer::commit(store::Batch& batch) {
     auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun);
     stats_.commit(batch.changes.size(), took.count());
     changes_since_checkpoint_ += batch.changes.size();
+    changes_since_prune_ += batch.changes.size();
     if (status) crash_point("ctld.after_commit");
   } else {
     status = store_->confirm();
@@ -360,9 +363,10 @@ void Committer::housekeeping() {
     if (auto done = store_->checkpoint(); !done)
       log::warning("a checkpoint failed", {{"why", done.error().text()}});
   }
-  if (Clock::now() - pruned_at_ > std::chrono::minutes(10)) {
+  if (changes_since_prune_ >= kPruneRows || Clock::now() - pruned_at_ > std::chrono::minutes(10)) {
+    changes_since_prune_ = 0;
     pruned_at_ = Clock::now();
-    if (auto done = store_->prune(hooks_.now() - 86'400, 10'000); !done)
+    if (auto done = store_->prune(hooks_.now() - 86'400, kPruneRows); !done)
       log::warning("pruning failed", {{"why", done.error().text()}});
   }
 }

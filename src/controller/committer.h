@@ -111,6 +111,7 @@ class Committer {
   std::unordered_map<JobId, LaunchRecord> launches_;  // of jobs submitted lately
   std::uint64_t changes_since_checkpoint_ = 0;
   std::chrono::steady_clock::time_point pruned_at_{};
+  std::uint64_t changes_since_prune_ = 0;
   std::uint64_t generation_ = 0;  // outputs of older ones come from a machine that was dropped
   std::chrono::steady_clock::time_point confirmed_at_{};  // the store was ours
   bool over_ = false;    // replaced, or ending on a commit of unknown outcome: nothing more leaves

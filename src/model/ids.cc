@@ -3,6 +3,7 @@
 #include <sys/random.h>
 
 #include <cstdlib>
+#include <ctime>
 
 namespace bai {
 
@@ -37,6 +38,17 @@ Uuid Uuid::random() {
   Uuid out;
   if (getrandom(out.bytes.data(), out.bytes.size(), 0) != 16)
     std::abort();  // cannot fail for 16 bytes once booted
+  return out;
+}
+
+Uuid Uuid::ordered() {
+  Uuid out = random();
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  const auto ms =
+      static_cast<std::uint64_t>(now.tv_sec) * 1000 + static_cast<std::uint64_t>(now.tv_nsec) / 1'000'000;
+  for (int i = 0; i < 6; ++i)
+    out.bytes[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(ms >> (40 - 8 * i));
   return out;
 }
 

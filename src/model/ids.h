@@ -21,7 +21,7 @@ using Lsn = std::uint64_t;
 
 inline constexpr std::uint32_t kNoTask = 0xffffffff;
 
-// 128 random bits: a cluster's identity, or one changing request's.
+// 128 bits that nobody else has: a cluster's identity, or one changing request's.
 struct Uuid {
   std::array<std::uint8_t, 16> bytes{};
 
@@ -29,6 +29,9 @@ struct Uuid {
   std::string hex() const;  // 32 lower case digits
   static Result<Uuid> parse(std::string_view hex);
   static Uuid random();  // from the kernel
+  // 48 bits of the clock's milliseconds, then 80 random ones (RFC 9562's version 7 without its marks): what is made later
+  // is mostly greater, so that a store appends.
+  static Uuid ordered();
   friend auto operator<=>(const Uuid&, const Uuid&) = default;
 
   template <class A>

@@ -27,7 +27,8 @@ namespace bai::store {
 
 namespace {
 
-constexpr int kWalLimitFrames = 16384;  // of 4 KiB; beyond it a checkpoint also starts the WAL anew
+constexpr std::int64_t kWalReserve = 4 << 20;  // what lies between two checkpoints when there is little to do
+constexpr int kWalLimitFrames = 16384;         // of 4 KiB; beyond it a checkpoint also starts the WAL anew
 
 std::string_view view(const Uuid& id) {
   return {reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size()};
@@ -139,6 +140,7 @@ Status SqliteStore::open_first() {
     const auto raised =
         transaction([&] { return db_.exec(raise_epoch(options_.epoch_step).c_str()); });
     if (!raised) return raised;
+    db_.reserve_wal(kWalReserve);
     return read_lineage(lineage_);
   });
 }
@@ -226,9 +228,9 @@ Status SqliteStore::read_lineage(Lineage& out) {
 
 template <class F>
 Status SqliteStore::transaction(F body) {
-  Status done = db_.exec("BEGIN IMMEDIATE");
+  Status done = sql_.begin ? sql_.begin.run() : db_.exec("BEGIN IMMEDIATE");
   if (done) done = body();
-  if (done) done = db_.exec("COMMIT");
+  if (done) done = sql_.end ? sql_.end.run() : db_.exec("COMMIT");
   if (!done) {
     last_code_ = db_.last_code();
     if (db_.in_transaction()) (void)db_.exec("ROLLBACK");
@@ -360,21 +362,8 @@ Status SqliteStore::prune_in_transaction(Time before, std::uint32_t limit) {
                  .run();
   if (!ran) return ran;
   if (db_.changes() != 1) return superseded(options_.path);
-  // Answers lie in the order in which they were given.
-  std::int64_t last = 0;
-  sql_.old_requests.bind(1, limit);
-  for (;;) {
-    auto row = sql_.old_requests.step();
-    if (!row) return row.error();
-    if (!*row) break;
-    if (sql_.old_requests.number(1) >= before.us) {
-      sql_.old_requests.reset();
-      break;
-    }
-    last = sql_.old_requests.number(0);
-  }
-  if (last != 0)
-    if (ran = sql_.drop_requests.bind(1, last).run(); !ran) return ran;
+  // Request ids begin with the time at which they were made: the oldest answers come first, or nearly so.
+  if (ran = sql_.drop_requests.bind(1, before.us).bind(2, limit).run(); !ran) return ran;
   // A slice of the contents each time, going around.
   auto row = sql_.contents_step.bind_blob(1, content_cursor_).bind(2, limit).step();
   if (!row) return row.error();

@@ -2,6 +2,7 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -105,6 +106,22 @@ Result<Database::Checkpointed> Database::checkpoint(int mode) {
   const int rc = sqlite3_wal_checkpoint_v2(db_.get(), nullptr, mode, &done.wal_frames, &done.moved);
   if (rc != SQLITE_OK) return error(db_.get(), rc, path_);
   return done;
+}
+
+void Database::reserve_wal(std::int64_t bytes) {
+  sqlite3_file* wal = nullptr;
+  sqlite3_int64 size = 0;
+  if (sqlite3_file_control(db_.get(), "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal) != SQLITE_OK ||
+      wal == nullptr || wal->pMethods == nullptr || wal->pMethods->xFileSize(wal, &size) != SQLITE_OK)
+    return;
+  const std::string zeros(256 << 10, '\0');
+  while (size < bytes) {
+    const auto n =
+        static_cast<int>(std::min<std::int64_t>(bytes - size, static_cast<std::int64_t>(zeros.size())));
+    if (wal->pMethods->xWrite(wal, zeros.data(), n, size) != SQLITE_OK) return;
+    size += n;
+  }
+  (void)wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
 }
 
 Error Database::error(sqlite3* db, int rc, const std::string& path) {

@@ -21,6 +21,8 @@ class Statement {
   Statement(sqlite3* db, sqlite3_stmt* stmt, std::string path)
       : db_(db), stmt_(stmt), path_(std::move(path)) {}
 
+  explicit operator bool() const { return stmt_ != nullptr; }  // it was prepared
+
   // Parameters count from 1.
   Statement& bind(int at, std::int64_t value);
   Statement& bind_blob(int at, std::string_view bytes);
@@ -66,6 +68,9 @@ class Database {
   };
   // mode: SQLITE_CHECKPOINT_*.
   Result<Checkpointed> checkpoint(int mode);
+  // Fills the WAL up to `bytes` with zeros, which sqlite takes for its end: a commit that writes over what is there has no
+  // new size to sync. Nothing is lost when it fails.
+  void reserve_wal(std::int64_t bytes);
   void close() { db_.reset(); }
   explicit operator bool() const { return db_ != nullptr; }
 

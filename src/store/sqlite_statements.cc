@@ -28,6 +28,8 @@ std::string history_insert() {
 Status SqliteStatements::prepare(Database& db) {
   const std::string history = history_insert();
   const std::pair<Statement*, std::string_view> wanted[] = {
+      {&begin, "BEGIN IMMEDIATE"},
+      {&end, "COMMIT"},
       {&compare_and_move,
        "UPDATE meta SET lsn = ?1, last_job_id = max(last_job_id, ?2)"
        " WHERE id = 1 AND cluster_uuid = ?3 AND epoch = ?4 AND lsn = ?5"},
@@ -47,8 +49,9 @@ Status SqliteStatements::prepare(Database& db) {
       {&put_setting, "INSERT OR REPLACE INTO settings (key, text) VALUES (?1, ?2)"},
       {&drop_setting, "DELETE FROM settings WHERE key = ?1"},
       {&put_history, history},
-      {&old_requests, "SELECT rowid, at FROM requests ORDER BY rowid LIMIT ?1"},
-      {&drop_requests, "DELETE FROM requests WHERE rowid <= ?1"},
+      {&drop_requests,
+       "DELETE FROM requests WHERE id IN"
+       " (SELECT id FROM (SELECT id, at FROM requests ORDER BY id LIMIT ?2) WHERE at < ?1)"},
       {&contents_step,
        "SELECT max(hash) FROM (SELECT hash FROM contents WHERE hash > ?1 ORDER BY hash LIMIT ?2)"},
       {&drop_contents,

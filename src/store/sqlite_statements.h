@@ -15,10 +15,11 @@ inline std::string_view view(const Uuid& id) {
 }
 
 struct SqliteStatements {
+  Statement begin, end;
   Statement compare_and_move, touch, lineage;
   Statement put_job, drop_job, put_launch, drop_launch, put_content, put_event, put_request, put_node,
       put_setting, drop_setting, put_history;
-  Statement old_requests, drop_requests, contents_step, drop_contents;
+  Statement drop_requests, contents_step, drop_contents;
 
   Status prepare(Database& db);
   // Within a transaction.
