@@ -27,7 +27,6 @@ namespace bai::store {
 
 namespace {
 
-constexpr std::int64_t kWalReserve = 4 << 20;  // what lies between two checkpoints when there is little to do
 constexpr int kWalLimitFrames = 16384;         // of 4 KiB; beyond it a checkpoint also starts the WAL anew
 
 std::string_view view(const Uuid& id) {
@@ -140,7 +139,7 @@ Status SqliteStore::open_first() {
     const auto raised =
         transaction([&] { return db_.exec(raise_epoch(options_.epoch_step).c_str()); });
     if (!raised) return raised;
-    db_.reserve_wal(kWalReserve);
+    db_.reserve_wal(options_.wal_reserve_bytes);
     return read_lineage(lineage_);
   });
 }

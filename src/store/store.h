@@ -107,6 +107,8 @@ struct OpenOptions {
   std::string vfs;  // SQLite: a VFS registered by a test; empty for the default
   std::uint64_t epoch_step = 1;         // by which opening raises the epoch
   std::size_t ballast_bytes = 1 << 20;  // freed when the disk is full, so that endings can still be written
+  // SQLite: the WAL's size from the start, about what lies between two checkpoints when there is little to do.
+  std::int64_t wal_reserve_bytes = 4 << 20;
 };
 
 class Reader {  // short read transactions; one thread at a time

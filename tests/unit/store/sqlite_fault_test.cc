@@ -35,6 +35,7 @@ struct World {
     OpenOptions options;
     options.path = lock_dir() + "/state.db";
     options.vfs = "bai-lossy";
+    options.wal_reserve_bytes = 0;  // a full disk is to be met, and each of its writes counted
     options.ballast_bytes = 0;
     return options;
   }
