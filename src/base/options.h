@@ -69,7 +69,7 @@ struct Parsed {
   const Given* find_last(std::initializer_list<std::string_view> names) const;
   bool has(std::string_view name) const { return find(name) != nullptr; }
   // The value that counts, or `otherwise`.
-  std::string value_or(std::string_view name, std::string otherwise) const;
+  std::string value_or(std::string_view name, std::string_view otherwise) const;
   // For repeatable options: all of the strongest source that gave any.
   std::vector<const Given*> all(std::string_view name) const;
 };

@@ -79,9 +79,9 @@ const Given* Parsed::find_last(std::initializer_list<std::string_view> names) co
   return best;
 }
 
-std::string Parsed::value_or(std::string_view name, std::string otherwise) const {
+std::string Parsed::value_or(std::string_view name, std::string_view otherwise) const {
   const Given* g = find(name);
-  return g && g->has_value ? g->value : std::move(otherwise);
+  return g && g->has_value ? g->value : std::string(otherwise);
 }
 
 std::vector<const Given*> Parsed::all(std::string_view name) const {

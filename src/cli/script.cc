@@ -25,7 +25,7 @@ std::string under(const std::string& dir, const std::string& name) {
 
 std::string search(const std::string& path, const std::string& cwd, const char* search_path) {
   if (path.starts_with('/')) return path;
-  const std::string here = under(cwd, path.starts_with("./") ? path.substr(2) : path);
+  std::string here = under(cwd, path.starts_with("./") ? path.substr(2) : path);
   if (path.find('/') != std::string::npos || access(here.c_str(), R_OK) == 0 || !search_path) return here;
   for (auto dir : split(search_path, ':')) {
     std::string candidate = under(dir.empty() ? cwd : std::string(dir), path);

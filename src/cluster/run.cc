@@ -35,7 +35,7 @@ std::optional<int> reap_until(pid_t pid) {
 
 std::string path_with_programs() {
   const char* path = getenv("PATH");
-  const std::string rest = path && *path ? path : "/usr/local/bin:/usr/bin:/bin";
+  std::string rest = path && *path ? path : "/usr/local/bin:/usr/bin:/bin";
   const std::string own = parent_dir(program_path("bai-cluster"));
   if (rest == own || rest.starts_with(own + ":")) return rest;
   return own + ":" + rest;

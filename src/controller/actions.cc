@@ -102,7 +102,7 @@ wire::JobResult Machine::act(const Caller& caller, const wire::JobRef& ref,
   return failed(ref, "bad_message", "unknown action");
 }
 
-wire::JobResult Machine::cancel(const Caller& caller, const wire::JobRef& ref, JobPtr job,
+wire::JobResult Machine::cancel(const Caller& caller, const wire::JobRef& ref, const JobPtr& job,
                                 const wire::ActionRequest& request) {
   if (is_finished(job->state))
     return failed(ref, "already_finished", "Job/step already completing or completed");
@@ -149,7 +149,7 @@ wire::JobResult Machine::cancel(const Caller& caller, const wire::JobRef& ref, J
   return done(ref);
 }
 
-wire::JobResult Machine::hold(const Caller&, const wire::JobRef& ref, JobPtr job, bool as_user) {
+wire::JobResult Machine::hold(const Caller&, const wire::JobRef& ref, const JobPtr& job, bool as_user) {
   if (job->state != JobState::kPending)
     return failed(ref, "not_pending", "Job is no longer pending execution");
   if (job->hold == Hold::kAdmin && as_user) return done(ref);
@@ -161,7 +161,7 @@ wire::JobResult Machine::hold(const Caller&, const wire::JobRef& ref, JobPtr job
   return done(ref);
 }
 
-wire::JobResult Machine::release(const Caller& caller, const wire::JobRef& ref, JobPtr job) {
+wire::JobResult Machine::release(const Caller& caller, const wire::JobRef& ref, const JobPtr& job) {
   if (job->state != JobState::kPending)
     return failed(ref, "not_pending", "Job is no longer pending execution");
   if (job->hold == Hold::kAdmin && !caller.is_operator)
@@ -179,7 +179,8 @@ wire::JobResult Machine::release(const Caller& caller, const wire::JobRef& ref, 
   return done(ref);
 }
 
-wire::JobResult Machine::requeue(const Caller& caller, const wire::JobRef& ref, JobPtr job, bool held) {
+wire::JobResult Machine::requeue(const Caller& caller, const wire::JobRef& ref, const JobPtr& job,
+                                 bool held) {
   if (job->state == JobState::kPending) {
     return held
                ? hold(caller, ref, job, !caller.is_operator)

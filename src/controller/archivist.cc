@@ -78,7 +78,7 @@ void Archivist::accounting(const Question& question, const wire::AccountingReque
     return question.reply(reply);
   };
   bool gone = false;
-  auto done = reader_->history(query, [&](store::HistoryRow row) {
+  auto done = reader_->history(query, [&](const store::HistoryRow& row) {
     if (mine && row.job->spec->uid != question.caller.uid) return true;
     if ((!request.filter.users.empty() || !request.filter.nodes.empty() || request.filter.mine ||
          tasks_named) &&

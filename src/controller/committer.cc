@@ -64,7 +64,7 @@ void Committer::start() {
 
 void Committer::put(Output output) { channel_.put(std::move(output)); }
 
-void Committer::watch(ConnId conn, Caller caller, RequestId request, wire::JobFilter filter) {
+void Committer::watch(ConnId conn, const Caller& caller, RequestId request, const wire::JobFilter& filter) {
   channel_.put(Watch{conn, request, Selector(filter, caller)});
 }
 

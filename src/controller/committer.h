@@ -24,7 +24,7 @@ namespace bai::controller {
 // What the committer needs of the daemon. All are called on its thread.
 struct CommitterHooks {
   std::function<Time()> now;
-  std::function<bool(ConnId, std::string bytes)> send;
+  std::function<bool(ConnId, const std::string& bytes)> send;
   std::function<std::size_t(ConnId)> unread;  // bytes sent that it has not taken yet
   std::function<void(ConnId)> close;
   std::function<void(const MailOut&)> mail;
@@ -67,7 +67,7 @@ class Committer {
   void start();
   void put(Output output);
   // A watch: the matching jobs of the view first, then what changes, until the connection is forgotten.
-  void watch(ConnId conn, Caller caller, RequestId request, wire::JobFilter filter);
+  void watch(ConnId conn, const Caller& caller, RequestId request, const wire::JobFilter& filter);
   void forget(ConnId conn);
   // Commits what was put, and ends.
   void stop();

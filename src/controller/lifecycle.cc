@@ -177,16 +177,16 @@ void Machine::attempt_ended(const JobPtr& job, const wire::AttemptReport& report
   if (copy.state == JobState::kConfiguring && report.started.is_set() && report.end != End::kLaunchFailed)
     copy.started = std::max(copy.started, std::min(report.started, now_));
 
+  const std::uint32_t by = copy.ended_by_uid;
   if (copy.requeue_requested && !copy.cancel_requested) {
-    Hold hold = copy.hold;
-    return back_to_queue(std::move(copy), "requeued", copy.ended_by_uid, hold);
+    const Hold hold = copy.hold;
+    return back_to_queue(std::move(copy), "requeued", by, hold);
   }
   if (copy.cancel_requested) {
     copy.reason = Reason::kNone;
-    std::uint32_t by = copy.ended_by_uid;
     return finish(std::move(copy), JobState::kCancelled, "cancelled", by);
   }
-  auto end = [&](JobState state, Reason reason, std::string cause) {
+  auto end = [&](JobState state, Reason reason, std::string_view cause) {
     copy.reason = reason;
     finish(std::move(copy), state, cause, 0);
   };

@@ -128,11 +128,11 @@ class Machine {
   std::vector<wire::JobRef> select(const wire::JobFilter& filter, const Caller& caller,
                                    std::vector<wire::JobResult>& unknown) const;
   wire::JobResult act(const Caller& caller, const wire::JobRef& ref, const wire::ActionRequest& request);
-  wire::JobResult cancel(const Caller& caller, const wire::JobRef& ref, JobPtr job,
+  wire::JobResult cancel(const Caller& caller, const wire::JobRef& ref, const JobPtr& job,
                          const wire::ActionRequest& request);
-  wire::JobResult hold(const Caller& caller, const wire::JobRef& ref, JobPtr job, bool as_user);
-  wire::JobResult release(const Caller& caller, const wire::JobRef& ref, JobPtr job);
-  wire::JobResult requeue(const Caller& caller, const wire::JobRef& ref, JobPtr job, bool held);
+  wire::JobResult hold(const Caller& caller, const wire::JobRef& ref, const JobPtr& job, bool as_user);
+  wire::JobResult release(const Caller& caller, const wire::JobRef& ref, const JobPtr& job);
+  wire::JobResult requeue(const Caller& caller, const wire::JobRef& ref, const JobPtr& job, bool held);
 
   // update.cc
   void on_update(const FromCommand& command, const wire::UpdateRequest& request);

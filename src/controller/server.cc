@@ -133,7 +133,7 @@ struct Server::Impl {
 
   // ---- on the listener's workers
 
-  void on_message(ConnId conn, const wire::Caller& caller, std::string bytes) {
+  void on_message(ConnId conn, const wire::Caller& caller, const std::string& bytes) {
     crash_point("ctld.request_received");
     if (caller.role == wire::Role::agent) return on_agent(conn, caller, bytes);
     auto begun = std::chrono::steady_clock::now();
@@ -318,18 +318,18 @@ struct Server::Impl {
     // A repeat's first answer may be older than memory. So may the answer to its own first sending, after a recovery dropped memory: that one
     // may have waited in a connection's queue until now.
     if (command.request.repeat || env.monotonic_ms() < careful_until_ms) {
-      archivist->look_up(
-          command.request.id,
-          [this, command = std::move(command)](Result<std::optional<store::RequestAnswer>> earlier) mutable {
-            if (!earlier) {
-              // Silence, not a refusal: the request may have been done. The caller asks again, or ends with "outcome unknown".
-              log::warning("a repeated request cannot be judged now", {{"why", earlier.error().text()}});
-              listener->close(command.conn);
-              return;
-            }
-            command.earlier = std::move(*earlier);
-            inputs.put(InputBody{std::move(command)});
-          });
+      const RequestId id = command.request.id;
+      archivist->look_up(id, [this, command = std::move(command)](
+                                 Result<std::optional<store::RequestAnswer>> earlier) mutable {
+        if (!earlier) {
+          // Silence, not a refusal: the request may have been done. The caller asks again, or ends with "outcome unknown".
+          log::warning("a repeated request cannot be judged now", {{"why", earlier.error().text()}});
+          listener->close(command.conn);
+          return;
+        }
+        command.earlier = std::move(*earlier);
+        inputs.put(InputBody{std::move(command)});
+      });
       return;
     }
     inputs.put(InputBody{std::move(command)});
@@ -521,7 +521,7 @@ struct Server::Impl {
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Server::~Server() { stop(); }
 
-Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
+Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options) {
   auto impl = std::make_unique<Impl>();
   Impl& s = *impl;
   s.options = options;
@@ -570,7 +570,7 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
 
   CommitterHooks hooks;
   hooks.now = s.env.now;
-  hooks.send = [&s](ConnId conn, std::string bytes) { return s.listener->send(conn, bytes); };
+  hooks.send = [&s](ConnId conn, const std::string& bytes) { return s.listener->send(conn, bytes); };
   hooks.unread = [&s](ConnId conn) { return s.listener->unread(conn); };
   hooks.close = [&s](ConnId conn) { s.listener->close(conn); };
   hooks.mail = [&s](const MailOut& mail) { send_mail(s.current_config()->mail_prog, mail); };
@@ -610,9 +610,9 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
   listen.self.munge_socket = config.munge_socket;
   listen.self.cluster_uuid = s.opened.cluster.hex();
   wire::ListenerCallbacks callbacks;
-  callbacks.on_message = [&s](ConnId conn, const wire::Caller& caller, std::string bytes) {
+  callbacks.on_message = [&s](ConnId conn, const wire::Caller& caller, const std::string& bytes) {
     s.ready.wait();
-    s.on_message(conn, caller, std::move(bytes));
+    s.on_message(conn, caller, bytes);
   };
   callbacks.on_closed = [&s](ConnId conn) {
     s.ready.wait();

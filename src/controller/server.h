@@ -22,7 +22,7 @@ struct ServerOptions {
 class Server {
  public:
   // Opens the store, recovers, listens. Errors are for people.
-  static Result<std::unique_ptr<Server>> start(ServerOptions options);
+  static Result<std::unique_ptr<Server>> start(const ServerOptions& options);
   ~Server();
 
   // Ends all threads; everything acknowledged is in the store.

@@ -60,7 +60,7 @@ Status Machine::check_partitions(const Caller& caller, JobSpec& spec, bool& wait
                      "partitions here: " + join(known, ", "));
     }
     const Partition& p = *it->second;
-    auto bad = [&](std::string message, std::string remedy) {
+    auto bad = [&](const std::string& message, std::string remedy) {
       last = refused("partition_refuses", "partition " + p.name.str() + ": " + message, "--partition",
                      std::move(remedy));
     };
@@ -175,8 +175,8 @@ Result<JobId> Machine::admit(const Caller& caller, const wire::Submission& submi
   if (auto checked = check_submission(caller, submission, spec); !checked) return checked.error();
   spec.user = caller.user;
   spec.group = caller.group;
-  for (Istr* text : {&spec.name, &spec.user, &spec.group, &spec.account, &spec.partition, &spec.workdir, &spec.std_out,
-                     &spec.std_err, &spec.command})
+  for (Istr* text : {&spec.name, &spec.user, &spec.group, &spec.account, &spec.partition, &spec.workdir,
+                     &spec.std_out, &spec.std_err, &spec.command})
     *text = texts_.intern(*text);
   if (spec.extras_or_null || submission.array_tasks) {
     JobExtras extras = spec.extras();

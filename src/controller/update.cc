@@ -192,8 +192,7 @@ Status Machine::update_job(const Caller& caller, const wire::JobRef& ref, const 
   JobSpec checked = *spec;
   if (pending) {
     bool wait_only = false;
-    Caller owner = caller;
-    if (auto good = check_partitions(owner, checked, wait_only); !good) return good.error();
+    if (auto good = check_partitions(caller, checked, wait_only); !good) return good.error();
   }
   deadlines_.erase({job->spec->extras().deadline, job->id});
   unwatch_dependencies(*job);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 
 #include "base/env.h"
 #include "base/hash.h"
@@ -175,10 +176,8 @@ struct ConfigBuilder {
     auto& order = config.by_name_;
     order.resize(nodes.size());
     for (std::uint32_t i = 0; i < order.size(); ++i) order[i] = i;
-    std::sort(order.begin(), order.end(), [&](auto a, auto b) {
-      const auto by_name = nodes[a].name <=> nodes[b].name;
-      return by_name != 0 ? by_name < 0 : a < b;
-    });
+    std::sort(order.begin(), order.end(),
+              [&](auto a, auto b) { return std::tie(nodes[a].name, a) < std::tie(nodes[b].name, b); });
     for (std::size_t i = 1; i < order.size(); ++i)
       if (nodes[order[i - 1]].name == nodes[order[i]].name)
         return bad(node_places[order[i]], "node " + quote(nodes[order[i]].name) + " is there twice",

@@ -146,7 +146,7 @@ Row flag(ConfigKey key, bool Config::*member) {
 
 // The words are indices into the enum (or the integer) behind `member`.
 template <class E>
-Row choice(ConfigKey key, E Config::*member, std::vector<std::string_view> words) {
+Row choice(ConfigKey key, E Config::*member, const std::vector<std::string_view>& words) {
   return {
       std::move(key),
       [=](Config& c, std::string_view value) -> Status {

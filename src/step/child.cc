@@ -202,7 +202,7 @@ void run_child(const StepLaunch& launch, const ChildPlan& plan, int report_fd) {
 }
 
 std::string failure_message(const StepLaunch& launch, const ChildPlan& plan, ChildFailure failure) {
-  const std::string why = strerror(failure.err);
+  std::string why = strerror(failure.err);
   switch (failure.stage) {
     case ChildStage::kSession:
       return "cannot make a session: " + why;
