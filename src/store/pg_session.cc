@@ -67,7 +67,7 @@ bool Session::connected() const { return conn_ && PQstatus(conn_.get()) == CONNE
 int Session::backend_pid() const { return PQbackendPID(conn_.get()); }
 int Session::server_version() const { return PQserverVersion(conn_.get()); }
 
-Error Session::connection_error(std::string what) {
+Error Session::connection_error(const std::string& what) {
   Error error{
       "unavailable", "PostgreSQL: " + what + ": " + first_line(PQerrorMessage(conn_.get())), place_,
       "check that the server runs and that the connection string is right; service resumes by itself"};

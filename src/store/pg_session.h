@@ -116,7 +116,7 @@ class Session {
   Status flush(Clock::time_point deadline);
   Result<PgResult> finish(Clock::time_point deadline);  // the last result of a command
   Status wait(bool write, Clock::time_point deadline);
-  Error connection_error(std::string what);
+  Error connection_error(const std::string& what);
   Error result_error(const PgResult& result) const;
 
   struct Close {

@@ -136,8 +136,7 @@ Status SqliteStore::open_first() {
     if (auto done = db_.checkpoint(SQLITE_CHECKPOINT_TRUNCATE); !done) return done.error();
     if (auto done = migrate(); !done) return done;
     if (auto done = sql_.prepare(db_); !done) return done;
-    const auto raised =
-        transaction([&] { return db_.exec(raise_epoch(options_.epoch_step).c_str()); });
+    auto raised = transaction([&] { return db_.exec(raise_epoch(options_.epoch_step).c_str()); });
     if (!raised) return raised;
     db_.reserve_wal(options_.wal_reserve_bytes);
     return read_lineage(lineage_);
@@ -148,7 +147,7 @@ Status SqliteStore::connect() {
   auto db = Database::open(options_.path, options_.create, options_.vfs);
   if (!db) return db.error();
   db_ = std::move(*db);
-  const auto done = db_.exec(
+  auto done = db_.exec(
       "PRAGMA page_size=4096;"
       "PRAGMA journal_mode=WAL;"
       "PRAGMA synchronous=FULL;"
@@ -193,7 +192,7 @@ Status SqliteStore::migrate() {
                  options_.path, "install the newer program again"};
   const auto scripts = sqlite_migrations();
   for (; version < kSchemaVersion; ++version) {
-    const auto done = transaction([&]() -> Status {
+    auto done = transaction([&]() -> Status {
       if (auto ran = db_.exec(scripts[static_cast<std::size_t>(version)]); !ran) return ran;
       if (version != 0)
         return db_.exec(("UPDATE meta SET schema_version = " + std::to_string(version + 1)).c_str());
@@ -261,7 +260,7 @@ Status SqliteStore::reopen() {
   db_.close();
   broken_ = true;
   options_.create = false;
-  const auto done = with_ballast([&]() -> Status {
+  auto done = with_ballast([&]() -> Status {
     sql_ = {};
     db_.close();
     if (auto opened = connect(); !opened) return opened;

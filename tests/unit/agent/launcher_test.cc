@@ -11,6 +11,8 @@
 namespace bai::agent {
 namespace {
 
+using namespace std::string_literals;
+
 Uuid cluster() {
   Uuid id;
   id.bytes.fill(3);
@@ -23,7 +25,7 @@ struct Signed {
 };
 
 // A job of this test's user, signed as a command would.
-Signed signed_job(std::shared_ptr<JobSpec> spec = std::make_shared<JobSpec>(),
+Signed signed_job(const std::shared_ptr<JobSpec>& spec = std::make_shared<JobSpec>(),
                   std::uint32_t tasks_nodes = 1) {
   Signed s;
   spec->uid = getuid();
@@ -46,7 +48,7 @@ Signed signed_job(std::shared_ptr<JobSpec> spec = std::make_shared<JobSpec>(),
   o.key = {7, 1};
   o.job = std::make_shared<const Job>(std::move(job));
   o.script = "#!/bin/sh\ntrue\n";
-  o.environment = std::string("PATH=/bin\0SLURM_JOB_ID=1\0A=b\0", 31);
+  o.environment = "PATH=/bin\0SLURM_JOB_ID=1\0A=b\0"s;
   o.time_limit = 3600;
   o.launch.args = {"x", "y z"};
   o.launch.script = hash256(o.script);

@@ -152,7 +152,7 @@ class Node {
     reconnects += out.reconnect;
   }
 
-  void step_ends(AttemptKey key, step::StepStatus status) {
+  void step_ends(AttemptKey key, const step::StepStatus& status) {
     statuses[key] = status;
     give(StepEnded{key, status});
   }

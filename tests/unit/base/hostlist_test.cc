@@ -104,7 +104,7 @@ TEST(Hostlist, round_trip) {
     for (unsigned left = pick(40); left > 0; --left) {
       const unsigned start = pick(4) == 0 ? 95 + pick(10) : pick(12);
       const unsigned width = pick(4);
-      const std::string stem = stems[pick(static_cast<unsigned>(stems.size()))];
+      const std::string& stem = stems[pick(static_cast<unsigned>(stems.size()))];
       for (unsigned n = start; n <= start + pick(6); ++n) {
         std::string digits = std::to_string(n);
         if (digits.size() < width) digits.insert(0, width - digits.size(), '0');

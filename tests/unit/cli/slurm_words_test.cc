@@ -55,7 +55,7 @@ class SlurmWords : public ::testing::Test {
     rmdir(dir_.c_str());
   }
   std::string script(const std::string& text) {
-    const std::string path = dir_ + "/job.sh";
+    std::string path = dir_ + "/job.sh";
     std::ofstream(path) << text;
     return path;
   }

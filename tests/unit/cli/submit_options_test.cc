@@ -9,7 +9,7 @@ namespace {
 
 class SubmitOptions : public ::testing::Test {
  protected:
-  Result<wire::Submission> submit(std::vector<std::string> words, const char* name = "bai-submit") {
+  Result<wire::Submission> submit(const std::vector<std::string>& words, const char* name = "bai-submit") {
     dialect_ = Dialect::of(name);
     table_ = submit_table(dialect_);
     auto parsed = OptionParser(table_).parse(words);

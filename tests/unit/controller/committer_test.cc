@@ -23,9 +23,9 @@ class CommitterTest : public testing::Test {
     auto reader = std::move(*store->open_reader());
     CommitterHooks hooks;
     hooks.now = [] { return Time::from_seconds(1'800'000'000); };
-    hooks.send = [this](ConnId conn, std::string bytes) {
+    hooks.send = [this](ConnId conn, const std::string& bytes) {
       std::lock_guard lock(mutex);
-      sent.emplace_back(conn, std::move(bytes));
+      sent.emplace_back(conn, bytes);
       durable_at_send.push_back(state->lineage.lsn);
       changed.notify_all();
       return true;
@@ -33,14 +33,14 @@ class CommitterTest : public testing::Test {
     hooks.unread = [](ConnId) { return 0; };
     hooks.close = [](ConnId) {};
     hooks.mail = [](const MailOut&) {};
-    hooks.lost = [this](std::string) { note("lost"); };
-    hooks.recovered = [this](std::uint64_t g, Lineage l, store::Loaded loaded) {
+    hooks.lost = [this](const std::string&) { note("lost"); };
+    hooks.recovered = [this](std::uint64_t g, Lineage l, const store::Loaded& loaded) {
       generation = g;
       recovered_lsn = l.lsn;
       recovered_jobs = loaded.jobs.size();
       note("recovered");
     };
-    hooks.superseded = [this](std::string) { note("superseded"); };
+    hooks.superseded = [this](const std::string&) { note("superseded"); };
     hooks.replied = [](const RequestId&) {};
     hooks.confirm_every = confirm_every;
     committer =

@@ -53,7 +53,7 @@ void SimulatedAgent::start_agent() {
   if (!machine_) return;  // it did not live long
   std::function<void()> tick = [this] { input(agent::Tick{}); };
   struct Ticker {
-    static void run(SimulatedAgent& self, std::function<void()> f) {
+    static void run(SimulatedAgent& self, const std::function<void()>& f) {
       self.later(1'000'000, [&self, f] {
         f();
         if (self.machine_) run(self, f);

@@ -179,25 +179,23 @@ void SimulatedController::emit(Output out) {
 void SimulatedController::engine() {
   engine_planned_ = false;
   for (const auto& change : std::exchange(feed_, {})) scheduler_.apply(change);
-  sokovan::Decisions decisions;
-  do {
+  Time wakeup;
+  for (bool complete = false; !complete;) {
     sokovan::Budget budget;
     if (world_.rng.chance(1, 4)) budget.max_starts = 2;
-    decisions = scheduler_.decide(world_.now(), budget);
+    auto decisions = scheduler_.decide(world_.now(), budget);
+    complete = decisions.complete;
+    wakeup = decisions.next_wakeup;
     if (decisions.starts.empty() && decisions.waiting.empty()) continue;
-    bool complete = decisions.complete;
-    auto wakeup = decisions.next_wakeup;
     // Through a queue: none overtakes an earlier one.
     decided_us_ = std::max(decided_us_, world_.us() + world_.between(10, world_.fault(20) ? 500'000 : 1'000));
     later(decided_us_ - world_.us(),
           [this, generation = generation_, decisions = std::move(decisions)]() mutable {
             if (generation == generation_) input(controller::Decided{generation, std::move(decisions)});
           });
-    decisions.complete = complete;
-    decisions.next_wakeup = wakeup;
-  } while (!decisions.complete);
-  if (decisions.next_wakeup.is_set()) {
-    auto wait = controller::engine_wait_us(decisions.next_wakeup, world_.now());
+  }
+  if (wakeup.is_set()) {
+    auto wait = controller::engine_wait_us(wakeup, world_.now());
     later(std::max<std::int64_t>(wait, 1'000), [this] {
       if (!std::exchange(engine_planned_, true)) engine();
     });

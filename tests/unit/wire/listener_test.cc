@@ -102,6 +102,15 @@ TEST_F(WithListener, who_says_no_hello_in_time_goes) {
   EXPECT_TRUE(Client(client_options(d.endpoint(), munge_socket())).call([](bool) { return "x"; }, in(20)));
 }
 
+TEST_F(WithListener, who_leaves_before_the_answer_leaves_nothing_behind) {
+  Daemon d(munge_socket());
+  const std::string hello = opening() + frames({"BAI\x01\x01", "MUNGE:AAA:"});
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(write_all(dial(d.listener->port()).get(), hello));
+  EXPECT_TRUE(d.wait([&] { return d.listener->stats().refused == 100; }));
+  EXPECT_TRUE(d.wait([&] { return d.listener->stats().connections == 0; }));
+  EXPECT_EQ(d.listener->stats().outbound_bytes, 0u);
+}
+
 TEST_F(WithListener, who_only_holds_connections_keeps_nobody_out) {
   Daemon d(munge_socket(), [](ListenerOptions& o) {
     o.max_handshakes = 4;
