@@ -268,7 +268,7 @@ $(BUILD)/lint/%.h.ok: %.h
 	$(Q)printf '#include "%s"\n' $(<:src/%=%) | \
 	  $(CXX) $(lint_flags) -fsyntax-only -Werror -MMD -MP -MF $(@:.ok=.d) -MT $@ -x c++ -
 	@touch $@
-$(BUILD)/lint/%.cc.ok: %.cc .clang-tidy
+$(BUILD)/lint/%.cc.ok: %.cc .clang-tidy tests/.clang-tidy
 	@mkdir -p $(@D)
 	$(call say,TIDY,$<)
 	$(Q)$(CXX) $(lint_flags) $(path_defs) -MM -MP -MF $(@:.ok=.d) -MT $@ $<
