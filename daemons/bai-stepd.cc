@@ -1,25 +1,28 @@
-// bai-stepd: the shepherd of one job step. Started by bai-agentd; see src/step/shepherd.h.
+// bai-stepd: the shepherd of one job step. Started by bai-agentd; see src/step/nursery.h and src/step/shepherd.h.
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <string>
 
 #include "base/crash_point.h"
 #include "base/paths.h"
-#include "step/shepherd.h"
+#include "step/nursery.h"
 
 namespace {
 
 constexpr const char* kHelp =
-    "Usage: bai-stepd DIR\n"
-    "Runs one job step: the one that DIR/launch describes. bai-agentd starts it; nobody else needs to.\n"
+    "Usage: bai-stepd --nursery ROOM\n"
+    "Forks the shepherds of job steps, each of which then calls itself bai-stepd DIR and runs the step that "
+    "DIR/launch\n"
+    "describes. bai-agentd starts it and tells it what to do over descriptor 3; nobody else can.\n"
     "\n"
-    "  DIR            the attempt's spool directory, an absolute path\n"
+    "  ROOM           blanks, in place of which a shepherd writes DIR\n"
     "  -h, --help     print this and exit\n"
     "  -V, --version  print the version and exit\n"
     "\n"
-    "Exit status: 0 the step ended and DIR/status says how; 1 it could not be run at all; 2 wrong usage.\n";
+    "Exit status of a shepherd: 0 the step ended and DIR/status says how; 1 it could not be run at all.\n";
 
 int wrong_usage(const char* what) {
   fprintf(stderr, "bai-stepd: %s\nTry 'bai-stepd --help'.\n", what);
@@ -29,22 +32,15 @@ int wrong_usage(const char* what) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // Files of the step must never land on 0, 1 or 2 by accident.
-  int spare = 0;
-  while ((spare = open("/dev/null", O_RDWR)) >= 0 && spare < 3) {
-  }
-  close(spare);
-  if (argc != 2) return wrong_usage("exactly one argument is needed: the spool directory");
-  const std::string argument = argv[1];
-  if (argument == "-h" || argument == "--help") return fputs(kHelp, stdout) < 0;
-  if (argument == "-V" || argument == "--version")
+  const std::string option = argc > 1 ? argv[1] : "";
+  if (option == "-h" || option == "--help") return fputs(kHelp, stdout) < 0;
+  if (option == "-V" || option == "--version")
     return printf("bai-stepd %s\n", std::string(bai::kVersion).c_str()) < 0;
-  if (argument.starts_with("-")) return wrong_usage(("unknown option " + argument).c_str());
-  if (!argument.starts_with("/")) return wrong_usage("the spool directory must be an absolute path");
-
-  bai::Status done = bai::crash_points_init();
-  if (done.ok()) done = bai::step::run_shepherd(argument);
-  if (done.ok()) return 0;
-  bai::step::log_shepherd(argument, done.error().text());
-  return 1;
+  if (argc != 3 || option != bai::step::kNurseryOption) return wrong_usage("only bai-agentd can start it");
+  if (fcntl(bai::step::kNurserySocket, F_GETFD) < 0) return wrong_usage("descriptor 3 is not open");
+  if (auto armed = bai::crash_points_init(); !armed.ok()) return wrong_usage(armed.error().text().c_str());
+  // The kernel lays the arguments out one behind the other.
+  char* const title = argv[1];
+  const auto room = static_cast<std::size_t>(argv[2] + strlen(argv[2]) + 1 - title);
+  return bai::step::run_nursery(bai::step::kNurserySocket, title, room).ok() ? 0 : 1;
 }

@@ -24,8 +24,6 @@ enum Tag : std::uint64_t { kSession = 1, kSignals = 2 };
 constexpr int kEvents = 256;
 constexpr std::int64_t kTickMs = 1'000;
 constexpr std::int64_t kJournalRetryMs = 1'000;
-constexpr std::int64_t kLazyMs =
-    5'000;  // records that need no sync are written after this long at the latest
 constexpr std::int64_t kTrashMs = 30'000;    // discarded directories are removed after this long
 constexpr std::int64_t kTrashBudgetMs = 50;  // so long a tick
 constexpr std::int64_t kIdleMs = 3'000;      // without a launch
@@ -59,7 +57,8 @@ Agent::~Agent() {
 
 Result<std::unique_ptr<Agent>> Agent::start(const Env& env, AgentOptions options,
                                             const ClusterConfig& config) {
-  auto spool = Spool::open(env, for_node(config.agentd_spool_dir, options.node));
+  auto spool = Spool::open(env, for_node(config.agentd_spool_dir, options.node),
+                           for_node(config.agentd_runtime_dir, options.node));
   if (!spool.ok()) return spool.error();
   std::unique_ptr<Agent> agent(new Agent(env, std::move(options), config, std::move(*spool)));
   if (auto ready = agent->set_up(config); !ready.ok()) return ready.error();
@@ -84,6 +83,8 @@ Status Agent::set_up(const ClusterConfig& config) {
   if (!why.empty())
     log::info("no cgroups for steps: processes are found by descent and by mark", {{"why", why}});
   remove_cgroup_parents(cgroups_);
+  if (!spool_.why_on_disk().empty())
+    log::info("running steps have their files on disk", {{"why", spool_.why_on_disk()}});
   launcher_.emplace(LauncherNode{options_.node, boot_id, cgroups_});
   use_local(config);
   std::string stepd = config.stepd_path.empty() ? program_path("bai-stepd") : config.stepd_path;
@@ -264,24 +265,25 @@ Status Agent::run() {
     const int n = epoll_wait(epoll_.get(), events.data(), kEvents, timeout_ms(env_.monotonic_ms()));
     if (n < 0 && errno != EINTR) return errno_error("cannot wait for events", "", errno);
     const std::int64_t now = env_.monotonic_ms();
+    const auto deadline = dealer_->next_deadline();
+    bool session = deadline && *deadline <= wire::Dealer::Clock::now();
     for (int i = 0; i < n; ++i) {
       const std::uint64_t tag = events[static_cast<std::size_t>(i)].data.u64;
       if (tag == kSignals) on_signals();
       if (tag >= Shepherds::kFirstTag) shepherds_->on_event(tag, now);
+      session |= tag == kSession;
     }
-    // Cheap when there is nothing; it also keeps its own times.
-    on_session();
+    if (session) on_session();
     shepherds_->on_time(now);
     if (now >= tick_ms_) {
       tick_ms_ = now + kTickMs;
       inputs_.emplace_back(Tick{});
-      if (std::exchange(new_directories_, false)) {
-        if (auto synced = spool_.sync_attempts(); !synced.ok())
-          log::warning("the spool cannot be synced", {{"why", synced.error().text()}});
-      }
+      held_.sync = held_.sync || !held_.journal.empty();
+      const bool idle = now - launched_ms_ >= kIdleMs;
       // When nothing is being started, or when there is far too much of it.
-      if (now - launched_ms_ >= kIdleMs || spool_.trash_size() > kMaxTrash)
-        spool_.empty_trash(now - kTrashMs, kTrashBudgetMs);
+      if (idle || spool_.trash_size() > kMaxTrash) spool_.empty_trash(now - kTrashMs, kTrashBudgetMs);
+      // An agent that is killed leaves no empty cgroup behind.
+      if (idle && shepherds_->size() == 0) remove_cgroup_parents(cgroups_);
     }
     turn();
   }
@@ -315,8 +317,7 @@ void Agent::prepare(const wire::LaunchOrder& order) {
   }
   auto launch =
       launcher_->prepare(order, machine_->seen().cluster, answer.mark, env_.now(), env_.monotonic_ms());
-  ensure_cgroup_parents(cgroups_);
-  Status done = launch.ok() ? spool_.prepare(order.key, *launch) : Status(launch.error());
+  Status done = launch.ok() ? spool_.prepare(order.key, std::move(*launch)) : Status(launch.error());
   if (!done.ok()) {
     answer.later = is_passing(done.error());
     log::warning(answer.later ? "a job cannot be launched now" : "a job was refused",
@@ -340,9 +341,8 @@ void Agent::commit(Output out) {
   stop_ = stop_ || out.stop;
 
   const bool claims = !out.spawn.empty();
-  if (held_.journal.empty()) lazy_since_ms_ = now;
   held_.journal += out.journal;
-  held_.sync = held_.sync || out.sync || (!held_.journal.empty() && now - lazy_since_ms_ >= kLazyMs);
+  held_.sync = held_.sync || out.sync;
   move_all(out.spawn, held_.spawn);
   move_all(out.bury, held_.bury);
   move_all(out.requests, held_.requests);
@@ -386,12 +386,7 @@ void Agent::carry_out(Output out) {
   for (auto& request : out.requests) shepherds_->request(request.key, std::move(request.request), now);
   for (const auto& body : out.sends) send(body);
   for (const auto& key : out.discard) spool_.discard(key, now);
-  // An agent that is killed leaves no empty cgroup behind.
-  if (!out.discard.empty() && shepherds_->size() == 0) remove_cgroup_parents(cgroups_);
-  if (!out.spawn.empty()) {
-    launched_ms_ = now;
-    new_directories_ = true;
-  }
+  if (!out.spawn.empty()) launched_ms_ = now;
 }
 
 void Agent::send(const wire::AgentBody& body) {

@@ -77,8 +77,6 @@ class Agent {
   std::int64_t journal_retry_ms_ = 0;
   std::int64_t tick_ms_ = 0;
   std::int64_t launched_ms_ = 0;  // the last time
-  std::int64_t lazy_since_ms_ = 0;
-  bool new_directories_ = false;  // whose names may not be durable: synced at the next tick
   bool stop_ = false;
 };
 

@@ -73,10 +73,6 @@ std::vector<std::string> make_cgroup_parents(const std::string& node, const std:
   return {dir};
 }
 
-void ensure_cgroup_parents(const std::vector<std::string>& parents) {
-  for (const auto& dir : parents) mkdir(dir.c_str(), 0755);
-}
-
 void remove_cgroup_parents(const std::vector<std::string>& parents) {
   for (const auto& dir : parents) rmdir(dir.c_str());
 }

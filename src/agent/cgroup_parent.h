@@ -10,9 +10,7 @@ namespace bai::agent {
 // `node` and `spool` make the name. Empty when there is nothing to use; `why` then says so.
 std::vector<std::string> make_cgroup_parents(const std::string& node, const std::string& spool,
                                              std::string* why);
-// Makes them again before a step starts.
-void ensure_cgroup_parents(const std::vector<std::string>& parents);
-// Takes them away if nothing is in them.
+// Takes them away if nothing is in them; the next shepherd makes them again (step::create_cgroups).
 void remove_cgroup_parents(const std::vector<std::string>& parents);
 
 }  // namespace bai::agent

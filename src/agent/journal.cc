@@ -35,6 +35,7 @@ enum Tag : std::uint16_t {
   kEpoch = 14,
   kLsn = 15,
   kLastJob = 16,
+  kStatus = 17,
 };
 
 struct Record {
@@ -99,6 +100,12 @@ Result<Record> decode_record(std::string_view bytes) {
       case kMessage:
         good = take(f, &a.message);
         break;
+      case kStatus: {
+        auto status = step::decode_status(f.value);
+        if (!status.ok()) return status.error();
+        a.status = std::move(*status);
+        break;
+      }
       case kCluster:
         good = f.value.size() == r.lineage.cluster.bytes.size();
         if (good) std::copy(f.value.begin(), f.value.end(), r.lineage.cluster.bytes.begin());
@@ -140,6 +147,7 @@ std::string encode_attempt(const AttemptRecord& r) {
   w.text(kBootId, r.boot_id);
   w.text(kMark, r.mark);
   if (r.signal_generation != 0) w.number(kSignalGeneration, r.signal_generation);
+  if (r.status) w.text(kStatus, step::encode_status(*r.status));
   if (r.ended) {
     w.number(kEnded, 1);
     w.number(kEnd, static_cast<std::uint64_t>(r.end));

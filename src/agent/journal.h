@@ -1,18 +1,19 @@
 // SPOOL/journal: what the agent has promised, one record after the other, each a whole post-image: attempts that it claimed
-// (before the fork), ends that it decided itself, signals already sent, attempts forgotten, and the cluster's lineage. The ends of
-// steps that ran are not here: their shepherds wrote them into their own directories. One append and one sync serve all launches
-// that came together. Records are those of step/record.h, so the format is frozen the same way: doc/agent-spool.md.
+// (before the fork), how they ended, signals already sent, attempts forgotten, and the cluster's lineage. One append and one sync
+// serve all launches and ends that came together. Records are those of step/record.h, so the format is frozen the same way: doc/agent-spool.md.
 // One thread; plain values, save Journal, which writes.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/env.h"
 #include "base/result.h"
+#include "step/status.h"
 #include "wire/agent_messages.h"
 
 namespace bai::agent {
@@ -20,10 +21,11 @@ namespace bai::agent {
 // What is to be remembered of one attempt.
 struct AttemptRecord {
   wire::AttemptKey key;
-  std::string boot_id;                  // the boot in which it was claimed
-  std::string mark;                     // of its processes; empty: never to be started
-  std::uint64_t signal_generation = 0;  // of the last signal that was passed on
-  bool ended = false;                   // by the agent's word; these four then count
+  std::string boot_id;                     // the boot in which it was claimed
+  std::string mark;                        // of its processes; empty: never to be started
+  std::uint64_t signal_generation = 0;     // of the last signal that was passed on
+  std::optional<step::StepStatus> status;  // its end, as its shepherd saw it
+  bool ended = false;                      // by the agent's word; these four then count
   wire::AttemptEnd end = wire::AttemptEnd::kNeverStarted;
   Time ended_at;
   ExitStatus exit;

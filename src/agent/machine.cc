@@ -79,8 +79,8 @@ void Machine::load(FoundAttempt found, Output& out) {
     entry.report.ended = record.ended_at;
     entry.report.message = record.message;
     news_.insert(key);
-  } else if (found.status) {
-    ended(entry, *found.status);
+  } else if (record.status || found.status) {
+    ended(entry, record.status ? *record.status : *found.status, out);
   } else if (record.boot_id != boot_id_) {
     end(entry, AttemptEnd::kNodeRebooted, {0, SIGKILL}, "the node was restarted while the job ran", out);
   } else if (found.shepherd == FoundAttempt::Shepherd::kAlive) {
@@ -124,7 +124,7 @@ void Machine::handle(const Input& input, Output& out) {
       news_.insert(up->key);
     }
   } else if (auto* end_of_step = std::get_if<StepEnded>(&body)) {
-    if (Entry* entry = running(end_of_step->key)) ended(*entry, end_of_step->status);
+    if (Entry* entry = running(end_of_step->key)) ended(*entry, end_of_step->status, out);
   } else if (auto* lost = std::get_if<StepLost>(&body)) {
     if (Entry* entry = running(lost->key)) {
       const bool ever = lost->began || entry->report.phase == AttemptPhase::kRunning;
@@ -333,9 +333,10 @@ void Machine::end(Entry& entry, AttemptEnd end, ExitStatus exit, std::string mes
   news_.insert(entry.report.key);
 }
 
-// The status is durable in the attempt's directory; the journal need not know.
-void Machine::ended(Entry& entry, const step::StepStatus& status) {
+void Machine::ended(Entry& entry, const step::StepStatus& status, Output& out) {
   crash_point("agent.end_seen");
+  entry.record.status = status;
+  out.journal += encode_attempt(entry.record);
   auto& report = entry.report;
   report.phase = AttemptPhase::kEnded;
   report.end = end_of(status.reason);

@@ -35,7 +35,7 @@ struct FoundAttempt {
   AttemptRecord record;
   bool has_directory = true;
   Shepherd shepherd = Shepherd::kNone;
-  std::optional<step::StepStatus> status;
+  std::optional<step::StepStatus> status;  // left by its shepherd
 };
 
 struct MachineStart {
@@ -65,7 +65,7 @@ struct StepRunning {
 };
 struct StepEnded {
   wire::AttemptKey key;
-  step::StepStatus status;  // durable already
+  step::StepStatus status;
 };
 struct StepLost {  // its shepherd is dead without a status; what it left behind was ended
   wire::AttemptKey key;
@@ -99,7 +99,8 @@ struct Output {
   std::vector<wire::LaunchOrder> prepare;
   std::vector<ToStep> urgent;  // repeating them is harmless, so they wait for no disk
   std::optional<std::string> config_text;
-  // Records; everything below waits until they are durable. With `sync` unset they may be written whenever the next ones are.
+  // Records. With `sync` set everything below waits until they are durable; else they may be written with the next ones, or at the
+  // next tick.
   std::string journal;
   bool sync = false;
   std::vector<std::pair<wire::AttemptKey, std::string>> spawn;  // and its mark
@@ -155,7 +156,7 @@ class Machine {
   bool check_lineage(const Lineage& lineage, Output& out);
   void refuse_session(const Error& why);
   void end(Entry& entry, wire::AttemptEnd end, ExitStatus exit, std::string message, Output& out);
-  void ended(Entry& entry, const step::StepStatus& status);
+  void ended(Entry& entry, const step::StepStatus& status, Output& out);
   Entry* running(wire::AttemptKey key);  // known and not ended
   void set_config_hash(std::uint64_t hash) { facts_.config_hash = hash; }
 

@@ -13,7 +13,6 @@
 #include "base/crash_point.h"
 #include "base/log.h"
 #include "step/process.h"
-#include "step/spawn.h"
 #include "step/track.h"
 
 namespace bai::agent {
@@ -60,9 +59,14 @@ bool Shepherds::watch(int fd, std::uint64_t tag) const {
 
 void Shepherds::spawn(AttemptKey key, const std::string& mark, std::int64_t mono_ms) {
   crash_point("agent.before_fork");
-  auto spawned = step::spawn_shepherd(stepd_, dir_(key), mark);
+  auto spawned = nursery_.spawn(dir_(key), mark);
   crash_point("agent.after_fork");
-  if (!spawned.ok()) return news_(SpawnFailed{key, spawned.error()});
+  if (!spawned.ok()) {
+    // It may have begun all the same; if not, it never shall.
+    auto forbidden = step::forbid_start(dir_(key));
+    if (forbidden.ok() && !*forbidden) return adopt(key, mono_ms);
+    return news_(SpawnFailed{key, spawned.error()});
+  }
   Shepherd& s = all_[key];
   s.pid = spawned->pid;
   s.child = true;
@@ -78,6 +82,8 @@ void Shepherds::adopt(AttemptKey key, std::int64_t mono_ms) {
   auto started = step::read_started(dir_(key));
   if (started.ok()) {
     s.pid = started->pid;
+    const auto stat = step::process_stat(s.pid);
+    s.child = stat && stat->parent == getpid();
     s.pidfd.reset(static_cast<int>(syscall(SYS_pidfd_open, s.pid, 0)));
     // Asked again with the pidfd in hand: from now on it cannot be another process of the same number.
     if (s.pidfd && step::shepherd_alive(*started) && watch(s.pidfd.get(), tag(key, false)))
@@ -160,21 +166,29 @@ void Shepherds::shepherd_ended(AttemptKey key, Shepherd& s, std::int64_t mono_ms
   }
   s.pidfd.reset();
   s.client.reset();
-  auto status = step::read_status(dir_(key));
-  if (status.ok()) {
-    all_.erase(key);
-    looks_.erase(key);
-    return news_(StepEnded{key, std::move(*status)});
-  }
-  if (status.error().code != "not_found")
-    log::error("a step's status cannot be read", {{"why", status.error().text()}});
+  if (tell_end(key)) return;
   log::warning("a shepherd died without a status", {{"job", key.job}, {"attempt", key.attempt}});
   s.dead = true;
   s.since_ms = mono_ms;
   look_dead(key, s, mono_ms);
 }
 
+// Tells how the step ended, if its shepherd has left that, and forgets it.
+bool Shepherds::tell_end(AttemptKey key) {
+  auto status = step::read_status(dir_(key));
+  if (!status.ok()) {
+    if (status.error().code != "not_found")
+      log::error("a step's status cannot be read", {{"why", status.error().text()}});
+    return false;
+  }
+  all_.erase(key);
+  looks_.erase(key);
+  news_(StepEnded{key, std::move(*status)});
+  return true;
+}
+
 void Shepherds::look_dead(AttemptKey key, Shepherd& s, std::int64_t mono_ms) {
+  if (tell_end(key)) return;  // it was alive after all
   const std::string dir = dir_(key);
   std::string message = "bai-stepd was lost" + last_words(dir);
   bool began = true;

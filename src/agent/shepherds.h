@@ -12,6 +12,7 @@
 #include "agent/machine.h"
 #include "base/fd.h"
 #include "step/client.h"
+#include "step/nursery.h"
 
 namespace bai::agent {
 
@@ -22,7 +23,10 @@ class Shepherds {
 
   // `epoll`: a descriptor to add to; event data is tag().
   Shepherds(int epoll, std::string stepd, Dir dir, News news)
-      : epoll_(epoll), stepd_(std::move(stepd)), dir_(std::move(dir)), news_(std::move(news)) {}
+      : epoll_(epoll),
+        dir_(std::move(dir)),
+        news_(std::move(news)),
+        nursery_(std::move(stepd), dir_({UINT32_MAX, UINT32_MAX}).size()) {}
 
   // Events that are ours: those at or above this.
   static constexpr std::uint64_t kFirstTag = std::uint64_t{1} << 32;
@@ -68,12 +72,13 @@ class Shepherds {
   void deliver(wire::AttemptKey key, Shepherd& s, std::int64_t mono_ms);
   void hang_up(wire::AttemptKey key, Shepherd& s, std::int64_t mono_ms);
   void read_client(wire::AttemptKey key, Shepherd& s, std::int64_t mono_ms);
+  bool tell_end(wire::AttemptKey key);
   void shepherd_ended(wire::AttemptKey key, Shepherd& s, std::int64_t mono_ms);
 
   int epoll_;
-  std::string stepd_;
   Dir dir_;
   News news_;
+  step::Nursery nursery_;
   All all_;
   std::map<wire::AttemptKey, std::int64_t> looks_;  // when to look(); few at a time
 };

@@ -19,7 +19,6 @@ namespace {
 
 constexpr std::size_t kMaxConfigBytes = 16 << 20;
 constexpr std::int64_t kFullDiskBudgetMs = 5'000;
-constexpr const char* kTrashPrefix = "gone-";  // and the name that it had
 
 // "JOB.ATTEMPT"
 std::optional<wire::AttemptKey> parse_key(std::string_view name) {
@@ -38,18 +37,22 @@ std::string key_name(wire::AttemptKey key) {
 
 }  // namespace
 
-Result<Spool> Spool::open(const Env& env, const std::string& dir) {
+Result<Spool> Spool::open(const Env& env, const std::string& dir, const std::string& runtime) {
   // Users search their way to their scripts, and read nothing else.
-  if (auto made = env.make_dirs(dir + "/attempts", 0711); !made.ok()) return made.error();
+  if (auto made = env.make_dirs(dir, 0711); !made.ok()) return made.error();
   auto lock = open_fd(dir + "/lock", O_RDWR | O_CREAT, 0600);
   if (!lock.ok()) return lock.error();
   if (flock(lock->get(), LOCK_EX | LOCK_NB) != 0)
     return Error{"spool_in_use", "another bai-agentd runs with this spool directory", dir,
                  "each node on a host needs its own: AgentdSpoolDir with %n"};
-  return Spool(env, dir, std::move(*lock));
+  if (auto made = env.make_dirs(dir + "/ends", 0700); !made.ok()) return made.error();
+  auto place = place_attempts(env, dir + "/attempts", runtime);
+  if (!place.ok()) return place.error();
+  return Spool(env, dir, std::move(*lock), std::move(*place));
 }
 
 std::string Spool::attempt_dir(wire::AttemptKey key) const { return dir_ + "/attempts/" + key_name(key); }
+std::string Spool::end_file(wire::AttemptKey key) const { return dir_ + "/ends/" + key_name(key); }
 
 FoundAttempt Spool::look(wire::AttemptKey key) const {
   FoundAttempt found;
@@ -86,16 +89,20 @@ Result<std::vector<FoundAttempt>> Spool::scan(const JournalContents& journal, co
   std::vector<FoundAttempt> out;
   for (const auto& [key, record] : journal.attempts) {
     FoundAttempt found;
-    if (record.ended || record.boot_id != boot_id) {
-      // A status of an earlier boot still counts; nothing of it runs.
-      if (!record.ended)
-        if (auto status = step::read_status(attempt_dir(key)); status.ok()) found.status = std::move(*status);
-    } else {
-      found = look(key);
+    if (!record.ended && !record.status) {
+      if (auto status = step::load_status(end_file(key)); status.ok())
+        found.status = std::move(*status);
+      else if (record.boot_id == boot_id)
+        found = look(key);
     }
     found.record = record;
     out.push_back(std::move(found));
+    adopted_.insert(key);
   }
+  if (auto ends = env_->list_dir(dir_ + "/ends"); ends.ok())
+    for (const auto& name : *ends)
+      if (auto key = parse_key(name); !key || !journal.attempts.contains(*key))
+        unlink((dir_ + "/ends/" + name).c_str());
   auto names = env_->list_dir(dir_ + "/attempts");
   if (!names.ok()) return names.error();
   for (const auto& name : *names) {
@@ -118,7 +125,8 @@ Result<std::vector<FoundAttempt>> Spool::scan(const JournalContents& journal, co
   return out;
 }
 
-Status Spool::prepare(wire::AttemptKey key, const step::StepLaunch& launch) {
+Status Spool::prepare(wire::AttemptKey key, step::StepLaunch launch) {
+  launch.end_file = end_file(key);
   const std::string bytes = step::encode_launch(launch);
   auto written = write_launch(key, bytes);
   if (written.ok() || written.error().code != "no_space" || trash_.empty()) return written;
@@ -140,8 +148,10 @@ Status Spool::write_launch(wire::AttemptKey key, const std::string& bytes) const
 }
 
 void Spool::discard(wire::AttemptKey key, std::int64_t mono_ms) {
+  if (adopted_.erase(key) != 0) unlink(end_file(key).c_str());
   const std::string dir = attempt_dir(key);
-  const std::string trash = dir_ + "/attempts/" + kTrashPrefix + key_name(key);
+  if (place_.in_memory) return remove(dir);
+  const std::string trash = dir_ + "/attempts/" + std::string(kTrashPrefix) + key_name(key);
   if (rename(dir.c_str(), trash.c_str()) == 0)
     trash_.emplace_back(mono_ms, trash);
   else if (errno != ENOENT)

@@ -16,6 +16,7 @@ std::string make_config(const Layout& layout, const Settings& settings, unsigned
   line("StateSaveLocation", layout.ctld_dir());
   line("CtldPidFile", layout.run_dir() + "/ctld.pid");
   line("AgentdSpoolDir", layout.agents_dir() + "/%n");
+  line("AgentdRuntimeDir", uid == 0 ? runtime_dir(layout) + "/%n" : "none");
   line("AgentdPidFile", layout.run_dir() + "/%n.pid");
   if (settings.store == Store::kPostgresql) {
     line("StoreType", "postgresql");

@@ -102,6 +102,7 @@ Status remove_files(const Layout& layout, const Settings& settings) {
   std::vector<std::string> paths = {layout.agents_dir(),   layout.ctld_dir(), layout.munge_dir(),
                                     layout.postgres_dir(), layout.log_dir(),  layout.run_dir()};
   if (!settings.socket_dir.empty()) paths.push_back(settings.socket_dir);
+  if (const auto runtime = runtime_dir(layout); !runtime.empty()) paths.push_back(runtime);
   for (const auto& path : {layout.conf(), layout.settings(), layout.lock()}) paths.push_back(path);
   for (const auto& path : paths)
     if (auto removed = env.remove_tree(path); !removed.ok()) result = removed;

@@ -11,6 +11,7 @@
 
 #include "base/env.h"
 #include "base/fd.h"
+#include "base/hash.h"
 #include "base/text.h"
 #include "base/units.h"
 
@@ -37,6 +38,11 @@ bool port_is_free(std::uint16_t port) {
 }
 
 }  // namespace
+
+std::string runtime_dir(const Layout& layout) {
+  if (geteuid() != 0) return "";
+  return "/dev/shm/bai-" + hash256(layout.dir).hex().substr(0, 12);
+}
 
 std::string munge_socket(const Settings& settings) { return settings.socket_dir + "/munge.socket"; }
 std::string postgres_socket_dir(const Settings& settings) { return settings.socket_dir + "/postgres"; }

@@ -42,6 +42,9 @@ struct Layout {
   std::string postgres_data() const { return postgres_dir() + "/data"; }
 };
 
+// Where its nodes keep the files of running steps: in memory, if this is root's (other users' files there go when they log out).
+// Below it one directory for each. Empty: on disk.
+std::string runtime_dir(const Layout& layout);
 // Sockets of a cluster.
 std::string munge_socket(const Settings& settings);
 std::string postgres_socket_dir(const Settings& settings);

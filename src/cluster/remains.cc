@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <signal.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -20,24 +19,6 @@
 
 namespace bai::cluster {
 namespace {
-
-constexpr int kDeepest = 4;  // below DIR/agents
-
-// Directories that hold a launch record.
-void find_below(const std::string& dir, int depth, std::vector<std::string>& found) {
-  if (access((dir + "/launch").c_str(), F_OK) == 0) {
-    found.push_back(dir);
-    return;
-  }
-  if (depth == 0) return;
-  auto names = Env::real().list_dir(dir);
-  if (!names.ok()) return;
-  for (const auto& name : *names) {
-    struct stat info;
-    const std::string path = dir + "/" + name;
-    if (lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) find_below(path, depth - 1, found);
-  }
-}
 
 // Shepherds by the directory that each was started with: [bai-stepd, DIR].
 std::map<std::string, pid_t> find_shepherds(const std::string& below) {
@@ -73,8 +54,17 @@ Status end_attempt(const std::string& dir, pid_t shepherd) {
 }  // namespace
 
 std::vector<std::string> find_attempts(const Layout& layout) {
+  const Env env = Env::real();
   std::vector<std::string> found;
-  find_below(layout.agents_dir(), kDeepest, found);
+  const auto nodes = env.list_dir(layout.agents_dir());
+  if (!nodes.ok()) return found;
+  for (const auto& node : *nodes) {
+    const std::string dir = layout.agents_dir() + "/" + node + "/attempts";
+    const auto names = env.list_dir(dir);
+    if (!names.ok()) continue;
+    for (const auto& name : *names)
+      if (access((dir + "/" + name + "/launch").c_str(), F_OK) == 0) found.push_back(dir + "/" + name);
+  }
   std::sort(found.begin(), found.end());
   return found;
 }

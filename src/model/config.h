@@ -67,9 +67,10 @@ struct ClusterConfig : ClientConfig {
   Seconds kill_wait = 30;             // between SIGTERM and SIGKILL
   Seconds min_job_age = 300;          // ended jobs stay in the queue's memory for this long
 
-  // Files. Spool, log and pid names of agents may hold %n (node name) and %h (host name): see for_node().
+  // Files. Spool, runtime, log and pid names of agents may hold %n (node name) and %h (host name): see for_node().
   std::string state_save_location = "/var/lib/bai/ctld";
   std::string agentd_spool_dir = "/var/lib/bai/agentd";
+  std::string agentd_runtime_dir = "/run/bai_agentd/%n";  // a memory file system; empty: none
   std::string ctld_log_file;  // empty: stderr (the journal)
   std::string agentd_log_file;
   std::string ctld_log_level = "info";  // quiet fatal error info verbose debug debug2..debug5

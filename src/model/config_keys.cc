@@ -96,6 +96,19 @@ Row path(ConfigKey key, std::string C::*member) {
           [member](const Config& c) { return c.*member; }};
 }
 
+// Empty: "none".
+template <class C>
+Row path_or_none(ConfigKey key, std::string C::*member) {
+  return {std::move(key),
+          [member](Config& c, std::string_view value) -> Status {
+            auto parsed = iequals(value, "none") ? Result<std::string>(std::string()) : cv::path(value);
+            if (!parsed) return parsed.error();
+            c.*member = *std::move(parsed);
+            return {};
+          },
+          [member](const Config& c) { return (c.*member).empty() ? std::string("none") : c.*member; }};
+}
+
 template <class C>
 Row duration(ConfigKey key, Seconds C::*member, Seconds min, Seconds max, bool unlimited = false) {
   return {std::move(key),
@@ -311,6 +324,8 @@ const std::vector<KeyRow<ClusterConfig>>& global_rows() {
       duration({"AgentdLostTimeout", {}, "an agent silent for so long is lost and its jobs end"},
                &Config::agentd_lost_timeout, 2, kYear),
       path({"AgentdPidFile", {"SlurmdPidFile"}, "bai-agentd's process id"}, &Config::agentd_pid_file),
+      path_or_none({"AgentdRuntimeDir", {}, "a memory file system for the files of running steps"},
+                   &Config::agentd_runtime_dir),
       path({"AgentdSpoolDir", {"SlurmdSpoolDir"}, "what bai-agentd keeps on its node"},
            &Config::agentd_spool_dir),
       duration({"AgentdTimeout", {"SlurmdTimeout"}, "an agent silent for so long gets no new jobs"},

@@ -2,8 +2,10 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -13,6 +15,7 @@
 #include <set>
 #include <string_view>
 
+#include "base/env.h"
 #include "base/fd.h"
 
 namespace bai::step {
@@ -76,7 +79,9 @@ std::vector<std::string> cgroup_dirs(const StepLaunch& launch) {
 std::vector<std::string> create_cgroups(const StepLaunch& launch, std::string* problem) {
   std::vector<std::string> made;
   for (const auto& dir : cgroup_dirs(launch)) {
-    if (mkdir(dir.c_str(), 0755) == 0)
+    // Without the parent: the agent removed it while no step ran.
+    if (mkdir(dir.c_str(), 0755) == 0 ||
+        (errno == ENOENT && mkdir(parent_dir(dir).c_str(), 0755) == 0 && mkdir(dir.c_str(), 0755) == 0))
       made.push_back(dir);
     else
       *problem += (problem->empty() ? "" : "; ") + ("cannot make cgroup " + dir + ": " + strerror(errno));
@@ -109,7 +114,12 @@ void kill_cgroup(const std::string& dir) {
   if (v2) write_file(dir + "/cgroup.freeze", "0");
 }
 
-bool is_unified(const std::string& dir) { return access((dir + "/cgroup.events").c_str(), F_OK) == 0; }
+Fd open_unified(const std::string& dir) {
+  Fd fd(open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  struct statfs fs {};
+  if (fd && (fstatfs(fd.get(), &fs) != 0 || fs.f_type != CGROUP2_SUPER_MAGIC)) fd.reset();
+  return fd;
+}
 
 bool join_cgroup(const std::string& dir) { return write_file(dir + "/cgroup.procs", "0"); }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/fd.h"
 #include "step/launch.h"
 
 namespace bai::step {
@@ -22,8 +23,8 @@ bool remove_cgroup(const std::string& dir);
 std::vector<pid_t> cgroup_processes(const std::string& dir);
 // Sends SIGKILL to all in it and below, at once where the kernel can (cgroup.kill; v1: frozen, killed, thawed).
 void kill_cgroup(const std::string& dir);
-// True for a v2 directory, into which a process can be born.
-bool is_unified(const std::string& dir);
+// Opens a v2 directory, into which a process can be born; no descriptor for any other.
+Fd open_unified(const std::string& dir);
 // Moves the calling process into it. False with errno set.
 bool join_cgroup(const std::string& dir);
 

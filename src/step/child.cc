@@ -77,15 +77,6 @@ void open_files(const StepLaunch& launch, int report_fd) {
   if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0) fail(report_fd, ChildStage::kDescriptors);
 }
 
-void reset_signals() {
-  // The kernel's own call: libc's hides two signals from us, which may be ignored as well. All zero is SIG_DFL.
-  const char standard[64] = {};
-  for (int signum = 1; signum <= 64; ++signum) syscall(SYS_rt_sigaction, signum, standard, nullptr, 8);
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
-}
-
 std::string_view search_path(const StepLaunch& launch) {
   for (const auto& entry : launch.env)
     if (entry.starts_with("PATH=")) return std::string_view(entry).substr(5);
@@ -93,7 +84,9 @@ std::string_view search_path(const StepLaunch& launch) {
 }
 
 // execve along PATH; errno is that of the most telling failure, as in execvp(3).
-void exec_search(const StepLaunch& launch, const ChildPlan& plan, char* const* argv, char* const* envp) {
+void exec_search(const StepLaunch& launch, const ChildPlan& plan) {
+  auto* const argv = const_cast<char* const*>(plan.argv.data());
+  auto* const envp = const_cast<char* const*>(plan.envp.data());
   if (plan.program.find('/') != std::string::npos) {
     execve(plan.program.c_str(), argv, envp);
     return;
@@ -177,6 +170,17 @@ std::string refused_user(const StepLaunch& launch, uint32_t own_uid) {
   return "";
 }
 
+void ChildPlan::prepare(const StepLaunch& launch) {
+  argv = {launch.script.empty() ? launch.argv[0].c_str() : program.c_str()};
+  for (size_t i = 1; i < launch.argv.size(); ++i) argv.push_back(launch.argv[i].c_str());
+  argv.push_back(nullptr);
+  mark = std::string(kMarkVariable) + "=" + launch.mark;
+  envp = {mark.c_str()};
+  envp.reserve(launch.env.size() + 2);
+  for (const auto& entry : launch.env) envp.push_back(entry.c_str());
+  envp.push_back(nullptr);
+}
+
 void run_child(const StepLaunch& launch, const ChildPlan& plan, int report_fd) {
   if (setsid() < 0) fail(report_fd, ChildStage::kSession);
   for (const auto& dir : plan.cgroups) join_cgroup(dir);  // without it there are descent and mark
@@ -188,16 +192,10 @@ void run_child(const StepLaunch& launch, const ChildPlan& plan, int report_fd) {
   syscall(SYS_close_range, 3u, ~0u,
           CLOSE_RANGE_CLOEXEC);  // ours all are already; this is for what we inherited
 
-  std::vector<char*> argv, envp;
-  argv.push_back(const_cast<char*>(launch.script.empty() ? launch.argv[0].c_str() : plan.program.c_str()));
-  for (size_t i = 1; i < launch.argv.size(); ++i) argv.push_back(const_cast<char*>(launch.argv[i].c_str()));
-  argv.push_back(nullptr);
-  std::string mark = std::string(kMarkVariable) + "=" + launch.mark;
-  envp.push_back(mark.data());
-  for (const auto& entry : launch.env) envp.push_back(const_cast<char*>(entry.c_str()));
-  envp.push_back(nullptr);
-  reset_signals();
-  exec_search(launch, plan, argv.data(), envp.data());
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  exec_search(launch, plan);
   fail(report_fd, ChildStage::kExec);
 }
 

@@ -1,6 +1,6 @@
 // The step's first process between fork and exec: becomes the user, enters the cgroups, opens the files, runs the script. What goes wrong travels
 // to the shepherd over a close-on-exec pipe as a ChildFailure, and becomes a sentence there.
-// Single-threaded processes only (it allocates after fork).
+// Single-threaded processes only.
 #pragma once
 
 #include <cstdint>
@@ -27,10 +27,15 @@ struct ChildFailure {
   int32_t err = 0;  // errno
 };
 
-// What the child needs beyond the launch.
+// What the child needs beyond the launch. Made ready before the fork: what a child writes to, the kernel copies.
 struct ChildPlan {
   std::string program;               // the file to run; when it has no slash, PATH is searched
   std::vector<std::string> cgroups;  // to join by itself
+  std::string mark;                  // of the environment
+  std::vector<const char*> argv, envp;
+
+  // Sets the last three; both must stay where they are.
+  void prepare(const StepLaunch& launch);
 };
 
 // Never returns. Ends with status 127 after a failure.

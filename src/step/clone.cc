@@ -1,12 +1,10 @@
 #include "step/clone.h"
 
-#include <fcntl.h>
 #include <linux/sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 
 #include "base/fd.h"
@@ -17,24 +15,23 @@ namespace bai::step {
 Result<pid_t> clone_into(const std::vector<std::string>& cgroups, std::vector<std::string>* to_join,
                          const std::function<void()>& child) {
   *to_join = cgroups;
-  auto unified = std::find_if(cgroups.begin(), cgroups.end(), is_unified);
-  if (unified != cgroups.end()) {
-    Fd dir(open(unified->c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (dir) {
-      to_join->erase(to_join->begin() + (unified - cgroups.begin()));
-      clone_args args{};
-      args.flags = CLONE_INTO_CGROUP;
-      args.exit_signal = SIGCHLD;
-      args.cgroup = static_cast<uint64_t>(dir.get());
-      // Past libc's fork: nothing here uses what its handlers would mend (one thread, no stdio, no thread ids).
-      const long pid = syscall(SYS_clone3, &args, sizeof args);
-      if (pid == 0) {
-        child();
-        _exit(127);
-      }
-      if (pid > 0) return static_cast<pid_t>(pid);
-      *to_join = cgroups;  // an older kernel, or a seccomp filter: the long way
+  for (auto unified = to_join->begin(); unified != to_join->end(); ++unified) {
+    const Fd dir = open_unified(*unified);
+    if (!dir) continue;
+    to_join->erase(unified);
+    clone_args args{};
+    args.flags = CLONE_INTO_CGROUP;
+    args.exit_signal = SIGCHLD;
+    args.cgroup = static_cast<uint64_t>(dir.get());
+    // Past libc's fork: nothing here uses what its handlers would mend (one thread, no stdio, no thread ids).
+    const long pid = syscall(SYS_clone3, &args, sizeof args);
+    if (pid == 0) {
+      child();
+      _exit(127);
     }
+    if (pid > 0) return static_cast<pid_t>(pid);
+    *to_join = cgroups;  // an older kernel, or a seccomp filter: the long way
+    break;
   }
   const pid_t pid = fork();
   if (pid < 0) return errno_error("cannot fork", "", errno);

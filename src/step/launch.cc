@@ -47,6 +47,7 @@ enum Tag : uint16_t {
   kLeftoverGrace = 31,
   kUnkillableAfter = 32,
   kCgroup = 33,
+  kEndFile = 34,
   kTagEnd
 };
 
@@ -198,6 +199,9 @@ void Decoder::take(const Field& f) {
     case kCgroup:
       words(f, &l.cgroups, kMaxCgroups, kMaxPath);
       break;
+    case kEndFile:
+      l.end_file = text(f, kMaxPath);
+      break;
     default:
       break;
   }
@@ -245,6 +249,7 @@ std::string encode_launch(const StepLaunch& l) {
   w.number(kLeftoverGrace, l.leftover_grace_ms);
   w.number(kUnkillableAfter, l.unkillable_after_s);
   for (const auto& dir : l.cgroups) w.text(kCgroup, dir);
+  if (!l.end_file.empty()) w.text(kEndFile, l.end_file);
   return w.finish(kMagic, kVersion);
 }
 

@@ -1,5 +1,5 @@
-// What the agent tells a shepherd: one step to run. Written by the agent, durably, as DIR/launch before it starts
-// `bai-stepd DIR`; read by the shepherd, and by a later agent that finds DIR. The format is frozen (record.h).
+// What the agent tells a shepherd: one step to run. Written by the agent as DIR/launch before it starts `bai-stepd DIR`; read by
+// the shepherd, and by a later agent of the same boot that finds DIR. The format is frozen (record.h).
 // Any thread; plain values.
 #pragma once
 
@@ -85,6 +85,9 @@ struct StepLaunch {
   // Existing absolute cgroup directories, v2 or of v1 hierarchies (freezer, pids...), each of which gets a child for this step.
   // Empty: processes are tracked by descent and by the mark.
   std::vector<std::string> cgroups;
+
+  // Where the end is made durable when the agent that started the step is not there to do it: absolute. Empty: DIR/status itself, always.
+  std::string end_file;
 
   bool operator==(const StepLaunch&) const = default;
 };

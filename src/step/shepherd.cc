@@ -39,7 +39,7 @@ constexpr int64_t kStatusRetry = 1000;  // ms, when the disk is full
 
 class Shepherd {
  public:
-  explicit Shepherd(std::string dir) : dir_(std::move(dir)), env_(Env::real()) {}
+  Shepherd(std::string dir, pid_t agent) : dir_(std::move(dir)), agent_(agent), env_(Env::real()) {}
   Status run();
 
  private:
@@ -59,15 +59,18 @@ class Shepherd {
   Reply answer(const Request& request);
   StateReply state();
   Status finish();
+  Status record_end() const;
 
   // Everything not yet seen to end, however it came to be ours.
   Tracker tracker() const { return Tracker{cgroups_, getpid(), ""}; }
 
   const std::string dir_;
+  const pid_t agent_;  // our parent, while it lives
   const Env env_;
   StepLaunch launch_;
   ChildPlan plan_;
   StepStarted started_;
+  Fd started_file_;
   std::optional<StepServer> server_;
   Fd signals_;
   Fd report_;
@@ -110,13 +113,13 @@ Status Shepherd::set_up() {
   launch_ = std::move(*launch);
   plan_.program = launch_.script.empty() ? launch_.argv[0] : dir_ + "/script";
 
-  if (access("status", F_OK) == 0) return Error{"already_started", "this step has ended already", dir_};
-  started_.boot_id = boot_id();
+  started_.boot_id = launch_.boot_id;
   started_.pid = getpid();
   if (auto stat = process_stat(getpid())) started_.start_ticks = stat->start_ticks;
   auto claimed = claim_start(".", started_);
   if (!claimed.ok()) return claimed.error();
   if (!*claimed) return Error{"already_started", "this step was started already", dir_};
+  started_file_ = std::move(*claimed);
 
   if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return errno_error("cannot become a subreaper", dir_, errno);
   sigset_t watched, blocked;
@@ -164,6 +167,7 @@ Status Shepherd::start() {
   if (auto set = set_nonblocking(pipe->read.get()); !set.ok()) return set.error();
   crash_point("step.before_fork");
   const int report = pipe->write.get();
+  plan_.prepare(launch_);
   auto script = clone_into(cgroups_, &plan_.cgroups, [&] { run_child(launch_, plan_, report); });
   if (!script.ok()) return Error{"io_error", "cannot make a process for the step: " + script.error().text()};
   crash_point("step.after_fork");
@@ -173,8 +177,9 @@ Status Shepherd::start() {
   started_ms_ = env_.monotonic_ms();
   status_.start_us = env_.now().us;
   started_.script_pid = script_;
-  if (auto stat = process_stat(script_)) started_.script_start_ticks = stat->start_ticks;
-  if (auto updated = update_started(".", started_); !updated.ok()) log_shepherd(dir_, updated.error().text());
+  if (auto updated = update_started(started_file_, started_); !updated.ok())
+    log_shepherd(dir_, updated.error().text());
+  started_file_.reset();
   times_.start(launch_, started_ms_);
   return {};
 }
@@ -366,6 +371,14 @@ Reply Shepherd::answer(const Request& request) {
   return state();
 }
 
+// An agent that lives writes it into its journal.
+Status Shepherd::record_end() const {
+  if (launch_.end_file.empty()) return save_status(env_, "status", status_);
+  if (getppid() != agent_)
+    if (auto saved = save_status(env_, launch_.end_file, status_); !saved.ok()) return saved;
+  return leave_status(".", status_);
+}
+
 Status Shepherd::finish() {
   rusage used{};
   getrusage(RUSAGE_CHILDREN, &used);
@@ -379,7 +392,7 @@ Status Shepherd::finish() {
   crash_point("step.before_status");
   // A full disk must not lose an end: we wait for room, as long as it takes.
   for (bool said = false;; said = true) {
-    auto written = write_status(env_, ".", status_);
+    auto written = record_end();
     if (written.ok()) break;
     if (!said) log_shepherd(dir_, "cannot write the status, trying on: " + written.error().text());
     std::vector<pollfd> fds;
@@ -407,6 +420,6 @@ void log_shepherd(const std::string& dir, const std::string& text) {
     n = write(log->get(), line.data(), line.size());
 }
 
-Status run_shepherd(const std::string& dir) { return Shepherd(dir).run(); }
+Status run_shepherd(const std::string& dir, pid_t agent) { return Shepherd(dir, agent).run(); }
 
 }  // namespace bai::step

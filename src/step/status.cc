@@ -34,7 +34,7 @@ enum StatusTag : uint16_t {
   kSystem = 9,
   kMaxRss = 10,
 };
-enum StartedTag : uint16_t { kBootId = 1, kPid = 2, kStartTicks = 3, kScriptPid = 4, kScriptStartTicks = 5 };
+enum StartedTag : uint16_t { kBootId = 1, kPid = 2, kStartTicks = 3, kScriptPid = 4 };
 
 template <class T>
 bool take(const Field& field, T* out, uint64_t max) {
@@ -46,6 +46,25 @@ bool take(const Field& field, std::string* out) {
   if (field.value.size() > kMaxText) return false;
   *out = field.value;
   return true;
+}
+
+// A file that is written and shall get another name.
+struct Unnamed {
+  Fd fd;
+  std::string path;
+};
+
+Result<Unnamed> write_beside(const std::string& path, std::string_view bytes) {
+  Unnamed out;
+  out.path = path + ".tmp" + std::to_string(getpid());
+  auto fd = open_fd(out.path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
+  if (!fd.ok()) return fd.error();
+  out.fd = std::move(*fd);
+  if (auto written = write_all(out.fd.get(), bytes); !written.ok()) {
+    unlink(out.path.c_str());
+    return written.error();
+  }
+  return out;
 }
 
 Error out_of_range(const Field& field) {
@@ -160,7 +179,6 @@ std::string encode_started(const StepStarted& s) {
   w.number(kPid, static_cast<uint64_t>(s.pid));
   w.number(kStartTicks, s.start_ticks);
   w.number(kScriptPid, static_cast<uint64_t>(s.script_pid));
-  w.number(kScriptStartTicks, s.script_start_ticks);
   return w.finish(kStartedMagic, kVersion);
 }
 
@@ -183,9 +201,6 @@ Result<StepStarted> decode_started(std::string_view bytes) {
       case kScriptPid:
         good = take(f, &s.script_pid, INT32_MAX);
         break;
-      case kScriptStartTicks:
-        good = take(f, &s.script_start_ticks, UINT64_MAX);
-        break;
       default:
         break;
     }
@@ -194,11 +209,22 @@ Result<StepStarted> decode_started(std::string_view bytes) {
   return s;
 }
 
-Status write_status(const Env& env, const std::string& dir, const StepStatus& status) {
-  return env.write_file_atomic(dir + "/status", encode_status(status));
+Status save_status(const Env& env, const std::string& file, const StepStatus& status) {
+  return env.write_file_atomic(file, encode_status(status));
 }
 
-Result<StepStatus> read_status(const std::string& dir) { return read_record(dir + "/status", decode_status); }
+Status leave_status(const std::string& dir, const StepStatus& status) {
+  const std::string path = dir + "/status";
+  auto file = write_beside(path, encode_status(status));
+  if (!file.ok()) return file.error();
+  if (rename(file->path.c_str(), path.c_str()) == 0) return {};
+  const int err = errno;
+  unlink(file->path.c_str());
+  return errno_error("cannot make", path, err);
+}
+
+Result<StepStatus> load_status(const std::string& file) { return read_record(file, decode_status); }
+Result<StepStatus> read_status(const std::string& dir) { return load_status(dir + "/status"); }
 
 Result<StepStarted> read_started(const std::string& dir) {
   auto started = read_record(dir + "/started", decode_started);
@@ -208,34 +234,33 @@ Result<StepStarted> read_started(const std::string& dir) {
   return started;
 }
 
-Result<bool> claim_start(const std::string& dir, const StepStarted& started) {
+Result<Fd> claim_start(const std::string& dir, const StepStarted& started) {
   const std::string path = dir + "/started";
-  const std::string temporary = path + ".tmp" + std::to_string(getpid());
-  auto fd = open_fd(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  if (!fd.ok()) return fd.error();
-  auto written = write_all(fd->get(), encode_started(started));
+  auto file = write_beside(path, encode_started(started));
+  if (!file.ok()) return file.error();
+  const char* temporary = file->path.c_str();
   // Whoever sees the name sees the whole record. Some file systems cannot rename so; link(2) refuses an existing name everywhere.
-  int err = 0;
-  if (written.ok() && renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) == 0)
-    return true;
-  err = errno;
-  if (written.ok() && err == EINVAL) err = link(temporary.c_str(), path.c_str()) == 0 ? 0 : errno;
-  unlink(temporary.c_str());
-  if (!written.ok()) return written.error();
-  if (err != 0 && err != EEXIST) return errno_error("cannot make", path, err);
-  return err == 0;
+  if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path.c_str(), RENAME_NOREPLACE) == 0)
+    return std::move(file->fd);
+  int err = errno;
+  if (err == EINVAL) err = link(temporary, path.c_str()) == 0 ? 0 : errno;
+  unlink(temporary);
+  if (err == 0) return std::move(file->fd);
+  if (err == EEXIST) return Fd();
+  return errno_error("cannot make", path, err);
 }
 
 Result<bool> forbid_start(const std::string& dir) {
   StepStarted nobody;
   nobody.boot_id = boot_id();
-  return claim_start(dir, nobody);
+  auto claimed = claim_start(dir, nobody);
+  if (!claimed.ok()) return claimed.error();
+  return static_cast<bool>(*claimed);
 }
 
-Status update_started(const std::string& dir, const StepStarted& started) {
-  auto fd = open_fd(dir + "/started", O_WRONLY);
-  if (!fd.ok()) return fd.error();
-  return write_all(fd->get(), encode_started(started));
+Status update_started(const Fd& file, const StepStarted& started) {
+  if (lseek(file.get(), 0, SEEK_SET) != 0) return errno_error("cannot write again", "started", errno);
+  return write_all(file.get(), encode_started(started));
 }
 
 bool shepherd_alive(const StepStarted& started) {

@@ -1,6 +1,7 @@
 // What a shepherd leaves in its spool directory: `started` when it takes the step on, `status` when the step ended.
-// `status` appears whole, synced, once; whoever has it knows the end. `started` appears before the first process of the step and guards
-// against a second start in the same directory; it is not synced, since after a crash of the machine the boot id differs anyway.
+// `status` appears whole, once; whoever has it knows the end. `started` appears before the first process of the step and guards
+// against a second start in the same directory. Neither need outlive the boot, after which the directory means nothing: the end is
+// made durable elsewhere, by the agent in its journal, or by the shepherd when there is no agent (StepLaunch::end_file).
 // Any thread; plain values. Formats: record.h.
 #pragma once
 
@@ -9,6 +10,7 @@
 #include <string_view>
 
 #include "base/env.h"
+#include "base/fd.h"
 #include "base/result.h"
 
 namespace bai::step {
@@ -46,9 +48,7 @@ struct StepStarted {
   std::string boot_id;
   int32_t pid = 0;           // the shepherd
   uint64_t start_ticks = 0;  // its start time: field 22 of /proc/PID/stat
-  // The script's process, which leads a session and a process group of its own; 0 until it was forked.
-  int32_t script_pid = 0;
-  uint64_t script_start_ticks = 0;
+  int32_t script_pid = 0;    // leads a session and a process group of its own; 0 until it was forked
   bool operator==(const StepStarted&) const = default;
 };
 
@@ -57,20 +57,25 @@ Result<StepStatus> decode_status(std::string_view bytes);
 std::string encode_started(const StepStarted& started);
 Result<StepStarted> decode_started(std::string_view bytes);
 
-// Writes DIR/status: temporary file, sync, rename, sync of DIR. Also the agent's, for kShepherdLost. Errors: io_error.
-Status write_status(const Env& env, const std::string& dir, const StepStatus& status);
-// Errors: not_found (not ended), io_error, bad_record, newer_record.
+// Writes FILE durably. Errors: io_error, no_space.
+Status save_status(const Env& env, const std::string& file, const StepStatus& status);
+// Makes DIR/status, whole and at once, for processes of this boot. Errors: io_error, no_space.
+Status leave_status(const std::string& dir, const StepStatus& status);
+// Errors: not_found, io_error, bad_record, newer_record.
+Result<StepStatus> load_status(const std::string& file);
+// DIR/status; not_found: it has not ended.
 Result<StepStatus> read_status(const std::string& dir);
 // Errors: not_found (never begun), io_error, bad_record (also: cut short by a crash), newer_record.
 Result<StepStarted> read_started(const std::string& dir);
 
-// Makes DIR/started if it is not there. False when it is: a shepherd, or somebody who forbade one, came first. Errors: io_error.
-Result<bool> claim_start(const std::string& dir, const StepStarted& started);
+// Makes DIR/started if it is not there, and returns it open for update_started(). No descriptor: it is there, because a shepherd, or
+// somebody who forbade one, came first. Errors: io_error.
+Result<Fd> claim_start(const std::string& dir, const StepStarted& started);
 // For an agent that finds a launch without `started` and does not know whether a shepherd is just coming up: true when none has begun and,
 // from now on, none ever will in this directory; false when one has (look at read_started). Then kill_step_remains and write the status.
 Result<bool> forbid_start(const std::string& dir);
 // Replaces what claim_start wrote, in place (the shepherd, once it knows the script's process). Errors: io_error.
-Status update_started(const std::string& dir, const StepStarted& started);
+Status update_started(const Fd& file, const StepStarted& started);
 
 // True when the very shepherd that wrote this still runs (boot, pid and start time agree).
 bool shepherd_alive(const StepStarted& started);

@@ -45,7 +45,10 @@ def up_status_env_down(_):
     different = bai_cluster("up", "--dir", place, "--nodes", "7", ok=False)
     check("2 nodes" in different.stderr, different.stderr)
     pids = [p["pid"] for p in state["processes"]]
+    attempts = os.path.realpath(f"{place}/agents/n1/attempts")
+    check(os.path.isdir(attempts), "the node has no place for its steps' files")
     bai_cluster("down", "--dir", place)
+    check(not os.path.exists(os.path.dirname(attempts)), "files are left in memory")
     check(not [p for p in pids if alive(p)], "processes are left")
     equal(os.listdir(top), [name for name in os.listdir(top) if name.endswith(".out")], "files left")
     check("no cluster" in bai_cluster("status", "--dir", place, ok=False).stderr, "status of nothing")

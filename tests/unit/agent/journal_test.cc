@@ -41,6 +41,18 @@ TEST(AgentJournal, LastWordCounts) {
   EXPECT_EQ(journal.lineage.last_job_id, 6u);
 }
 
+TEST(AgentJournal, KeepsWhatShepherdsSaid) {
+  AttemptRecord record = claim(1);
+  record.status.emplace();
+  record.status->reason = step::EndReason::kTimeout;
+  record.status->signal = 15;
+  record.status->message = "time limit of 60 s reached";
+  record.status->max_rss_kib = 77;
+  const auto journal = decode_journal(encode_attempt(record));
+  EXPECT_FALSE(journal.damaged);
+  EXPECT_EQ(journal.attempts.at({1, 2}), record);
+}
+
 TEST(AgentJournal, EveryCutKeepsWhatIsWhole) {
   const std::string one = encode_attempt(claim(1)), two = encode_attempt(claim(2));
   const std::string both = one + two;

@@ -383,11 +383,30 @@ TEST(AgentMachine, AnEndInTheMeantimeIsReported) {
   Node node;
   node.give(OrderIn{orders({launch(kJob7)})});
   node.statuses[kJob7] = exited(4);
-  node.boot("boot-2");  // also over a restart of the machine: the status is on its disk
+  node.boot();
   node.connect();
   ASSERT_EQ(node.registered.attempts.size(), 1u);
   EXPECT_EQ(node.registered.attempts[0].end, AttemptEnd::kExited);
   EXPECT_EQ(node.registered.attempts[0].exit.code, 4);
+}
+
+TEST(AgentMachine, AnEndIsToldAtOnceAndInTheJournalSoon) {
+  Node node;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  const int syncs = node.syncs;
+  node.step_ends(kJob7, exited(4));
+  EXPECT_EQ(node.syncs, syncs);
+  EXPECT_EQ(node.told.back().phase, AttemptPhase::kEnded);
+  // What the shepherd left is gone after a reboot; the journal is not.
+  node.statuses.clear();
+  node.shepherds.clear();
+  for (std::string boot : {"boot-2", "boot-3"}) {
+    node.boot(boot);
+    node.connect();
+    ASSERT_EQ(node.registered.attempts.size(), 1u);
+    EXPECT_EQ(node.registered.attempts[0].end, AttemptEnd::kExited);
+    EXPECT_EQ(node.registered.attempts[0].exit.code, 4);
+  }
 }
 
 TEST(AgentMachine, ADeadShepherdsRemainsAreEndedFirst) {

@@ -86,7 +86,7 @@ TEST_F(AgentSpool, TellsHowFarEachAttemptCame) {
   ASSERT_TRUE(step::claim_start(ended, self()).ok());
   step::StepStatus status;
   status.exit_code = 5;
-  ASSERT_TRUE(step::write_status(env_, ended, status).ok());
+  ASSERT_TRUE(step::leave_status(ended, status).ok());
   ASSERT_TRUE(step::claim_start(prepare(3), self()).ok());
   claim(3, boot_);
   auto dead = self();
@@ -108,6 +108,30 @@ TEST_F(AgentSpool, TellsHowFarEachAttemptCame) {
   EXPECT_FALSE(found[5].has_directory);
   EXPECT_EQ(found[6].record.boot_id, "an earlier boot");
   EXPECT_NE(access(unclaimed.c_str(), F_OK), 0);
+}
+
+TEST_F(AgentSpool, EndsOfAnEarlierBootAreFoundWhereShepherdsSavedThem) {
+  const auto saved = [&](JobId job) { return step::read_launch(prepare(job))->end_file; };
+  step::StepStatus status;
+  status.exit_code = 5;
+  for (JobId job : {1, 2, 3}) ASSERT_TRUE(step::save_status(env_, saved(job), status).ok());
+  claim(1, "an earlier boot");
+  claim(2, boot_);
+  const std::string nobodys = saved(3);
+  // Of an earlier boot only that counts.
+  ASSERT_TRUE(step::leave_status(prepare(4), status).ok());
+  claim(4, "an earlier boot");
+
+  auto found = scan();
+  ASSERT_TRUE(found[1].status);
+  EXPECT_EQ(found[1].status->exit_code, 5u);
+  EXPECT_TRUE(found[2].status);
+  EXPECT_FALSE(found[4].status);
+  EXPECT_NE(access(nobodys.c_str(), F_OK), 0);
+  spool_->discard({1, 1}, 0);
+  journal_.attempts.erase({2, 1});
+  scan();
+  EXPECT_TRUE(env_.list_dir(dir_ + "/n1/ends")->empty());
 }
 
 TEST_F(AgentSpool, NobodyStartsAfterTheScan) {

@@ -116,9 +116,7 @@ void SimulatedAgent::reboot() {
   // What was written and not synced: a part of it, perhaps cut in the middle of a record.
   synced_ += unsynced_.substr(0, world_.rng.below(unsynced_.size() + 1));
   unsynced_.clear();
-  for (auto it = directories_.begin(); it != directories_.end();)
-    it = world_.us() - it->second.made_us < 1'000'000 && world_.rng.chance(1, 2) ? directories_.erase(it)
-                                                                                 : std::next(it);
+  directories_.clear();
   if (machine_) return kill_agent();
 }
 
@@ -211,7 +209,6 @@ void SimulatedAgent::prepare(const wire::LaunchOrder& order, std::deque<agent::I
     directory.job = order.job;
     directory.limit = order.time_limit;
     directory.mark = answer.mark;
-    directory.made_us = world_.us();
   }
   inputs.push_front(std::move(answer));
 }
@@ -267,7 +264,10 @@ void SimulatedAgent::carry_out(agent::Output out) {
       network_.to_controller(conn_, std::move(body));
       if (died()) return;
     }
-  for (const auto& key : ready.discard) directories_.erase(key);
+  for (const auto& key : ready.discard) {
+    directories_.erase(key);
+    ends_.erase(key);
+  }
   if (synced_.size() > 200'000) synced_ = machine_->snapshot();
 }
 
@@ -277,7 +277,7 @@ void SimulatedAgent::spawn(Key key, const std::string& mark) {
   if (world_.fault(300))
     return later(0, [this, key] { input(agent::SpawnFailed{key, {"io_error", "cannot fork"}}); });
   if (shepherds_.contains(key)) return world_.fail("two shepherds of " + World::text(key) + " on " + name_);
-  shepherds_[key] = {};
+  shepherds_[key] = {.agent = life_};
   auto boot = boot_;
   std::int64_t delay = world_.fault(20) ? world_.between(0, 3'000'000) : world_.between(200, 5'000);
   world_.after(delay, [this, key, mark, boot] {
@@ -336,6 +336,7 @@ void SimulatedAgent::end_step(Key key, step::EndReason reason) {
   if (directory == directories_.end())
     return world_.fail("the directory of running " + World::text(key) + " is gone");
   directory->second.status = status;
+  if (!machine_ || it->second.agent != life_) ends_[key] = status;
   if (machine_) shepherd_gone(key);
   shepherds_[key].alive = false;
 }
@@ -382,15 +383,16 @@ std::vector<FoundAttempt> SimulatedAgent::scan(const agent::JournalContents& jou
   std::vector<FoundAttempt> out;
   for (const auto& [key, record] : journal.attempts) {
     FoundAttempt found;
-    if (record.ended || record.boot_id != boot_id()) {
-      if (!record.ended)
-        if (auto it = directories_.find(key); it != directories_.end()) found.status = it->second.status;
-    } else {
-      found = look(key);
+    if (!record.ended && !record.status) {
+      if (auto end = ends_.find(key); end != ends_.end())
+        found.status = end->second;
+      else if (record.boot_id == boot_id())
+        found = look(key);
     }
     found.record = record;
     out.push_back(std::move(found));
   }
+  std::erase_if(ends_, [&](const auto& end) { return !journal.attempts.contains(end.first); });
   for (auto it = directories_.begin(); it != directories_.end();) {
     if (journal.attempts.contains(it->first)) {
       ++it;

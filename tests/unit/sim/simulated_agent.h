@@ -38,9 +38,9 @@ class SimulatedAgent {
     std::string mark;
     bool started = false, forbidden = false;
     std::optional<step::StepStatus> status;
-    std::int64_t made_us = 0;
   };
   struct Shepherd {
+    std::uint64_t agent = 0;  // the life of its parent
     bool alive = true;
     bool script = false;     // its step runs
     std::uint64_t turn = 0;  // of the newest plan for its end
@@ -80,7 +80,9 @@ class SimulatedAgent {
   std::deque<agent::InputBody> inputs_;
   bool turning_ = false;
   // The disk.
-  std::string synced_, unsynced_;  // the journal
+  std::string synced_, unsynced_;         // the journal
+  std::map<Key, step::StepStatus> ends_;  // written by shepherds without an agent
+  // In memory.
   std::map<Key, Directory> directories_;
   agent::Output held_;
   // This boot's processes.

@@ -269,6 +269,7 @@ TEST_F(ShepherdEnd, DiesAtAnyPointWithoutLeavingProcesses) {
     ASSERT_EQ(mkdir(dir_.c_str(), 0711), 0);
     script("if [ -e wait ]; then sleep 1000; fi\n");
     setenv("BAI_CRASH_POINT", point, 1);
+    nursery_.emplace(stepd_path(), 1000);
     start();
     unsetenv("BAI_CRASH_POINT");
     pollfd p{shepherd_.pidfd.get(), POLLIN, 0};

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -21,8 +22,8 @@
 #include "base/env.h"
 #include "step/client.h"
 #include "step/launch.h"
+#include "step/nursery.h"
 #include "step/process.h"
-#include "step/spawn.h"
 #include "step/status.h"
 #include "step/track.h"
 
@@ -99,7 +100,7 @@ class ShepherdTest : public ::testing::Test {
   void start() {
     auto written = write_launch(env_, dir_, launch_);
     ASSERT_TRUE(written.ok()) << written.error().text();
-    auto spawned = spawn_shepherd(stepd_path(), dir_, launch_.mark);
+    auto spawned = nursery_->spawn(dir_, launch_.mark);
     ASSERT_TRUE(spawned.ok()) << spawned.error().text();
     shepherd_ = std::move(*spawned);
     reaped_ = false;
@@ -144,6 +145,7 @@ class ShepherdTest : public ::testing::Test {
   const Env env_ = Env::real();
   std::string root_, dir_, work_;
   StepLaunch launch_;
+  std::optional<Nursery> nursery_{std::in_place, stepd_path(), 1000};
   SpawnedShepherd shepherd_;
   bool reaped_ = true;
   int exit_ = -1;

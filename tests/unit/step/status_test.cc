@@ -73,15 +73,21 @@ TEST(StepStatus, IsRefusedWhenAltered) {
 
 TEST_F(StepStatusFiles, AreWrittenAndRead) {
   EXPECT_EQ(read_status(dir_).error().code, "not_found");
-  ASSERT_TRUE(write_status(Env::real(), dir_, full()).ok());
+  ASSERT_TRUE(leave_status(dir_, full()).ok());
+  ASSERT_TRUE(save_status(Env::real(), dir_ + "/end", StepStatus{}).ok());
   auto back = read_status(dir_);
   ASSERT_TRUE(back.ok());
   EXPECT_EQ(*back, full());
+  back = load_status(dir_ + "/end");
+  ASSERT_TRUE(back.ok());
+  EXPECT_EQ(*back, StepStatus{});
+  EXPECT_EQ(Env::real().list_dir(dir_)->size(), 2u);  // nothing else is left
 }
 
 TEST_F(StepStatusFiles, OnlyOneClaimsAStart) {
   EXPECT_EQ(read_started(dir_).error().code, "not_found");
-  EXPECT_TRUE(*claim_start(dir_, me()));
+  auto claim = claim_start(dir_, me());
+  ASSERT_TRUE(claim.ok() && *claim);
   EXPECT_FALSE(*claim_start(dir_, me()));
   EXPECT_FALSE(*forbid_start(dir_));
   auto back = read_started(dir_);
@@ -89,8 +95,7 @@ TEST_F(StepStatusFiles, OnlyOneClaimsAStart) {
   EXPECT_EQ(*back, me());
   StepStarted later = me();
   later.script_pid = 77;
-  later.script_start_ticks = 88;
-  ASSERT_TRUE(update_started(dir_, later).ok());
+  ASSERT_TRUE(update_started(*claim, later).ok());
   EXPECT_EQ(*read_started(dir_), later);
 }
 
