@@ -179,6 +179,8 @@ void Agent::use_local(const ClusterConfig& config) {
   policy.own_uid = geteuid();
   launcher_->cluster_name = config.cluster_name;
   launcher_->kill_wait = config.kill_wait;
+  ctld_timeout_ = config.ctld_timeout;
+  health_.configure(config, options_.node, options_.conf);
 }
 
 void Agent::use_config(const std::string& text, bool fresh) {
@@ -193,6 +195,7 @@ void Agent::use_config(const std::string& text, bool fresh) {
   }
   launcher_->cluster_name = config->cluster_name;
   launcher_->kill_wait = config->kill_wait;
+  ctld_timeout_ = config->ctld_timeout;
   if (!options_.log_level_fixed)
     if (auto level = log::parse_level(config->agentd_log_level); level.ok()) log::set_level(*level);
 }
@@ -241,6 +244,17 @@ void Agent::on_session() {
   }
 }
 
+void Agent::look_for_controller(std::int64_t now) {
+  if (machine_->welcomed()) heard_ms_ = now;
+  const std::int64_t gone_s = (now - heard_ms_) / 1000;
+  if (!alone_ && gone_s >= ctld_timeout_)
+    log::error("the controller has been away for CtldTimeout; running steps go on",
+               {{"away_s", gone_s}, {"why", lost_why_}, {"steps", shepherds_->size()}});
+  else if (alone_ && gone_s == 0)
+    log::info("the controller is back");
+  alone_ = gone_s >= ctld_timeout_;
+}
+
 int Agent::timeout_ms(std::int64_t now) {
   std::int64_t until = tick_ms_;
   if (auto next = shepherds_->next_ms()) until = std::min(until, *next);
@@ -256,7 +270,9 @@ int Agent::timeout_ms(std::int64_t now) {
 
 Status Agent::run() {
   log::info("running", {{"node", options_.node}, {"spool", spool_.dir()}, {"pid", getpid()}});
-  tick_ms_ = env_.monotonic_ms() + kTickMs;
+  health_.run_and_wait(signals_.get());
+  heard_ms_ = env_.monotonic_ms();
+  tick_ms_ = heard_ms_ + kTickMs;
   on_session();
   commit(std::exchange(first_, {}));
   turn();
@@ -278,6 +294,8 @@ Status Agent::run() {
     if (now >= tick_ms_) {
       tick_ms_ = now + kTickMs;
       inputs_.emplace_back(Tick{});
+      look_for_controller(now);
+      health_.on_time(env_.now(), now, shepherds_->size() != 0, machine_->welcomed());
       held_.sync = held_.sync || !held_.journal.empty();
       const bool idle = now - launched_ms_ >= kIdleMs;
       // When nothing is being started, or when there is far too much of it.

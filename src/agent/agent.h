@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/health.h"
 #include "agent/launcher.h"
 #include "agent/machine.h"
 #include "agent/shepherds.h"
@@ -49,6 +50,7 @@ class Agent {
   void use_config(const std::string& text, bool fresh);
   void on_signals();
   void on_session();
+  void look_for_controller(std::int64_t now);
   int timeout_ms(std::int64_t now);
   void turn();
   void prepare(const wire::LaunchOrder& order);
@@ -62,6 +64,7 @@ class Agent {
   Spool spool_;
   Journal journal_;
   Fd epoll_, signals_;
+  HealthCheck health_;
   std::optional<Launcher> launcher_;
   std::optional<Shepherds> shepherds_;
   std::optional<Machine> machine_;
@@ -69,6 +72,9 @@ class Agent {
   std::vector<std::string> cgroups_;
   std::string pid_file_;
   std::string lost_why_;  // said last
+  Seconds ctld_timeout_ = 0;
+  std::int64_t heard_ms_ = 0;  // the controller was there, last
+  bool alone_ = false;         // for so long that it was said
   log::Once garbled_{16};
   std::deque<InputBody> inputs_;
   Output first_;  // of the machine's start

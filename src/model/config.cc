@@ -88,6 +88,9 @@ struct ConfigBuilder {
       const auto* row = find_row(global_rows(), item.key);
       if (!row) continue;
       if (row->key.name == "BaiUser") user_place = line.place(item);
+      if (row->key.name == "SchedulerParameters")
+        if (const auto idle = idle_scheduler_words(config); !idle.empty())
+          warn(line.place(item), "SchedulerParameters: no meaning here have " + join(idle, ", "));
       if (!given.insert(std::string(row->key.name)).second && row->key.name != "CtldHost" &&
           row->key.name != "MungeSocket")
         warn(line.place(item), item.key + " is given again; the last value counts");
@@ -353,6 +356,9 @@ void take_local_keys(ClusterConfig& into, const ClusterConfig& own) {
   into.allow_root_jobs = own.allow_root_jobs;
   into.signature_max_age = own.signature_max_age;
   into.stepd_path = own.stepd_path;
+  into.health_check_program = own.health_check_program;
+  into.health_check_interval = own.health_check_interval;
+  into.health_check_states = own.health_check_states;
 }
 
 const ConfigNode* ClusterConfig::find_node(std::string_view name) const {

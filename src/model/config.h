@@ -24,6 +24,12 @@ enum class LogFormat : std::uint8_t { kText, kJson };
 // When a node that was set down comes back by itself (Slurm's 0, 1, 2).
 enum class ReturnToService : std::uint8_t { kNever, kIfLost, kAlways };
 
+// On which nodes HealthCheckProgram runs: those without jobs, those with some; on all at once, or one after another.
+struct HealthCheckStates {
+  bool idle = true, busy = true, cycle = false;
+  friend bool operator==(const HealthCheckStates&, const HealthCheckStates&) = default;
+};
+
 // CtldHost=NAME(ADDRESS)
 struct HostAddress {
   std::string name;
@@ -98,8 +104,9 @@ struct ClusterConfig : ClientConfig {
   // Nodes.
   ReturnToService return_to_service = ReturnToService::kIfLost;
   bool dynamic_nodes = false;  // nodes that no NodeName line names may join
-  std::string health_check_program;
-  Seconds health_check_interval = 0;
+  std::string health_check_program;   // local: what root runs is the node's own to say
+  Seconds health_check_interval = 0;  // 0: only when the agent starts
+  HealthCheckStates health_check_states;
 
   // Judged by each agent from its own file only, never from what the controller sent (ConfigKey::local).
   std::uint32_t minimum_uid = 1;  // jobs of smaller uids are refused; root has its own key
@@ -109,6 +116,7 @@ struct ClusterConfig : ClientConfig {
   std::map<std::string, std::uint32_t> licenses;
   std::map<std::string, std::string>
       scheduler_parameters;  // kept for the scheduler; a word without '=' has an empty value
+  bool kill_invalid_depend = false;  // jobs whose dependency can never be satisfied are cancelled
 
   std::vector<ConfigNode> nodes;  // in configuration order, each name once
   std::vector<Partition>

@@ -1,5 +1,6 @@
 #include "model/config_keys.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/hostlist.h"
@@ -285,7 +286,34 @@ Status set_scheduler_parameters(Config& c, std::string_view value) {
     const auto word = equals == part.npos ? std::string_view() : part.substr(equals + 1);
     c.scheduler_parameters[std::string(trim(part.substr(0, equals)))] = trim(word);
   }
+  c.kill_invalid_depend = c.scheduler_parameters.contains("kill_invalid_depend");
   return {};
+}
+
+// An agent knows whether its node has jobs, not whether they fill it: ALLOC and MIXED are the same here.
+Status set_health_check_states(Config& c, std::string_view value) {
+  HealthCheckStates states{false, false, false};
+  for (auto word : split_list(value)) {
+    const bool any = iequals(word, "ANY"), busy = iequals(word, "ALLOC") || iequals(word, "MIXED");
+    const bool idle = iequals(word, "IDLE"), cycle = iequals(word, "CYCLE");
+    if (!any && !busy && !idle && !cycle)
+      return Error{"bad_config", quote(word) + " is no state for it", "",
+                   "ANY, IDLE, ALLOC, MIXED and CYCLE are"};
+    states.idle |= any || idle;
+    states.busy |= any || busy;
+    states.cycle |= cycle;
+  }
+  if (!states.idle && !states.busy) states.idle = states.busy = true;  // CYCLE alone
+  c.health_check_states = states;
+  return {};
+}
+
+std::string show_health_check_states(const Config& c) {
+  const auto& states = c.health_check_states;
+  return std::string(states.idle && states.busy ? "ANY"
+                     : states.idle              ? "IDLE"
+                                                : "ALLOC,MIXED") +
+         (states.cycle ? ",CYCLE" : "");
 }
 
 std::string show_scheduler_parameters(const Config& c) {
@@ -312,6 +340,14 @@ Status set_user(Config& c, std::string_view value) {
 }
 
 }  // namespace
+
+std::vector<std::string> idle_scheduler_words(const ClusterConfig& config) {
+  constexpr std::string_view kUsed[] = {"kill_invalid_depend"};
+  std::vector<std::string> out;
+  for (const auto& [word, value] : config.scheduler_parameters)
+    if (std::find(std::begin(kUsed), std::end(kUsed), word) == std::end(kUsed)) out.push_back(word);
+  return out;
+}
 
 const std::vector<KeyRow<ClusterConfig>>& global_rows() {
   constexpr Seconds kYear = 365 * 86400;
@@ -357,9 +393,15 @@ const std::vector<KeyRow<ClusterConfig>>& global_rows() {
       flag({"DynamicNodes", {}, "whether nodes that no NodeName line names may join"},
            &Config::dynamic_nodes),
       number({"FirstJobId", {}, "the first job's number"}, &Config::first_job_id, 1, 0x03ff0000),
-      duration({"HealthCheckInterval", {}, "seconds between runs of HealthCheckProgram; 0: never"},
+      duration({"HealthCheckInterval",
+                {},
+                "seconds between runs of HealthCheckProgram; 0: at the start only",
+                true},
                &Config::health_check_interval, 0, 65533),
-      text({"HealthCheckProgram", {}, "run on each node; one that fails drains the node"},
+      {{"HealthCheckNodeState", {}, "on which nodes it runs: ANY, IDLE, ALLOC, MIXED; and CYCLE", true},
+       set_health_check_states,
+       show_health_check_states},
+      path({"HealthCheckProgram", {}, "run on each node; it drains the node itself if it must", true},
            &Config::health_check_program),
       flag({"JobRequeue", {}, "whether jobs may be requeued that do not say"}, &Config::job_requeue),
       duration({"KillWait", {}, "seconds between SIGTERM and SIGKILL"}, &Config::kill_wait, 0, 65533),

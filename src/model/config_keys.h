@@ -37,6 +37,9 @@ const std::vector<std::string_view>& ignored_global_keys();
 const std::vector<std::string_view>& ignored_node_keys();
 const std::vector<std::string_view>& ignored_partition_keys();
 
+// What SchedulerParameters holds that nothing looks at.
+std::vector<std::string> idle_scheduler_words(const ClusterConfig& config);
+
 // The row of that name or alias; nullptr if there is none.
 template <class T>
 const KeyRow<T>* find_row(const std::vector<KeyRow<T>>& rows, std::string_view key) {

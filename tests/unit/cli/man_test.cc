@@ -76,7 +76,7 @@ TEST(Man, config_page_has_every_key) {
 TEST(Man, config_page_tells_which_keys_are_the_nodes_own) {
   const auto page = source_file("man/bai.conf.5");
   if (page.empty()) GTEST_SKIP() << "the sources are not here";
-  const auto begin = page.find(".Ss The node's own"), end = page.find(".Ss ", begin + 1);
+  const auto begin = page.find(".Ss The node's own"), end = page.find("\n.S", begin + 1);
   ASSERT_NE(begin, page.npos);
   const auto own = page.substr(begin, end - begin);
   for (const auto& key : config_keys())
