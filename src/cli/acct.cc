@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "base/text.h"
+#include "cli/begin.h"
 #include "cli/job_list.h"
 #include "cli/report.h"
 #include "cli/session.h"
@@ -115,16 +116,10 @@ OptionTable acct_table(const Dialect& dialect) {
 int run_acct(const Dialect& dialect, int argc, const char* const* argv) {
   Reporter reporter(dialect);
   const OptionTable table = acct_table(dialect);
-  const OptionParser parser(table);
-  auto command_line = parser.parse(argc, argv);
-  if (!command_line.ok()) return reporter.mistyped(command_line.error());
-  Parsed parsed = std::move(*command_line);
   int status = 0;
-  if (handle_common(table, parsed, reporter, status)) return status;
-  auto environment =
-      parser.from_environment({"BAI_ACCT_", "SACCT_"}, [](const char* name) { return getenv(name); });
-  if (!environment.ok()) return reporter.mistyped(environment.error());
-  parsed.add(std::move(*environment));
+  const auto begun = begin(table, argc, argv, {"BAI_ACCT_", "SACCT_"}, reporter, status);
+  if (!begun) return status;
+  const Parsed& parsed = *begun;
   if (parsed.has("helpformat")) {
     show_help_format();
     return 0;

@@ -176,17 +176,27 @@ Result<std::vector<AcctColumn>> parse_acct_format(std::string_view format) {
   return out;
 }
 
+namespace {
+
+// What follows the text of column `i`, which begins at `begin`.
+void end_cell(std::string& out, std::size_t begin, const std::vector<AcctColumn>& columns, std::size_t i,
+              AcctStyle style, std::string_view delimiter) {
+  if (style == AcctStyle::kColumns) {
+    fit(out, begin, columns[i].width);
+    out += ' ';
+  } else if (style == AcctStyle::kParsable || i + 1 < columns.size()) {
+    out += delimiter;
+  }
+}
+
+}  // namespace
+
 void put_acct_header(std::string& out, const std::vector<AcctColumn>& columns, AcctStyle style,
                      std::string_view delimiter) {
   for (std::size_t i = 0; i < columns.size(); ++i) {
     const std::size_t begin = out.size();
     out += columns[i].field->name;
-    if (style == AcctStyle::kColumns) {
-      fit(out, begin, columns[i].width);
-      out += ' ';
-    } else if (style == AcctStyle::kParsable || i + 1 < columns.size()) {
-      out += delimiter;
-    }
+    end_cell(out, begin, columns, i, style, delimiter);
   }
   out += '\n';
   if (style != AcctStyle::kColumns) return;
@@ -202,12 +212,7 @@ void put_acct_row(std::string& out, const std::vector<AcctColumn>& columns, cons
   for (std::size_t i = 0; i < columns.size(); ++i) {
     const std::size_t begin = out.size();
     columns[i].field->put(out, row);
-    if (style == AcctStyle::kColumns) {
-      fit(out, begin, columns[i].width);
-      out += ' ';
-    } else if (style == AcctStyle::kParsable || i + 1 < columns.size()) {
-      out += delimiter;
-    }
+    end_cell(out, begin, columns, i, style, delimiter);
   }
   out += '\n';
 }

@@ -6,6 +6,7 @@
 #include "base/suggest.h"
 #include "base/text.h"
 #include "cli/actions.h"
+#include "cli/begin.h"
 #include "cli/output.h"
 #include "cli/slurm_words.h"
 #include "cli/values.h"
@@ -248,11 +249,10 @@ int control_ping(ControlCall& call) {
 int run_control(const Dialect& dialect, int argc, const char* const* argv) {
   Reporter reporter(dialect);
   const OptionTable table = control_table(dialect);
-  auto given = parse_options(table, argc, argv);
-  if (!given.ok()) return reporter.mistyped(given.error());
-  const Parsed parsed = std::move(*given);
   int status = 0;
-  if (handle_common(table, parsed, reporter, status)) return status;
+  const auto begun = begin(table, argc, argv, reporter, status);
+  if (!begun) return status;
+  const Parsed& parsed = *begun;
   reporter.set_quiet(parsed.has("quiet"));
   if (parsed.rest.empty())
     return reporter.mistyped(

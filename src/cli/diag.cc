@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "base/units.h"
+#include "cli/begin.h"
 #include "cli/output.h"
 #include "cli/report.h"
 #include "cli/session.h"
@@ -77,11 +78,10 @@ OptionTable diag_table(const Dialect& dialect) {
 int run_diag(const Dialect& dialect, int argc, const char* const* argv) {
   Reporter reporter(dialect);
   const OptionTable table = diag_table(dialect);
-  auto given = parse_options(table, argc, argv);
-  if (!given.ok()) return reporter.mistyped(given.error());
-  const Parsed parsed = std::move(*given);
   int status = 0;
-  if (handle_common(table, parsed, reporter, status)) return status;
+  const auto begun = begin(table, argc, argv, reporter, status);
+  if (!begun) return status;
+  const Parsed& parsed = *begun;
   if (!parsed.rest.empty())
     return reporter.mistyped({"bad_option", "unexpected word " + quote(parsed.rest[0]), "", "see --help"});
   unsigned pause = 0;

@@ -10,6 +10,7 @@
 #include "base/hostlist.h"
 #include "base/text.h"
 #include "base/units.h"
+#include "cli/begin.h"
 #include "cli/output.h"
 #include "cli/report.h"
 #include "cli/session.h"
@@ -178,16 +179,10 @@ OptionTable info_table(const Dialect& dialect) {
 int run_info(const Dialect& dialect, int argc, const char* const* argv) {
   Reporter reporter(dialect);
   const OptionTable table = info_table(dialect);
-  const OptionParser parser(table);
-  auto command_line = parser.parse(argc, argv);
-  if (!command_line.ok()) return reporter.mistyped(command_line.error());
-  Parsed parsed = std::move(*command_line);
   int status = 0;
-  if (handle_common(table, parsed, reporter, status)) return status;
-  auto environment =
-      parser.from_environment({"BAI_INFO_", "SINFO_"}, [](const char* name) { return getenv(name); });
-  if (!environment.ok()) return reporter.mistyped(environment.error());
-  parsed.add(std::move(*environment));
+  const auto begun = begin(table, argc, argv, {"BAI_INFO_", "SINFO_"}, reporter, status);
+  if (!begun) return status;
+  const Parsed& parsed = *begun;
   if (parsed.has("reservation")) {
     Output().put("No reservations in the system\n");
     return 0;
