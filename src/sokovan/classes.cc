@@ -21,6 +21,7 @@ std::string class_key(const JobSpec& spec) {
       r.cpus_per_task,   r.tasks_per_node, r.mem_per_node_mib,
       r.mem_per_cpu_mib, r.exclusive,      static_cast<std::uint64_t>(spec.time_limit)};
   key.append(reinterpret_cast<const char*>(numbers), sizeof numbers);
+  if (r.exclusive_user) key += "user " + std::to_string(spec.uid);
   return key;
 }
 
@@ -116,6 +117,9 @@ Option Scheduler::Impl::make_option(const JobClass& c, const PartitionPtr& parti
   wish.cpus_per_task = std::max(1u, request.cpus_per_task);
   wish.tasks_per_node = request.tasks_per_node;
   wish.exclusive = request.exclusive || partition->oversubscribe_exclusive;
+  wish.exclusive_user = request.exclusive_user;
+  if (wish.exclusive_user) wish.uid = c.spec->uid;
+  if (partition->max_mem_per_node_mib) wish.max_mem_mib = partition->max_mem_per_node_mib;
   wish.memory = memory_rule(request, *partition);
   wish.min_nodes = std::max({1u, request.min_nodes, limits ? partition->min_nodes : 0});
   wish.max_nodes = request.max_nodes;

@@ -5,7 +5,7 @@
 
 namespace bai::sokovan {
 
-NodeRoom NodeSlot::empty() const { return {cpus, cpus, mem, mem, 0, false}; }
+NodeRoom NodeSlot::empty() const { return {cpus, cpus, mem, mem, 0, false, {}}; }
 
 NodeRoom NodeSlot::now() const {
   NodeRoom room = empty();
@@ -13,6 +13,7 @@ NodeRoom NodeSlot::now() const {
   room.mem_free_mib = mem > mem_used ? mem - mem_used : 0;
   room.jobs = jobs;
   room.exclusive_use = exclusive_jobs != 0;
+  room.tenancy = tenants.tenancy();
   return room;
 }
 
@@ -51,6 +52,7 @@ std::uint64_t Scheduler::Impl::acquire(Held held) {
     node.mem_used += part.mem;
     ++node.jobs;
     node.exclusive_jobs += held.exclusive;
+    node.tenants.add(held.uid, held.exclusive_user);
   }
   for (const auto& [name, count] : held.licenses) licenses_used[name] += count;
   if (held.array) ++arrays[held.array].running;
@@ -71,6 +73,7 @@ void Scheduler::Impl::release(std::uint64_t id) {
     node.mem_used -= part.mem;
     --node.jobs;
     node.exclusive_jobs -= held.exclusive;
+    node.tenants.remove(held.uid, held.exclusive_user);
   }
   for (const auto& [name, count] : held.licenses) licenses_used[name] -= count;
   dirty = true;
@@ -112,6 +115,8 @@ Held Scheduler::Impl::held_of(const Job& job) const {
   held.array = job.array_id;
   held.task = job.array_task;
   held.exclusive = job.spec->request.exclusive;
+  held.exclusive_user = job.spec->request.exclusive_user;
+  held.uid = job.spec->uid;
   held.end = kFarFuture;
   if (!job.allocation) return held;
   if (auto it = partitions.find(job.allocation->partition.str()); it != partitions.end()) {

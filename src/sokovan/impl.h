@@ -29,6 +29,7 @@ struct NodeSlot {
   std::uint32_t cpus = 0, cpus_used = 0;
   std::uint64_t mem = 0, mem_used = 0;
   std::uint32_t jobs = 0, exclusive_jobs = 0;
+  Tenants tenants;
   std::uint32_t weight = 1;
   bool exists = false, usable = false;
 
@@ -47,6 +48,8 @@ struct Held {
   JobId array = 0;
   std::uint32_t task = kNoTask;
   bool exclusive = false;
+  bool exclusive_user = false;
+  std::uint32_t uid = 0;
   bool decided = false;  // not confirmed yet
   Time end;              // by its time limit
   std::vector<Part> parts;

@@ -19,11 +19,12 @@ bool includes(const Licenses& total, const Licenses& used, const Licenses& claim
   return true;
 }
 
-void take(NodeRoom& room, std::uint32_t cpus, std::uint64_t mem, bool exclusive) {
+void take(NodeRoom& room, std::uint32_t cpus, std::uint64_t mem, const Sharing& sharing) {
   room.cpus_free -= std::min(room.cpus_free, cpus);
   room.mem_free_mib -= std::min(room.mem_free_mib, mem);
   ++room.jobs;
-  room.exclusive_use |= exclusive;
+  room.exclusive_use |= sharing.exclusive;
+  room.tenancy.add(sharing.uid, sharing.exclusive_user);
 }
 
 }  // namespace
@@ -38,6 +39,7 @@ NodeRoom Scheduler::Impl::room_for(std::uint32_t index, const Wish& wish, Time e
     auto it = reservation.left.find(index);
     if (it == reservation.left.end()) continue;
     if (wish.exclusive || it->second.exclusive_use) return {};
+    if (!it->second.tenancy.admits(wish.uid, wish.exclusive_user)) return {};
     room.cpus_free = std::min(room.cpus_free, it->second.cpus_free);
     room.mem_free_mib = std::min(room.mem_free_mib, it->second.mem_free_mib);
   }
@@ -157,6 +159,8 @@ void Scheduler::Impl::start(JobClass& c, Entry& entry, const Option& option, con
   held.array = job.array_id;
   held.task = job.array_task;
   held.exclusive = option.wish.exclusive;
+  held.exclusive_user = option.wish.exclusive_user;
+  held.uid = job.spec->uid;
   held.decided = true;
   held.end = end_of(now, option.limit);
   held.licenses = c.licenses;
@@ -195,7 +199,7 @@ void Scheduler::Impl::take_from_reservations(const Held& held) {
     if (reservation.at != kFarFuture && held.end <= reservation.at) continue;
     for (const auto& part : held.parts)
       if (auto it = reservation.left.find(part.node); it != reservation.left.end())
-        take(it->second, part.cpus, part.mem, held.exclusive);
+        take(it->second, part.cpus, part.mem, {held.exclusive, held.exclusive_user, held.uid});
   }
 }
 
@@ -217,7 +221,7 @@ bool Scheduler::Impl::find_shadow(const Option& option, Time now, Time& at, std:
         if (r.cpus_total == 0) continue;
         r.cpus_free = std::min(r.cpus_total, r.cpus_free + part.cpus);
         r.mem_free_mib = std::min(r.mem_total_mib, r.mem_free_mib + part.mem);
-        if (r.jobs) --r.jobs;
+        if (r.jobs && --r.jobs == 0) r.tenancy = {};
         if (held.exclusive && exclusive[part.node] && --exclusive[part.node] == 0) r.exclusive_use = false;
       }
     }
@@ -252,7 +256,8 @@ void Scheduler::Impl::reserve(const JobClass& c, const Option& option, const Job
       option.partition->name.str(), c.tier, {job.priority, job.id, job.submitted}, at, rooms};
   for (const auto& pick : picks) {
     const auto share = share_of(option.wish, pick.tasks, nodes[pick.node].empty());
-    take(reservation.left.at(pick.node), share.cpus, share.mem_mib, option.wish.exclusive);
+    take(reservation.left.at(pick.node), share.cpus, share.mem_mib,
+         {option.wish.exclusive, option.wish.exclusive_user, job.spec->uid});
   }
   reservations.push_back(std::move(reservation));
 }

@@ -15,8 +15,9 @@ std::uint64_t times(std::uint64_t a, std::uint64_t b) {
 
 }  // namespace
 
-bool fit(const NodeRoom& room, const NodeShare& share, bool exclusive) {
-  if (share.cpus == 0 || room.exclusive_use || (exclusive && room.jobs != 0)) return false;
+bool fit(const NodeRoom& room, const NodeShare& share, const Sharing& sharing) {
+  if (share.cpus == 0 || room.exclusive_use || (sharing.exclusive && room.jobs != 0)) return false;
+  if (!room.tenancy.admits(sharing.uid, sharing.exclusive_user)) return false;
   return share.cpus <= room.cpus_free && share.mem_mib <= room.mem_free_mib;
 }
 
@@ -48,6 +49,7 @@ std::uint64_t memory_for(const ResourceRequest& request, const Partition& partit
 
 std::uint32_t capacity(const NodeRoom& room, const Wish& wish) {
   if (room.exclusive_use || room.cpus_free == 0) return 0;
+  if (!room.tenancy.admits(wish.uid, wish.exclusive_user)) return 0;
   if (wish.exclusive && (room.jobs != 0 || room.cpus_free < room.cpus_total)) return 0;
   const std::uint32_t each = std::max(1u, wish.cpus_per_task);
   std::uint64_t tasks = room.cpus_free / each;
@@ -56,16 +58,16 @@ std::uint32_t capacity(const NodeRoom& room, const Wish& wish) {
     case MemoryRule::kNone:
       break;
     case MemoryRule::kPerNode:
-      if (wish.memory.mib > room.mem_free_mib) return 0;
+      if (wish.memory.mib > std::min(room.mem_free_mib, wish.max_mem_mib)) return 0;
       break;
     case MemoryRule::kAll:
-      if (room.mem_free_mib < room.mem_total_mib) return 0;
+      if (room.mem_free_mib < room.mem_total_mib || room.mem_total_mib > wish.max_mem_mib) return 0;
       break;
     case MemoryRule::kPerCpu:
       if (wish.exclusive) {
-        if (times(wish.memory.mib, room.cpus_total) > room.mem_free_mib) return 0;
+        if (times(wish.memory.mib, room.cpus_total) > std::min(room.mem_free_mib, wish.max_mem_mib)) return 0;
       } else if (const auto need = times(wish.memory.mib, each); need != 0) {
-        tasks = std::min<std::uint64_t>(tasks, room.mem_free_mib / need);
+        tasks = std::min<std::uint64_t>(tasks, std::min(room.mem_free_mib, wish.max_mem_mib) / need);
       }
       break;
   }

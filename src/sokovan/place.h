@@ -27,8 +27,11 @@ struct Wish {
   std::uint32_t cpus_per_task = 1;
   std::uint32_t tasks_per_node = 0;
   bool exclusive = false;
+  bool exclusive_user = false;
+  std::uint32_t uid = Tenancy::kSeveral;  // with exclusive_user; a class without has jobs of many users
   MemoryRule memory;
-  std::vector<std::uint32_t> wanted;  // nodes that must be among them
+  std::uint64_t max_mem_mib = kAllMemory;  // of one node: the partition's MaxMemPerNode
+  std::vector<std::uint32_t> wanted;       // nodes that must be among them
 };
 
 // How many tasks the node can take; 0: none.

@@ -14,6 +14,7 @@
 #include "base/time.h"
 #include "model/job.h"
 #include "model/node.h"
+#include "sokovan/tenants.h"
 
 namespace bai::sokovan {
 
@@ -25,6 +26,8 @@ struct NodeSet {  // a node exists; usable tells whether jobs may start there no
   std::vector<std::string> features;
   std::uint32_t weight = 1;  // lower is used first
   bool usable = false;
+
+  friend bool operator==(const NodeSet&, const NodeSet&) = default;
 };
 struct NodeGone {
   Istr name;
@@ -79,11 +82,19 @@ struct NodeRoom {
   std::uint64_t mem_total_mib = 0, mem_free_mib = 0;
   std::uint32_t jobs = 0;
   bool exclusive_use = false;
+  Tenancy tenancy;
+};
+
+// Who wants to share a node, and with whom.
+struct Sharing {
+  bool exclusive = false;       // with nobody
+  bool exclusive_user = false;  // with the same user's jobs only
+  std::uint32_t uid = Tenancy::kSeveral;
 };
 
 // The one answer to "can this node give `share` to this job": used by the scheduler when it plans and by the controller
 // when it commits a start.
-bool fit(const NodeRoom& room, const NodeShare& share, bool exclusive);
+bool fit(const NodeRoom& room, const NodeShare& share, const Sharing& sharing);
 
 // What a node would give per task and per node; partition supplies memory defaults. Shared with the controller's admission.
 std::uint64_t memory_for(const ResourceRequest& request, const Partition& partition,

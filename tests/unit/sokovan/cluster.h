@@ -138,15 +138,16 @@ struct Toy {
   bool overcommitted() const {
     std::map<std::string, NodeRoom> rooms;
     for (const auto& [name, set] : nodes)
-      rooms[name] = {set.cpus, set.cpus, set.mem_mib, set.mem_mib, 0, false};
+      rooms[name] = {set.cpus, set.cpus, set.mem_mib, set.mem_mib, 0, false, {}};
     for (const auto& [id, job] : jobs) {
       if (!is_active(job->state)) continue;
-      const bool exclusive = job->spec->request.exclusive;
+      const Sharing sharing{job->spec->request.exclusive, job->spec->request.exclusive_user, job->spec->uid};
       for (const auto& share : job->allocation->nodes) {
         auto& room = rooms[share.node.str()];
-        if (!fit(room, share, exclusive)) return true;
+        if (!fit(room, share, sharing)) return true;
         room.cpus_free -= share.cpus, room.mem_free_mib -= share.mem_mib, ++room.jobs,
-            room.exclusive_use |= exclusive;
+            room.exclusive_use |= sharing.exclusive;
+        room.tenancy.add(sharing.uid, sharing.exclusive_user);
       }
     }
     return false;

@@ -176,6 +176,53 @@ TEST(Sokovan, reasons_of_partitions) {
   EXPECT_TRUE(toy.running(slow));
 }
 
+TEST(Sokovan, a_node_of_one_user_takes_no_others_jobs) {
+  Toy toy;
+  toy.node("n1", 4), toy.partition("p");
+  auto job = [](std::uint32_t uid, bool own) {
+    auto spec = Toy::spec();
+    spec->uid = uid;
+    spec->request.exclusive_user = own;
+    return spec;
+  };
+  const auto plain = toy.submit(job(1, false));
+  const auto own = toy.submit(job(1, true)), others_own = toy.submit(job(2, true)),
+             other = toy.submit(job(2, false));
+  toy.run();
+  EXPECT_TRUE(toy.running(plain) && toy.running(own)) << "the same user's";
+  EXPECT_FALSE(toy.running(others_own) || toy.running(other));
+  toy.end(own);
+  toy.run();
+  EXPECT_TRUE(toy.running(other)) << "nobody minds any more";
+  EXPECT_FALSE(toy.running(others_own));
+  toy.end(plain);
+  toy.run();
+  EXPECT_TRUE(toy.running(others_own)) << "all that is there is the same user's";
+  EXPECT_FALSE(toy.overcommitted());
+}
+
+TEST(Sokovan, a_partition_bounds_memory_on_each_node) {
+  Toy toy;
+  toy.node("n1", 8), toy.node("n2", 8), toy.partition("p");
+  Partition p = *toy.partitions.at("p");
+  p.max_mem_per_node_mib = 200;
+  toy.partition(p);
+  auto spec = Toy::spec(3);
+  spec->request.mem_per_cpu_mib = 100;
+  const auto spread = toy.submit(spec);
+  auto one = std::make_shared<JobSpec>(*spec);
+  one->request.max_nodes = 1;
+  const auto never = toy.submit(one);
+  auto all = Toy::spec();
+  all->request.mem_per_node_mib = kAllMemory;
+  const auto whole = toy.submit(all);
+  toy.run();
+  ASSERT_TRUE(toy.running(spread));
+  EXPECT_EQ(toy.jobs.at(spread)->allocation->nodes.size(), 2u);
+  EXPECT_EQ(toy.reasons.at(never), Reason::kPartitionConfig);
+  EXPECT_EQ(toy.reasons.at(whole), Reason::kPartitionConfig);
+}
+
 TEST(Sokovan, holds_begin_times_and_dependencies) {
   Toy toy = two_nodes();
   Job held = toy.pending(Toy::spec());
