@@ -44,6 +44,16 @@ class Tmpfs:
                 except OSError:
                     block = block[:len(block) // 2]
 
+    def is_full(self):
+        try:
+            with open(self.path + "/probe", "wb", buffering=0) as f:
+                return f.write(b"x" * 4096) < 4096
+        except OSError:
+            return True
+        finally:
+            if os.path.exists(self.path + "/probe"):
+                os.unlink(self.path + "/probe")
+
     def free(self):
         os.unlink(self.path + "/filler")
 
@@ -100,19 +110,33 @@ def a_full_disk_of_a_node(_):
     c = Cluster(nodes=2)
     try:
         disk.take(c, "agents/n1")
-        running = c.submit("-w", "n1", "-o", "noderun.txt", script=RUNNING.format("go2"))
+        # Its end comes while the disk is full: nothing that the node must remember of it may be lost.
+        running = c.submit("-w", "n1", "-o", "noderun.txt", script=RUNNING.format("go2") + "; exit 3")
         c.await_text("noderun.txt", "ready")
+        shepherds = set(c.shepherds(running))
+        equal(len(shepherds), 1, "shepherds")
         disk.fill()
-        there = c.submit("-w", "n1", "-o", "/dev/null", script="true")
+        check(disk.is_full(), "the disk has room")
+        there = c.submit("-w", "n1", "-o", "/dev/null", script="echo there >> ran-there")
         elsewhere = c.submit("-w", "n2", "-o", "/dev/null", script="true")
         c.await_state(elsewhere, "COMPLETED")
+        equal(c.job(running)["state"], "RUNNING", "the job that ran before")
+        equal(set(c.shepherds(running)), shepherds, "its shepherd")
+        check(c.job(there)["state"] in ("PENDING", "CONFIGURING", "FAILED"), f"a job began on a full disk: {c.job(there)}")
         with open(c.path("go2"), "w", encoding="utf-8"):
             pass
         c.await_text("noderun.txt", "done")
+        check(disk.is_full(), "the disk has room")
         disk.free()
-        c.await_state(running, "COMPLETED", 40)
+        record = c.await_state(running, "FAILED", 40)
+        equal((record["exit_code"], record["reason"], record["attempt"]), (3, "NonZeroExitCode", 1), "its end")
+        equal(c.read("ran"), f"{running} 1\n", "its runs")
         done = c.await_end_of(there, 40)
-        check(done["state"] == "COMPLETED" or done.get("detail"), f"{done['state']} without a reason")
+        if done["state"] == "COMPLETED":
+            equal(c.read("ran-there"), "there\n", "runs of the job that came while the disk was full")
+        else:
+            equal((done["state"], os.path.exists(c.path("ran-there"))), ("FAILED", False), "the job that came while the disk was full")
+            check("space" in done["detail"], f"the reason is {done['detail']!r}")
     finally:
         if os.path.exists(disk.path + "/filler"):
             disk.free()
