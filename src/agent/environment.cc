@@ -42,6 +42,8 @@ Value from_user(const Context& c, std::string_view name) {
   }
   return {};
 }
+bool asked(const Context& c, Asked what) { return (spec_of(c).request.asked & what) != 0; }
+Value asked_tasks(const Context& c) { return number_if(asked(c, kAskedTasks), spec_of(c).request.tasks); }
 bool is_array(const Context& c) { return job_of(c).array_id != 0 && job_of(c).array_task != kNoTask; }
 Value array_number(const Context& c, std::uint32_t ArrayNumbers::*member) {
   const auto& numbers = spec_of(c).extras().array;
@@ -75,23 +77,15 @@ const Variable kVariables[] = {
     {"JOB_NUM_NODES", Names::kBoth,
      [](const Context& c) { return number(job_of(c).allocation->nodes.size()); }},
     {"NNODES", Names::kBoth, [](const Context& c) { return number(job_of(c).allocation->nodes.size()); }},
-    {"NTASKS", Names::kBoth,
-     [](const Context& c) {
-       return number_if(spec_of(c).request.tasks > 1 || from_user(c, "SLURM_NTASKS"),
-                        spec_of(c).request.tasks);
-     }},
-    {"NPROCS", Names::kBoth,
-     [](const Context& c) {
-       return number_if(spec_of(c).request.tasks > 1 || from_user(c, "SLURM_NTASKS"),
-                        spec_of(c).request.tasks);
-     }},
+    {"NTASKS", Names::kBoth, asked_tasks},
+    {"NPROCS", Names::kBoth, asked_tasks},
     {"NTASKS_PER_NODE", Names::kBoth,
      [](const Context& c) {
        return number_if(spec_of(c).request.tasks_per_node > 0, spec_of(c).request.tasks_per_node);
      }},
     {"CPUS_PER_TASK", Names::kBoth,
      [](const Context& c) {
-       return number_if(spec_of(c).request.cpus_per_task > 1 || from_user(c, "SLURM_CPUS_PER_TASK"),
+       return number_if(asked(c, kAskedCpusPerTask) || from_user(c, "SLURM_CPUS_PER_TASK"),
                         spec_of(c).request.cpus_per_task);
      }},
     {"JOB_CPUS_PER_NODE", Names::kBoth, cpus_per_node},
@@ -102,7 +96,7 @@ const Variable kVariables[] = {
     {"MEM_PER_NODE", Names::kBoth,
      [](const Context& c) {
        const auto mib = spec_of(c).request.mem_per_node_mib;
-       return mib == 0 || !share_of(c) ? Value() : number(mib == kAllMemory ? share_of(c)->mem_mib : mib);
+       return number_if(mib != 0 && mib != kAllMemory, mib);
      }},
     {"MEM_PER_CPU", Names::kBoth,
      [](const Context& c) {
@@ -182,6 +176,11 @@ std::vector<std::uint32_t> tasks_per_node(const Job& job) {
   std::vector<std::uint32_t> counts(nodes.size(), 0);
   if (request.tasks_per_node > 0) {
     counts.assign(nodes.size(), request.tasks_per_node);
+    return counts;
+  }
+  if ((request.asked & kAskedTasks) == 0) {  // as many as there are processors for
+    for (std::size_t i = 0; i < nodes.size(); ++i)
+      counts[i] = std::max(1u, nodes[i].cpus / std::max(1u, request.cpus_per_task));
     return counts;
   }
   // One each, then the rest in order as far as their CPUs reach, as Slurm's block distribution does.

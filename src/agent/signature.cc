@@ -66,7 +66,7 @@ Status SignatureCheck::check(const wire::LaunchOrder& order, const Uuid& cluster
     return bad(policy.node, "it was signed by uid " + std::to_string(signature->uid) + " gid " +
                                 std::to_string(signature->gid) + ", not by uid " + std::to_string(spec.uid) +
                                 " gid " + std::to_string(spec.gid));
-  const Hash256 root = launch.root(launch.digest(spec.workdir.view(), spec.uid, spec.gid, cluster));
+  const Hash256 root = launch.root(launch.digest(spec, cluster));
   if (root.view() != signature->payload) return bad(policy.node, "its signature is for another job");
   if (policy.signature_max_age != kUnlimited &&
       now.seconds() - signature->encode_time > policy.signature_max_age)

@@ -245,7 +245,7 @@ class Bulk {
     parsed.given.insert(parsed.given.end(), weak_.begin(), weak_.end());
     parsed.given.insert(parsed.given.end(), strong_.begin(), strong_.end());
     parsed.add(std::move(given));
-    return add_job(submitter_, parsed, *script, std::move(args), batch_);
+    return add_job(submitter_, parsed, *script, std::move(args), batch_, reporter_);
   }
 
   // The id of the batch that begins at this line: the same in a repeat with --request-id.

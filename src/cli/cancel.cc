@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "cli/actions.h"
+#include "cli/begin.h"
 #include "cli/job_list.h"
 #include "cli/output.h"
 #include "cli/slurm_words.h"
@@ -85,11 +86,10 @@ OptionTable cancel_table(const Dialect& dialect) {
 int run_cancel(const Dialect& dialect, int argc, const char* const* argv) {
   Reporter reporter(dialect);
   const OptionTable table = cancel_table(dialect);
-  auto given = parse_options(table, argc, argv);
-  if (!given.ok()) return reporter.mistyped(given.error());
-  const Parsed parsed = std::move(*given);
   int status = 0;
-  if (handle_common(table, parsed, reporter, status)) return status;
+  const auto begun = begin(table, argc, argv, reporter, status);
+  if (!begun) return status;
+  const Parsed& parsed = *begun;
   auto filter = make_filter(parsed);
   if (!filter.ok()) {
     if (dialect.slurm && filter.error().code == "bad_state")
@@ -130,6 +130,10 @@ int run_cancel(const Dialect& dialect, int argc, const char* const* argv) {
   }
   request.filter = std::move(*filter);
   auto reply = session->get<wire::ActionReply>(std::move(request), *id);
+  if (!reply.ok() && dialect.slurm && reply.error().code == "unknown_user") {
+    reporter.error_line("Invalid user name: " + parsed.value_or("user", ""));
+    return kRefused;
+  }
   if (!reply.ok()) return reporter.refused(reply.error(), "Kill job error");
   if (parsed.has("verbose"))
     for (const auto& result : reply->results)

@@ -126,21 +126,6 @@ void both(std::vector<std::string>& out, std::string_view name, std::string_view
 
 }  // namespace
 
-std::vector<std::string> option_variables(const Parsed& parsed) {
-  std::vector<std::string> out;
-  if (const Given* given = parsed.find("cpus-per-task")) both(out, "CPUS_PER_TASK", given->value);
-  if (const Given* given = parsed.find("ntasks")) {
-    both(out, "NTASKS", given->value);
-    both(out, "NPROCS", given->value);
-  }
-  if (const Given* given = parsed.find("ntasks-per-node")) both(out, "NTASKS_PER_NODE", given->value);
-  for (auto [option, name] : {std::pair{"mem", "MEM_PER_NODE"}, std::pair{"mem-per-cpu", "MEM_PER_CPU"}})
-    if (const Given* given = parsed.find(option))
-      if (auto mib = parse_memory_mib(given->value, ZeroMemory::kAllowed); mib.ok())
-        both(out, name, std::to_string(*mib));
-  return out;
-}
-
 std::vector<std::string> submit_variables(std::string_view cwd, std::string_view host) {
   std::vector<std::string> out;
   both(out, "SUBMIT_DIR", cwd);

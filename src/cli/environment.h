@@ -17,8 +17,6 @@ namespace bai::cli {
 Result<std::string> make_environment(std::string_view export_spec, const char* const* environ,
                                      const std::vector<std::string>& added);
 
-// What the options say that the job's own programs should know: CPUS_PER_TASK, NTASKS, ... each as SLURM_ and BAI_, when given.
-std::vector<std::string> option_variables(const Parsed& parsed);
 // SUBMIT_DIR and SUBMIT_HOST.
 std::vector<std::string> submit_variables(std::string_view cwd, std::string_view host);
 

@@ -86,21 +86,6 @@ std::uint64_t exit_status(const JobView& job) {
   return static_cast<std::uint64_t>(job.row->exit.code) << 8 | job.row->exit.signal;
 }
 
-FilenameContext file_context(const JobView& job) {
-  FilenameContext context;
-  context.job = job.row->id;
-  context.array_job = job.row->array_id;
-  context.array_task = job.task != kNoTask ? job.task : job.row->array_task;
-  context.job_name = job.text(job.row->name);
-  context.user = job.text(job.row->user);
-  context.node = job.text(job.row->batch_host);
-  return context;
-}
-
-void put_path(std::string& out, const JobView& job, wire::TextId id) {
-  out += expand_path(job.text(id), job.text(job.row->workdir), file_context(job));
-}
-
 // clang-format off
 #define BAI_FIELD(letter, name, title, ...) \
   Field<JobView>{letter, name, title, [](std::string& out, const JobView& j) { __VA_ARGS__; }}
@@ -118,7 +103,7 @@ const Field<JobView> kFields[] = {
     BAI_FIELD('F', "arrayjobid", "ARRAY_JOB_ID", put(out, j.row->array_id ? j.row->array_id : j.row->id)),
     BAI_FIELD('g', "groupname", "GROUP", out += j.text(j.row->group)),
     BAI_FIELD('G', "groupid", "GROUP", put(out, j.row->gid)),
-    BAI_FIELD('h', "oversubscribe", "OVER_SUBSCRIBE", out += j.row->exclusive ? "NO" : "OK"),
+    BAI_FIELD('h', "oversubscribe", "OVER_SUBSCRIBE", out += oversubscribe(j)),
     BAI_FIELD('H', "sockets", "SOCKETS_PER_NODE", out += '*'; (void)j),
     BAI_FIELD('i', "jobarrayid", "JOBID", put_job_id(out, j)),
     BAI_FIELD('I', "cores", "CORES_PER_SOCKET", out += '*'; (void)j),
@@ -132,7 +117,7 @@ const Field<JobView> kFields[] = {
     BAI_FIELD('M', "timeused", "TIME", out += format_duration(run_time(j))),
     BAI_FIELD('n', "reqnodes", "REQ_NODES", out += j.text(j.row->nodes_wanted)),
     BAI_FIELD('N', "nodelist", "NODELIST", out += j.text(j.row->node_list)),
-    BAI_FIELD('o', "command", "COMMAND", put_or_null(out, j.text(j.row->command))),
+    BAI_FIELD('o', "command", "COMMAND", put_or_null(out, command_line(j))),
     BAI_FIELD('O', "contiguous", "CONTIGUOUS", out += '0'; (void)j),
     BAI_FIELD('p', "priority", "PRIORITY", put_float_priority(out, j)),
     BAI_FIELD('P', "partition", "PARTITION", out += j.partition.empty() ? j.text(j.row->partition) : j.partition),
@@ -166,7 +151,7 @@ const Field<JobView> kFields[] = {
     BAI_FIELD(0, "cpus-per-task", "CPUS_PER_TASK", put(out, j.row->cpus_per_task)),
     BAI_FIELD(0, "exit_code", "EXIT_CODE", put(out, exit_status(j))),
     BAI_FIELD(0, "maxcpus", "MAX_CPUS", put(out, j.row->cpus)),
-    BAI_FIELD(0, "maxnodes", "MAX_NODES", put(out, std::max(j.row->max_nodes, j.row->min_nodes))),
+    BAI_FIELD(0, "maxnodes", "MAX_NODES", put(out, std::max(j.row->max_nodes, j.row->nodes))),
     BAI_FIELD(0, "nodes", "NODELIST", out += j.text(j.row->node_list)),
     BAI_FIELD(0, "ntpernode", "NTASKS_PER_NODE", put(out, j.row->tasks_per_node)),
     BAI_FIELD(0, "numtasks", "TASKS", put(out, j.row->tasks)),
@@ -177,6 +162,8 @@ const Field<JobView> kFields[] = {
     BAI_FIELD(0, "stdin", "STDIN", put_path(out, j, j.row->std_in)),
     BAI_FIELD(0, "stdout", "STDOUT", put_path(out, j, j.row->std_out)),
     // What other schedulers' sites read and bai has nothing to say of.
+    BAI_FIELD(0, "allocnodes", "ALLOC_NODES", put_or_null(out, j.text(j.row->host))),
+    BAI_FIELD(0, "allocsid", "ALLOC_SID", put(out, j.row->session)),
     BAI_FIELD(0, "associd", "ASSOC_ID", out += "0"; (void)j),
     BAI_FIELD(0, "batchflag", "BATCH_FLAG", out += "1"; (void)j),
     BAI_FIELD(0, "boardspernode", "BOARDS_PER_NODE", out += "0"; (void)j),
@@ -220,6 +207,17 @@ const Field<JobView> kFields[] = {
 }  // namespace
 
 std::span<const Field<JobView>> job_fields() { return kFields; }
+
+void put_path(std::string& out, const JobView& job, wire::TextId id) {
+  FilenameContext context;
+  context.job = job.row->id;
+  context.array_job = job.row->array_id;
+  context.array_task = job.task != kNoTask ? job.task : job.row->array_task;
+  context.job_name = job.text(job.row->name);
+  context.user = job.text(job.row->user);
+  context.node = job.text(job.row->batch_host);
+  out += expand_path(job.text(id), job.text(job.row->workdir), context);
+}
 
 void put_job_id(std::string& out, const JobView& job) {
   const JobRow& row = *job.row;
@@ -294,6 +292,16 @@ std::string tres_text(const JobView& job) {
   return out + ",node=" + std::to_string(row.nodes) + ",billing=" + std::to_string(row.cpus);
 }
 
+std::string command_line(const JobView& job) {
+  std::string out(job.text(job.row->command));
+  if (job.row->arguments) out += " " + std::string(job.text(job.row->arguments));
+  return out;
+}
+
+std::string_view oversubscribe(const JobView& job) {
+  return job.row->exclusive ? "NO" : job.row->exclusive_user ? "USER" : "OK";
+}
+
 std::uint32_t shown_priority(const JobView& job) {
   return job.row->hold == Hold::kNone ? job.row->priority : 0;
 }
@@ -358,6 +366,12 @@ void put_job_json(JsonWriter& json, const JobView& job) {
     number("mem_per_node_mib", row.mem_per_node_mib);
   if (row.mem_per_cpu_mib) number("mem_per_cpu_mib", row.mem_per_cpu_mib);
   json.flag("exclusive", row.exclusive);
+  if (row.exclusive_user) json.flag("exclusive_user", true);
+  json.key("asked").begin_array();
+  for (auto [bit, word] : {std::pair{kAskedNodes, "nodes"}, std::pair{kAskedTasks, "tasks"},
+                           std::pair{kAskedCpusPerTask, "cpus_per_task"}})
+    if (row.asked & bit) json.string(word);
+  json.end_array();
   text("nodes_wanted", row.nodes_wanted);
   text("nodes_excluded", row.nodes_excluded);
   text("constraint", row.constraint);
@@ -365,6 +379,9 @@ void put_job_json(JsonWriter& json, const JobView& job) {
   text("node_list", row.node_list);
   text("batch_host", row.batch_host);
   text("command", row.command);
+  text("arguments", row.arguments);
+  text("submit_host", row.host);
+  if (row.session) number("session_id", row.session);
   json.field("work_dir", job.text(row.workdir));
   std::string path;
   for (auto [key, file] : {std::pair{"std_in", row.std_in}, std::pair{"std_out", row.std_out},

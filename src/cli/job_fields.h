@@ -33,6 +33,12 @@ Time end_time(const JobView& job);
 // The reason as a word, or the sentence that says more where the job failed to start.
 std::string_view reason_text(const JobView& job);
 std::uint32_t shown_priority(const JobView& job);
+// The name of an input or output file, its patterns replaced as far as they are known.
+void put_path(std::string& out, const JobView& job, wire::TextId id);
+// The script's path and arguments.
+std::string command_line(const JobView& job);
+// NO, USER or OK.
+std::string_view oversubscribe(const JobView& job);
 // When it started, or is expected to; its --begin while that is all that is known.
 Time start_time(const JobView& job);
 // Since when it may start; not set while it is held or waits for other jobs.

@@ -11,6 +11,7 @@ namespace bai::cli {
 void JobList::add(wire::JobsReply reply) {
   now = reply.now;
   stale |= reply.stale;
+  for (auto& user : reply.unknown_users) unknown_users.push_back(std::move(user));
   const wire::JobTable& table = tables.emplace_back(std::move(reply.table));
   jobs.reserve(jobs.size() + table.rows.size());
   for (const auto& row : table.rows) jobs.push_back({&table, &row, now, kNoTask});

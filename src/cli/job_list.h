@@ -17,6 +17,7 @@ struct JobList {
   std::deque<wire::JobTable> tables;  // what the views point into
   std::vector<JobView> jobs;
   Time now;
+  std::vector<std::string> unknown_users;  // that --user named
   bool stale = false;
 
   void add(wire::JobsReply reply);

@@ -7,6 +7,7 @@
 #include <ctime>
 
 #include "base/text.h"
+#include "cli/begin.h"
 #include "cli/slurm_words.h"
 
 namespace bai::cli {
@@ -143,6 +144,9 @@ int show_once(Session& session, const wire::JobFilter& filter, const QueueView& 
   request.finished_too = !filter.jobs.empty();
   auto list = fetch_jobs(session, std::move(request));
   if (!list.ok()) return reporter.refused(list.error(), "slurm_load_jobs error");
+  for (const auto& user : list->unknown_users)
+    reporter.error_line(reporter.dialect().slurm ? "Invalid user: " + user + "\n"
+                                                 : "there is no user " + quote(user));
   if (filter.jobs.size() == 1 && list->jobs.empty() && filter.users.empty() && !view.finished &&
       !filter.mine)
     return reporter.refused(
@@ -226,16 +230,10 @@ void put_queue(std::string& out, std::vector<JobView>& jobs, const QueueView& vi
 int run_queue(const Dialect& dialect, int argc, const char* const* argv) {
   Reporter reporter(dialect);
   const OptionTable table = queue_table(dialect);
-  const OptionParser parser(table);
-  auto command_line = parser.parse(argc, argv);
-  if (!command_line.ok()) return reporter.mistyped(command_line.error());
-  Parsed parsed = std::move(*command_line);
   int status = 0;
-  if (handle_common(table, parsed, reporter, status)) return status;
-  auto environment =
-      parser.from_environment({"BAI_QUEUE_", "SQUEUE_"}, [](const char* name) { return getenv(name); });
-  if (!environment.ok()) return reporter.mistyped(environment.error());
-  parsed.add(std::move(*environment));
+  const auto begun = begin(table, argc, argv, {"BAI_QUEUE_", "SQUEUE_"}, reporter, status);
+  if (!begun) return status;
+  const Parsed& parsed = *begun;
   if (!parsed.rest.empty())
     return reporter.mistyped(
         {"bad_option", "Unrecognized option: " + parsed.rest[0], "", "jobs are given with --jobs"});

@@ -32,8 +32,8 @@ void Reporter::print(const Error& error, std::string_view what) const {
                                               : std::string(what) + ": " + slurm_message(error);
     for (auto line : split(sentence, '\n')) {
       // slurm_perror() and the reader of times name no program.
-      const bool bare =
-          line.empty() || what.starts_with("slurm") || line.starts_with("Invalid time specification (pos=");
+      const bool bare = line.empty() || what.starts_with("slurm") || what == "allocation failure" ||
+                        line.starts_with("Invalid time specification (pos=");
       text += (bare                          ? ""
                : line.starts_with("fatal: ") ? dialect_.program + ": "
                                              : dialect_.program + ": error: ") +

@@ -24,8 +24,8 @@ std::string under(const std::string& dir, const std::string& name) {
 }
 
 std::string search(const std::string& path, const std::string& cwd, const char* search_path) {
-  if (path.starts_with('/')) return path;
-  std::string here = under(cwd, path.starts_with("./") ? path.substr(2) : path);
+  if (path.starts_with('/') || path.starts_with('.')) return path;
+  std::string here = under(cwd, path);
   if (path.find('/') != std::string::npos || access(here.c_str(), R_OK) == 0 || !search_path) return here;
   for (auto dir : split(search_path, ':')) {
     std::string candidate = under(dir.empty() ? cwd : std::string(dir), path);
@@ -45,7 +45,8 @@ Result<Script> read_script_file(const std::string& path, const std::string& cwd,
   auto text = read_all(out.path, max_bytes);
   if (!text.ok()) {
     if (text.error().code == "too_large") return too_large(path, max_bytes);
-    return Error{"no_script", "Unable to open file " + path, "", text.error().message};
+    const std::string& found = access(out.path.c_str(), F_OK) == 0 ? out.path : path;
+    return Error{"no_script", "Unable to open file " + found, "", text.error().message};
   }
   out.text = std::move(*text);
   return out;

@@ -2,7 +2,6 @@
 #include "base/units.h"
 #include "cli/show.h"
 #include "cli/values.h"
-#include "model/filename.h"
 
 namespace bai::cli {
 namespace {
@@ -13,14 +12,14 @@ std::string user(std::string_view name, std::uint32_t id) {
 }
 
 std::string path(const JobView& job, wire::TextId id) {
-  FilenameContext context;
-  context.job = job.row->id;
-  context.array_job = job.row->array_id;
-  context.array_task = job.task != kNoTask ? job.task : job.row->array_task;
-  context.job_name = job.text(job.row->name);
-  context.user = job.text(job.row->user);
-  context.node = job.text(job.row->batch_host);
-  return expand_path(job.text(id), job.text(job.row->workdir), context);
+  std::string out;
+  put_path(out, job, id);
+  return out;
+}
+
+std::string alloc_node(const JobView& job) {
+  const auto host = job.text(job.row->host);
+  return std::string(host.empty() ? "N/A" : host) + ":" + std::to_string(job.row->session);
 }
 
 void identity(RecordWriter& w, const JobView& job) {
@@ -76,7 +75,7 @@ void times(RecordWriter& w, const JobView& job) {
 
 void placement(RecordWriter& w, const JobView& job) {
   const auto& row = *job.row;
-  w.key("Partition", job.text(row.partition)).key("AllocNode:Sid", "N/A:0").line();
+  w.key("Partition", job.text(row.partition)).key("AllocNode:Sid", alloc_node(job)).line();
   w.null_key("ReqNodeList", job.text(row.nodes_wanted))
       .null_key("ExcNodeList", job.text(row.nodes_excluded))
       .line();
@@ -100,7 +99,7 @@ void placement(RecordWriter& w, const JobView& job) {
       .key("MinTmpDiskNode", "0")
       .line();
   w.null_key("Features", job.text(row.constraint)).key("DelayBoot", "00:00:00").line();
-  w.key("OverSubscribe", row.exclusive ? "NO" : "OK")
+  w.key("OverSubscribe", oversubscribe(job))
       .key("Contiguous", "0")
       .null_key("Licenses", job.text(row.licenses));
   w.key("Network", "(null)").line();
@@ -114,7 +113,7 @@ void show_job(std::string& out, const JobView& job, bool one_line) {
   identity(w, job);
   times(w, job);
   placement(w, job);
-  w.null_key("Command", job.text(row.command)).line();
+  w.null_key("Command", command_line(job)).line();
   w.key("WorkDir", job.text(row.workdir)).line();
   if (row.admin_comment) w.key("AdminComment", std::string(job.text(row.admin_comment)) + " ").line();
   if (row.comment) w.key("Comment", std::string(job.text(row.comment)) + " ").line();

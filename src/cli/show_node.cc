@@ -62,7 +62,7 @@ void show_node(std::string& out, const Node& node, const std::vector<Partition>&
   const std::string in = partitions_of(node, partitions);
   if (!in.empty()) w.key("Partitions", in + " ").line();
   w.time("BootTime", node.boot, "None").time("SlurmdStartTime", node.agent_started, "None").line();
-  w.time("LastBusyTime", node.last_heard, "Unknown").line();
+  w.time("LastBusyTime", node.last_busy, "Unknown").line();
   w.key("CfgTRES", tres(shape.cpus, shape.mem_mib, 0)).line();
   w.key("AllocTRES", node.cpus_used
                          ? "cpu=" + std::to_string(node.cpus_used) +

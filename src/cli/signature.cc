@@ -39,7 +39,7 @@ Result<wire::SubmitRequest> SubmitBatch::sign(const Uuid& cluster, const std::st
   for (std::size_t i = 0; i < n; ++i) {
     auto& job = request_.jobs[i];
     job.launch.nonce = nonces[i];
-    leaves.push_back(job.launch.digest(job.spec.workdir, job.spec.uid, job.spec.gid, cluster));
+    leaves.push_back(job.launch.digest(job.spec, cluster));
   }
   SignatureTree tree = sign_together(leaves);
   auto credential = wire::munge_encode(tree.root.view(), {.socket = munge_socket});

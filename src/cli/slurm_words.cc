@@ -42,6 +42,10 @@ constexpr Phrase kPhrases[] = {
     {"not_enough_nodes", "Node count specification invalid"},
     {"not_satisfiable", "Requested node configuration is not available"},
     {"node_config", "Requested node configuration is not available"},
+    {"node_cpus", "Requested node configuration is not available"},
+    {"node_memory", "Requested node configuration is not available"},
+    {"node_config_unavailable", "Requested node configuration is not available"},
+    {"bad_constraints", "Requested node configuration is not available"},
     {"time_limit", "Requested time limit is invalid (missing or exceeds some limit)"},
     {"partition_down", "Required partition not available (inactive or drain)"},
     {"begin_time", "Invalid time specified"},
@@ -93,6 +97,14 @@ std::string slurm_message(const Error& error) {
   return error.text();
 }
 
+std::optional<std::string> slurm_foreword(const Error& error, std::string_view partition) {
+  if (error.code == "node_cpus") return "CPU count per node can not be satisfied";
+  if (error.code == "node_memory") return "Memory specification can not be satisfied";
+  if (error.code == "bad_partition" && !partition.empty())
+    return "invalid partition specified: " + std::string(partition);
+  return {};
+}
+
 std::string slurm_control_message(const Error& error) {
   if (error.code == "already_finished") return "Job has already finished";
   const bool plain = error.place.empty() || error.place == "reason";
@@ -131,6 +143,7 @@ Error slurm_value_error(const Given& given, const Error& error) {
   const std::string name = given.option->name;
   if (holds(kNumbers, name))
     return Error{"bad_count", "Invalid numeric value \"" + given.value + "\" for --" + name + ".", "", ""};
+  if (error.code == "bad_nodes") return Error{error.code, error.message, "", ""};
   if (name == "nodes") return node_count(given.value);
   if (name == "array") return failed("bad_array", "Invalid job array specification");
   if (name == "dependency") return failed("bad_dependency", "Job dependency problem");

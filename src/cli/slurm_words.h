@@ -14,7 +14,9 @@ namespace bai::cli {
 // such thing.
 std::string slurm_message(const Error& error);
 
-// The same in scontrol's words, which knows no permissions but users.
+// The line that sbatch says before that, for some refusals. `partition`: what --partition said.
+std::optional<std::string> slurm_foreword(const Error& error, std::string_view partition);
+// slurm_message() in scontrol's words, which knows no permissions but users.
 std::string slurm_control_message(const Error& error);
 
 // getopt_long's lines for a command line that cannot be read ("squeue: invalid option -- 'y'"), with a newline at the end;

@@ -8,9 +8,11 @@
 #include <ctime>
 
 #include "base/text.h"
+#include "cli/begin.h"
 #include "cli/environment.h"
 #include "cli/output.h"
 #include "cli/slurm_words.h"
+#include "model/filename.h"
 
 namespace bai::cli {
 namespace {
@@ -95,9 +97,10 @@ Result<Submitter> Submitter::here(const Dialect& dialect) {
   if (!getcwd(cwd, sizeof cwd))
     return Error{"no_directory", "the current directory cannot be found", "", "change to one that exists"};
   utsname names{};
-  if (uname(&names) == 0) out.host = names.nodename;
+  if (uname(&names) == 0) out.context.host = names.nodename;
   out.context.dialect = &dialect;
   out.context.cwd = cwd;
+  out.context.session = static_cast<std::uint32_t>(getsid(0));
   out.context.uid = geteuid();
   out.context.gid = getegid();
   timespec now{};
@@ -109,14 +112,22 @@ Result<Submitter> Submitter::here(const Dialect& dialect) {
 }
 
 Status add_job(const Submitter& submitter, const Parsed& parsed, const Script& script,
-               std::vector<std::string> args, SubmitBatch& batch) {
-  auto job = make_submission(parsed, submitter.context);
+               std::vector<std::string> args, SubmitBatch& batch, const Reporter& reporter) {
+  std::vector<std::string> warnings;
+  auto job = make_submission(parsed, submitter.context, warnings);
   if (!job.ok()) return job.error();
+  for (const auto& warning : warnings) reporter.note(warning);
   if (job->spec.name.empty()) job->spec.name = Istr(script.name);
   job->spec.command = Istr(script.path);
+  for (Istr* file : {&job->spec.std_out, &job->spec.std_err})
+    *file = Istr(settle_job_name(*file, job->spec.name));
+  if (job->spec.extras_or_null && !job->spec.extras().std_in.empty()) {
+    JobExtras extras = job->spec.extras();
+    extras.std_in = Istr(settle_job_name(extras.std_in, job->spec.name));
+    job->spec.set_extras(std::move(extras));
+  }
   job->launch.args = std::move(args);
-  auto added = submit_variables(submitter.context.cwd, submitter.host);
-  for (auto& variable : option_variables(parsed)) added.push_back(std::move(variable));
+  const auto added = submit_variables(submitter.context.cwd, submitter.context.host);
   const Given* exported = parsed.find("export");
   auto environment = make_environment(exported ? exported->value : "", submitter.environment, added);
   if (!environment.ok()) {
@@ -136,11 +147,10 @@ int run_submit(const Dialect& dialect, int argc, const char* const* argv) {
   Reporter reporter(dialect);
   const OptionTable table = submit_table(dialect);
   const OptionParser parser(table);
-  auto command_line = parser.parse(argc, argv);
-  if (!command_line.ok()) return reporter.mistyped(command_line.error());
-  Parsed parsed = std::move(*command_line);
   int status = 0;
-  if (handle_common(table, parsed, reporter, status)) return status;
+  auto begun = begin(table, argc, argv, reporter, status);
+  if (!begun) return status;
+  Parsed parsed = std::move(*begun);
   auto environment =
       parser.from_environment(submit_env_prefixes(), [](const char* name) { return getenv(name); });
   if (!environment.ok()) return reporter.mistyped(environment.error());
@@ -177,14 +187,14 @@ int run_submit(const Dialect& dialect, int argc, const char* const* argv) {
   reporter.set_quiet(parsed.has("quiet"));
 
   SubmitBatch batch;
-  if (Status added = add_job(*submitter, parsed, *script, std::move(args), batch); !added.ok())
+  if (Status added = add_job(*submitter, parsed, *script, std::move(args), batch, reporter); !added.ok())
     return reporter.mistyped(added.error());
   const bool test_only = parsed.has("test-only");
   auto reply = submit_one(*session, batch, id, test_only);
   if (!reply.ok()) {
-    if (const Given* partition = parsed.find("partition");
-        dialect.slurm && partition && reply.error().code == "bad_partition")
-      reporter.error_line("invalid partition specified: " + partition->value);
+    if (auto line = slurm_foreword(reply.error(), parsed.value_or("partition", ""));
+        dialect.slurm && line && (!test_only || reply.error().code == "bad_partition"))
+      reporter.error_line(*line);
     return reporter.refused(reply.error(), test_only ? "allocation failure" : kFailed);
   }
   for (const auto& warning : reply->warnings) reporter.note(warning);

@@ -21,16 +21,16 @@ int run_submit(const Dialect& dialect, int argc, const char* const* argv);
 // Who submits from where, found once.
 struct Submitter {
   SubmitContext context;
-  std::string host;
   const char* search_path = nullptr;
   const char* const* environment = nullptr;
 
   static Result<Submitter> here(const Dialect& dialect);
 };
 
-// Makes a job of a checked script and the options given for it (directives included), and adds it to the batch.
+// Makes a job of a checked script and the options given for it (directives included), and adds it to the batch. Warnings go to
+// the reporter.
 Status add_job(const Submitter& submitter, const Parsed& parsed, const Script& script,
-               std::vector<std::string> args, SubmitBatch& batch);
+               std::vector<std::string> args, SubmitBatch& batch, const Reporter& reporter);
 
 // --bulk: reads `path` (or standard input for "-") and prints a line for each. `given` are the command's other options,
 // `from_environment` the variables'. The exit status.

@@ -114,7 +114,6 @@ std::string absolute(std::string_view dir, const std::string& cwd) {
 }
 
 void read_resources(Reader& in, ResourceRequest& request) {
-  const bool tasks_given = in.find("ntasks") != nullptr;
   in.into("ntasks", request.tasks, positive);
   in.into("cpus-per-task", request.cpus_per_task, positive);
   in.into("ntasks-per-node", request.tasks_per_node, positive);
@@ -125,7 +124,6 @@ void read_resources(Reader& in, ResourceRequest& request) {
     request.max_nodes = range->max;
     return {};
   });
-  if (!tasks_given) request.tasks = request.min_nodes * std::max(1u, request.tasks_per_node);
   auto memory = [&request](std::uint64_t& out) {
     return [&request, &out](std::string_view text) -> Status {
       auto mib = parse_memory_mib(text, ZeroMemory::kAllowed);
@@ -144,16 +142,16 @@ void read_resources(Reader& in, ResourceRequest& request) {
       (a->source > b->source ? request.mem_per_cpu_mib : request.mem_per_node_mib) = 0;
   }
   in.with("exclusive", [&](std::string_view value) -> Status {
-    if (!value.empty() && value != "user" && value != "mcs")
+    if (!value.empty() && value != "user")
       return Error{"bad_value", quote(value) + " is not known", "", "say --exclusive or --exclusive=user"};
-    request.exclusive = true;
+    (value.empty() ? request.exclusive : request.exclusive_user) = true;
     return {};
   });
   auto hosts = [](Istr& out) {
     return [&out](std::string_view text) -> Status {
       auto names = expand_hostlist(text);
       if (!names.ok()) return names.error();
-      out = Istr(text);
+      out = Istr(compress_hostlist_sorted(std::move(*names)));
       return {};
     };
   };
@@ -167,6 +165,40 @@ void read_resources(Reader& in, ResourceRequest& request) {
   };
   in.with("constraint", text(request.constraint));
   in.with("licenses", text(request.licenses));
+}
+
+// Makes nodes, tasks and the list of nodes agree, as sbatch does.
+void settle_counts(Reader& in, ResourceRequest& request, std::vector<std::string>& warnings) {
+  const bool tasks_given = in.find("ntasks") != nullptr;
+  if (in.find("nodes")) request.asked |= kAskedNodes;
+  if (tasks_given || request.tasks_per_node != 0) request.asked |= kAskedTasks;
+  if (in.find("cpus-per-task")) request.asked |= kAskedCpusPerTask;
+  if (in.error()) return;
+  auto wanted = expand_hostlist(request.nodes_wanted);
+  if (wanted.ok() && wanted->size() > request.min_nodes) {
+    request.min_nodes = static_cast<std::uint32_t>(wanted->size());
+    if (request.max_nodes != 0 && request.max_nodes < request.min_nodes)
+      return in.check(*in.find("nodes"),
+                      Error{"bad_nodes",
+                            "invalid number of nodes (-N " + std::to_string(request.min_nodes) + "-" +
+                                std::to_string(request.max_nodes) + ")",
+                            "", "name as many nodes as --nodes allows"});
+  }
+  if (!tasks_given) {
+    request.tasks = request.min_nodes * std::max(1u, request.tasks_per_node);
+    return;
+  }
+  if (request.tasks < request.min_nodes) {
+    warnings.push_back("Warning: can't run " + std::to_string(request.tasks) + " processes on " +
+                       std::to_string(request.min_nodes) + " nodes, setting nnodes to " +
+                       std::to_string(request.tasks));
+    request.min_nodes = request.max_nodes = request.tasks;
+    if (wanted.ok() && wanted->size() > request.tasks) {
+      wanted->resize(request.tasks);
+      request.nodes_wanted = Istr(compress_hostlist_sorted(std::move(*wanted)));
+    }
+  }
+  if (request.max_nodes > request.tasks) request.max_nodes = request.tasks;
 }
 
 void read_extras(Reader& in, const SubmitContext& context, JobExtras& extras) {
@@ -211,15 +243,19 @@ OptionTable submit_table(const Dialect& dialect) {
   return table;
 }
 
-Result<wire::Submission> make_submission(const Parsed& parsed, const SubmitContext& context) {
+Result<wire::Submission> make_submission(const Parsed& parsed, const SubmitContext& context,
+                                         std::vector<std::string>& warnings) {
   wire::Submission out;
   JobSpec& spec = out.spec;
   Reader in(parsed, *context.dialect);
   read_resources(in, spec.request);
+  settle_counts(in, spec.request, warnings);
   JobExtras extras;
   read_extras(in, context, extras);
   spec.set_extras(std::move(extras));
 
+  spec.host = Istr(context.host);
+  spec.session = context.session;
   spec.uid = context.uid;
   spec.gid = context.gid;
   auto text = [](Istr& target) {
@@ -265,6 +301,7 @@ Result<wire::Submission> make_submission(const Parsed& parsed, const SubmitConte
     return {};
   });
   out.hold = parsed.has("hold");
+  out.lost_dependencies_hold = context.dialect->slurm;
   in.with("priority", [&](std::string_view value) -> Status {
     if (iequals(value, "top")) {
       out.priority = 0xfffffffe;
@@ -279,8 +316,6 @@ Result<wire::Submission> make_submission(const Parsed& parsed, const SubmitConte
   if (in.error()) return *in.error();
   if (spec.std_out.empty())
     spec.std_out = Istr(out.array_tasks ? context.dialect->array_output : context.dialect->output);
-  if (spec.request.max_nodes != 0 && spec.request.tasks < spec.request.min_nodes)
-    spec.request.tasks = spec.request.min_nodes;
   return out;
 }
 

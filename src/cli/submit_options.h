@@ -18,7 +18,8 @@ OptionTable submit_table(const Dialect& dialect);
 // Whose job it is, where and when it is submitted.
 struct SubmitContext {
   const Dialect* dialect = nullptr;
-  std::string cwd;
+  std::string cwd, host;
+  std::uint32_t session = 0;  // getsid()
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
   Time now;
@@ -26,7 +27,9 @@ struct SubmitContext {
 };
 
 // Fills the specification, the array and the hold from what was given. Name, command and the launch record are the
-// caller's. Errors: bad_option and the value parsers' codes; the place is where it was given.
-Result<wire::Submission> make_submission(const Parsed& parsed, const SubmitContext& context);
+// caller's. What was changed of contradictory wishes is told in `warnings`. Errors: bad_option and the value parsers' codes;
+// the place is where it was given.
+Result<wire::Submission> make_submission(const Parsed& parsed, const SubmitContext& context,
+                                         std::vector<std::string>& warnings);
 
 }  // namespace bai::cli

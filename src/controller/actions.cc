@@ -113,8 +113,7 @@ wire::JobResult Machine::cancel(const Caller& caller, const wire::JobRef& ref, c
                     "cancel it without --signal");
     Job copy = *job;
     copy.ended_by_uid = caller.uid;
-    copy.reason = Reason::kNone;
-    copy.detail = Istr();
+    copy.detail = Istr();  // why it waited stays, as in Slurm
     finish(std::move(copy), JobState::kCancelled, "cancelled by " + caller.user, caller.uid);
     return done(ref);
   }
@@ -190,7 +189,7 @@ wire::JobResult Machine::requeue(const Caller& caller, const wire::JobRef& ref, 
     return failed(ref, "not_requeueable", "Requested operation is disabled for this job (--no-requeue)");
   if (is_finished(job->state)) {
     Job copy = *job;
-    back_to_queue(std::move(copy), "requeued by " + caller.user, caller.uid,
+    back_to_queue(std::move(copy), "requeued by " + caller.user, JobState::kRequeued, caller.uid,
                   held ? Hold::kUser : Hold::kNone);
     return done(ref);
   }

@@ -22,6 +22,7 @@ void Machine::node_changed(NodeEntry& entry) {
   entry.room.mem_free_mib = n.declared.mem_mib > n.mem_used_mib ? n.declared.mem_mib - n.mem_used_mib : 0;
   entry.room.jobs = n.jobs;
   entry.room.exclusive_use = n.exclusive_use;
+  entry.room.tenancy = entry.tenants.tenancy();
   out_->effects.nodes.push_back(std::make_shared<const Node>(n));
   sokovan::NodeSet set;
   set.name = n.name;
@@ -31,7 +32,7 @@ void Machine::node_changed(NodeEntry& entry) {
   set.weight = n.weight;
   set.usable = trouble_.empty() && entry.registered && entry.conn && n.responding && !n.drain &&
                n.condition == NodeCondition::kUp && entry.stale.empty();
-  out_->feed.push_back(std::move(set));
+  tell(std::move(set));
 }
 
 void Machine::decide_node(NodeEntry& entry) {
@@ -107,6 +108,7 @@ void Machine::on_register(ConnId conn, const wire::AgentRegister& hello) {
     entry = &nodes_[hello.node];
     entry->node = std::make_shared<Node>();
     entry->node->name = hello.node;
+    entry->node->last_busy = now_;
     entry->decision.name = hello.node;
     entry->configured = false;
     entry->node->declared = hello.found;
@@ -335,7 +337,8 @@ void Machine::node_lost(NodeEntry& entry, std::string_view why) {
     if (copy.cancel_requested)
       finish(std::move(copy), JobState::kCancelled, "cancelled; its node was lost", job->ended_by_uid);
     else if (may_requeue(copy) || copy.requeue_requested)
-      back_to_queue(std::move(copy), "node " + n.name.str() + " was lost", 0, Hold::kNone);
+      back_to_queue(std::move(copy), "node " + n.name.str() + " was lost", JobState::kNodeFail, 0,
+                    Hold::kNone);
     else
       finish(std::move(copy), JobState::kNodeFail, "node " + n.name.str() + " was lost", 0);
   }

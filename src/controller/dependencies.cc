@@ -3,14 +3,19 @@
 
 namespace bai::controller {
 
-Status Machine::check_dependencies(const Dependencies& dependencies) const {
-  for (const auto& dependency : dependencies.list) {
+// A job that is not there was done well, as far as Slurm's users are concerned (`lost_hold`); bai's are told.
+Status Machine::check_dependencies(Dependencies& dependencies, bool lost_hold) const {
+  for (auto& dependency : dependencies.list) {
     if (dependency.kind == DependencyKind::kSingleton) continue;
-    std::string id = std::to_string(dependency.job);
+    const bool live = jobs_.contains(dependency.job) || arrays_.contains(dependency.job);
+    if (lost_hold && !live) {
+      dependency.state = DependencyState::kSatisfied;
+      continue;
+    }
+    const std::string id = std::to_string(dependency.job);
     if (dependency.job == 0 || dependency.job > last_job_id_)
       return Error{"bad_dependency", "Job dependency problem: there is no job " + id, "--dependency",
                    "see bai-queue for the jobs there are"};
-    bool live = jobs_.contains(dependency.job) || arrays_.contains(dependency.job);
     bool needs_outcome =
         dependency.kind != DependencyKind::kAfter && dependency.kind != DependencyKind::kAfterAny;
     if (!live && needs_outcome)
@@ -202,6 +207,10 @@ void Machine::reconsider_dependents(JobId id) {
       changed = true;
     } else if (copy.reason == Reason::kDependencyNeverSatisfied && job->reason != copy.reason) {
       mail(copy, kMailInvalidDepend, "Dependency never satisfied");
+      if (config_->kill_invalid_depend) {
+        finish(std::move(copy), JobState::kCancelled, kNeverSatisfied, 0);
+        continue;
+      }
     }
     if (changed) put_job(std::move(copy));
   }

@@ -30,7 +30,7 @@ void Machine::on_decided(const Decided& decided) {
 bool Machine::start(const sokovan::Start& start) {
   auto it = jobs_.find(start.job);
   if (it == jobs_.end()) {
-    out_->feed.push_back(sokovan::JobGone{start.job});
+    tell(sokovan::JobGone{start.job});
     return false;
   }
   JobPtr job = it->second.job;
@@ -42,7 +42,9 @@ bool Machine::start(const sokovan::Start& start) {
       NodeEntry* entry = node(share.node);
       good = good && entry && entry->registered && entry->conn && !entry->node->drain &&
              entry->node->condition == NodeCondition::kUp && entry->node->responding &&
-             entry->stale.empty() && sokovan::fit(entry->room, share, job->spec->request.exclusive);
+             entry->stale.empty() &&
+             sokovan::fit(entry->room, share,
+                          {job->spec->request.exclusive, job->spec->request.exclusive_user, job->spec->uid});
     }
   }
   if (!good) {
@@ -180,11 +182,15 @@ void Machine::attempt_ended(const JobPtr& job, const wire::AttemptReport& report
   const std::uint32_t by = copy.ended_by_uid;
   if (copy.requeue_requested && !copy.cancel_requested) {
     const Hold hold = copy.hold;
-    return back_to_queue(std::move(copy), "requeued", by, hold);
+    const bool down = copy.reason == Reason::kNodeDown;
+    return back_to_queue(std::move(copy), down ? "its node was set down" : "requeued",
+                         down ? JobState::kNodeFail : JobState::kRequeued, by, hold);
   }
   if (copy.cancel_requested) {
-    copy.reason = Reason::kNone;
-    return finish(std::move(copy), JobState::kCancelled, "cancelled", by);
+    const bool down = copy.reason == Reason::kNodeDown;
+    if (!down) copy.reason = Reason::kNone;
+    return finish(std::move(copy), down ? JobState::kNodeFail : JobState::kCancelled,
+                  down ? "its node was set down" : "cancelled", by);
   }
   auto end = [&](JobState state, Reason reason, std::string_view cause) {
     copy.reason = reason;
@@ -207,14 +213,15 @@ void Machine::attempt_ended(const JobPtr& job, const wire::AttemptReport& report
     case End::kShepherdLost:
       return end(JobState::kFailed, Reason::kSystemFailure, "bai-stepd was lost");
     case End::kNodeRebooted:
-      if (may_requeue(copy)) return back_to_queue(std::move(copy), "its node was rebooted", 0, Hold::kNone);
+      if (may_requeue(copy))
+        return back_to_queue(std::move(copy), "its node was rebooted", JobState::kNodeFail, 0, Hold::kNone);
       return end(JobState::kNodeFail, Reason::kNodeDown, "its node was rebooted");
     case End::kNeverStarted:
       if (copy.state == JobState::kRunning && !may_requeue(copy)) {
         copy.detail = "its node has no trace of it";
         return end(JobState::kNodeFail, Reason::kNodeDown, "its node has no trace of it");
       }
-      return back_to_queue(std::move(copy), "it never started", 0, Hold::kNone);
+      return back_to_queue(std::move(copy), "it never started", JobState::kNodeFail, 0, Hold::kNone);
   }
 }
 
@@ -228,6 +235,7 @@ void Machine::occupy(const Job& job) {
     n.mem_used_mib += share.mem_mib;
     n.jobs++;
     n.exclusive_use = n.exclusive_use || job.spec->request.exclusive;
+    entry->tenants.add(job.spec->uid, job.spec->request.exclusive_user);
     node_changed(*entry);
   }
 }
@@ -240,7 +248,9 @@ void Machine::vacate(const Job& job) {
     n.cpus_used -= share.cpus;
     n.mem_used_mib -= share.mem_mib;
     n.jobs--;
+    if (n.jobs == 0) n.last_busy = now_;
     if (job.spec->request.exclusive) n.exclusive_use = false;
+    entry->tenants.remove(job.spec->uid, job.spec->request.exclusive_user);
     node_changed(*entry);
   }
 }
@@ -302,12 +312,13 @@ void Machine::finish(Job job, JobState state, std::string_view cause, std::uint3
   }
 }
 
-void Machine::back_to_queue(Job job, std::string_view cause, std::uint32_t actor, Hold hold) {
+void Machine::back_to_queue(Job job, std::string_view cause, JobState attempt_ends, std::uint32_t actor,
+                            Hold hold) {
   if (is_active(job.state)) {
     vacate(job);
     running_.erase(job.id);
     auto attempt = std::make_shared<Job>(job);  // accounting keeps a row for the attempt that ended
-    attempt->state = actor ? JobState::kCancelled : JobState::kNodeFail;
+    attempt->state = attempt_ends;
     if (!attempt->ended.is_set()) attempt->ended = now_;
     change(store::JobEnded{attempt, job.allocation->nodes[0].node.str()});
   } else if (is_finished(job.state)) {
@@ -321,7 +332,7 @@ void Machine::back_to_queue(Job job, std::string_view cause, std::uint32_t actor
   job.reason = hold == Hold::kUser    ? Reason::kJobHeldUser
                : hold == Hold::kAdmin ? Reason::kJobHeldAdmin
                                       : Reason::kNone;
-  if (actor == 0 && job.restarts > config_->max_job_requeue) {
+  if (attempt_ends == JobState::kNodeFail && job.restarts > config_->max_job_requeue) {
     job.hold = Hold::kAdmin;
     job.reason = Reason::kJobHoldMaxRequeue;
     job.detail = "requeued by the system more than MaxJobRequeue times";

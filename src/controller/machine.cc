@@ -131,6 +131,7 @@ void Machine::load_config() {
     if (fresh) {
       entry.node = std::make_shared<Node>();
       entry.decision.name = declared.name;
+      entry.node->last_busy = now_;
       entry.heard_ms = mono_ms_;  // a full grace period after a restart
     }
     auto& n = *entry.node;
@@ -164,9 +165,9 @@ void Machine::load_config() {
     }
     partitions_[partition->name.str()] = partition;
     out_->effects.partitions.push_back(partition);
-    out_->feed.push_back(sokovan::PartitionSet{partition});
+    tell(sokovan::PartitionSet{partition});
   }
-  out_->feed.push_back(sokovan::LicensesSet{config_->licenses});
+  tell(sokovan::LicensesSet{config_->licenses});
 }
 
 // ---- records
@@ -187,11 +188,16 @@ void Machine::put_volatile(Job job) {
   out_->effects.jobs.push_back({record->id, record, time_limit_in_force(*record)});
 }
 
+void Machine::tell(sokovan::Change change) {
+  admission_.apply(change);
+  out_->feed.push_back(std::move(change));
+}
+
 void Machine::feed_job(const JobEntry& entry) {
   if (is_finished(entry.job->state))
-    out_->feed.push_back(sokovan::JobGone{entry.job->id});
+    tell(sokovan::JobGone{entry.job->id});
   else
-    out_->feed.push_back(sokovan::JobSet{entry.job, entry.dependencies_met});
+    tell(sokovan::JobSet{entry.job, entry.dependencies_met});
 }
 
 void Machine::event(const Job& before, const Job& after, std::string_view cause, std::uint32_t actor) {
@@ -379,7 +385,7 @@ void Machine::on_reconfigure(const Reconfigure& input) {
       agents_.erase(it->second.conn);
     }
     out_->effects.nodes_gone.push_back(it->second.node->name);
-    out_->feed.push_back(sokovan::NodeGone{it->second.node->name});
+    tell(sokovan::NodeGone{it->second.node->name});
     it = nodes_.erase(it);
   }
   for (auto it = partitions_.begin(); it != partitions_.end();) {
@@ -388,7 +394,7 @@ void Machine::on_reconfigure(const Reconfigure& input) {
       continue;
     }
     out_->effects.partitions_gone.push_back(it->second->name);
-    out_->feed.push_back(sokovan::PartitionGone{it->second->name});
+    tell(sokovan::PartitionGone{it->second->name});
     it = partitions_.erase(it);
   }
   load_config();

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "controller/io.h"
+#include "sokovan/admission.h"
 
 namespace bai::controller {
 
@@ -24,8 +25,13 @@ inline constexpr std::uint32_t kDefaultPriority = 1'000'000;
 // credential lives, so that a first sending can never arrive after its answer was dropped.
 inline constexpr std::int64_t kAnswerMemoryMs = 15 * 60 * 1000;
 inline constexpr std::int64_t kResendMs = 5'000;
+// How many different requests for nodes are judged of one submission; a search costs at most about a millisecond on ten thousand nodes.
+inline constexpr std::uint64_t kSearchesPerRequest = 1'000;
 // A setting whose name ends in an id, and whose text is one: jobs between them may have been given by a database that was lost.
 inline constexpr std::string_view kUnknownJobs = "unknown_jobs/";
+
+// Why a job ends with SchedulerParameters=kill_invalid_depend.
+inline constexpr std::string_view kNeverSatisfied = "its dependency can never be satisfied";
 
 struct MachineStart {
   std::shared_ptr<const ClusterConfig> config;
@@ -71,6 +77,7 @@ class Machine {
     std::int64_t heard_ms = 0;  // or when its grace began
     bool lost = false;          // its jobs were ended for silence
     sokovan::NodeRoom room;
+    sokovan::Tenants tenants;
     std::set<JobId> jobs;              // that hold something here
     std::set<wire::AttemptKey> stale;  // attempts that must end before new work comes
   };
@@ -106,6 +113,7 @@ class Machine {
   void put_job(Job job);
   void put_volatile(Job job);  // view and scheduler only: estimates, reasons
   void feed_job(const JobEntry& entry);
+  void tell(sokovan::Change change);  // the scheduler
   void event(const Job& before, const Job& after, std::string_view cause, std::uint32_t actor);
   // Moves and records; the illegal is refused loudly.
   void move(Job job, JobState to, std::string_view cause, std::uint32_t actor);
@@ -121,7 +129,9 @@ class Machine {
   void on_submit(const FromCommand& command, const wire::SubmitRequest& request);
   Result<JobId> admit(const Caller& caller, const wire::Submission& submission);
   Status check_submission(const Caller& caller, const wire::Submission& submission, JobSpec& spec) const;
-  Status check_partitions(const Caller& caller, JobSpec& spec, bool& wait_only) const;
+  Status check_partitions(const Caller& caller, JobSpec& spec) const;
+  // Whether nodes could run it that are up, or down for now.
+  Status check_nodes(const JobSpec& spec);
 
   // actions.cc
   void on_action(const FromCommand& command, const wire::ActionRequest& request);
@@ -153,7 +163,8 @@ class Machine {
   void attempt_running(const JobPtr& job, const wire::AttemptReport& report);
   void attempt_ended(const JobPtr& job, const wire::AttemptReport& report);
   void finish(Job job, JobState state, std::string_view cause, std::uint32_t actor);
-  void back_to_queue(Job job, std::string_view cause, std::uint32_t actor, Hold hold);
+  // `attempt_ends`: what accounting says of the attempt that ended, kRequeued or kNodeFail.
+  void back_to_queue(Job job, std::string_view cause, JobState attempt_ends, std::uint32_t actor, Hold hold);
   void terminate(const JobPtr& job, bool kill_now, wire::AttemptEnd as);
   void send_launch(const Job& job, Running& running);
   void send_termination(const Job& job, Running& running, wire::AttemptEnd as);
@@ -163,7 +174,7 @@ class Machine {
   bool may_requeue(const Job& job) const;
 
   // dependencies.cc
-  Status check_dependencies(const Dependencies& dependencies) const;
+  Status check_dependencies(Dependencies& dependencies, bool lost_hold) const;
   void watch_dependencies(const Job& job);
   void unwatch_dependencies(const Job& job);
   void note_delays(const Job& job);          // what has started and only time is missing
@@ -204,6 +215,8 @@ class Machine {
   std::set<std::pair<Time, JobId>> deadlines_;   // of waiting jobs
   std::set<std::pair<Time, JobId>> finished_;    // by end, until forgotten
   std::map<JobId, std::vector<std::pair<ConnId, RequestId>>> waiters_;
+  sokovan::Admission admission_;
+  std::uint64_t most_searches_ = ~std::uint64_t{0};  // of admission_, in the request under way
   InternPool texts_;  // jobs submitted after each other share what they have in common
   std::uint64_t signal_generation_ = 0;
   std::int64_t last_tick_ms_ = 0;

@@ -11,7 +11,7 @@ std::string_view batch_host(const Job& job) {
 }
 
 void answer_queue(const View& view, const Caller& caller, const wire::QueueRequest& request, Time now,
-                  const SendReply& send) {
+                  std::vector<std::string> unknown_users, const SendReply& send) {
   Selector selector(request.filter, caller);
   bool unfinished_only = request.filter.states.empty() && !request.finished_too;
   wire::JobTableBuilder rows;
@@ -44,6 +44,7 @@ void answer_queue(const View& view, const Caller& caller, const wire::QueueReque
   }
   if (gone) return;
   reply.more = false;
+  reply.unknown_users = std::move(unknown_users);
   reply.table = rows.take();
   send(std::move(reply));
 }

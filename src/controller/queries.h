@@ -13,7 +13,7 @@ using SendReply = std::function<bool(wire::ReplyBody)>;  // false: the caller is
 inline constexpr std::size_t kRowsPerFrame = 8192;
 
 void answer_queue(const View& view, const Caller& caller, const wire::QueueRequest& request, Time now,
-                  const SendReply& send);
+                  std::vector<std::string> unknown_users, const SendReply& send);
 wire::ClusterReply answer_cluster(const View& view, Time now);
 wire::ConfigReply answer_config(const View& view, Time now);
 // The batch host, for rows.

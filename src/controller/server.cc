@@ -15,6 +15,7 @@
 #include "base/env.h"
 #include "base/log.h"
 #include "base/paths.h"
+#include "base/text.h"
 #include "controller/archivist.h"
 #include "controller/committer.h"
 #include "controller/engine.h"
@@ -215,7 +216,7 @@ struct Server::Impl {
     if (std::holds_alternative<wire::PingRequest>(request.body)) {
       reply(pong(*view));
     } else if (auto* queue = std::get_if<wire::QueueRequest>(&request.body)) {
-      answer_queue(*view, caller, *queue, env.now(), reply);
+      answer_queue(*view, caller, *queue, env.now(), users->unknown(queue->filter.users), reply);
     } else if (std::holds_alternative<wire::ClusterRequest>(request.body)) {
       reply(answer_cluster(*view, env.now()));
     } else if (std::holds_alternative<wire::ConfigRequest>(request.body)) {
@@ -272,6 +273,13 @@ struct Server::Impl {
       if (submit->test_only) return test_only(conn, caller, request, *submit);
       cost += submit->jobs.size() * kRecordBytes;
     }
+    if (auto* action = std::get_if<wire::ActionRequest>(&request.body))
+      if (auto unknown = users->unknown(action->filter.users); !unknown.empty()) {
+        send(conn, request.id,
+             wire::ErrorBody{{"unknown_user", "there is no user " + quote(unknown[0]), "--user",
+                              "see bai-queue for whose jobs there are"}});
+        return replied(request.id);
+      }
     bool ending_only = std::holds_alternative<wire::WaitRequest>(request.body);
     {
       std::lock_guard lock(mutex);

@@ -12,6 +12,13 @@ Error refused(std::string code, std::string message, std::string place, std::str
   return {std::move(code), std::move(message), std::move(place), std::move(remedy)};
 }
 
+// MiB that one node gives at least.
+std::uint64_t least_memory(const ResourceRequest& request) {
+  std::uint64_t per_task = 0;
+  if (__builtin_mul_overflow(request.mem_per_cpu_mib, request.cpus_per_task, &per_task)) per_task = kAllMemory;
+  return std::max(request.mem_per_node_mib, per_task);
+}
+
 bool any_of(const std::vector<Istr>& allowed, std::string_view name) {
   return std::any_of(allowed.begin(), allowed.end(), [&](const Istr& a) { return a == name || a == "ALL"; });
 }
@@ -21,6 +28,7 @@ bool any_of(const std::vector<Istr>& allowed, std::string_view name) {
 void Machine::on_submit(const FromCommand& command, const wire::SubmitRequest& request) {
   wire::SubmitReply result;
   std::set<Hash256> stored;
+  most_searches_ = admission_.searches() + kSearchesPerRequest;
   for (const auto& submission : request.jobs) {
     wire::JobResult one;
     auto admitted = admit(command.caller, submission);
@@ -39,8 +47,7 @@ void Machine::on_submit(const FromCommand& command, const wire::SubmitRequest& r
   answer(command, std::move(result));
 }
 
-Status Machine::check_partitions(const Caller& caller, JobSpec& spec, bool& wait_only) const {
-  wait_only = false;
+Status Machine::check_partitions(const Caller& caller, JobSpec& spec) const {
   if (spec.partition.empty()) {
     const Partition* fallback = config_->default_partition();
     if (!fallback)
@@ -77,12 +84,13 @@ Status Machine::check_partitions(const Caller& caller, JobSpec& spec, bool& wait
                std::none_of(caller.groups.begin(), caller.groups.end(),
                             [&](const std::string& g) { return any_of(p.allow_groups, g); })) {
       bad("none of your groups may use it", "ask the administrator to be added to one");
-    } else if (p.max_mem_per_node_mib && spec.request.mem_per_node_mib > p.max_mem_per_node_mib) {
+    } else if (p.max_mem_per_node_mib && least_memory(spec.request) > p.max_mem_per_node_mib) {
       bad("at most " + std::to_string(p.max_mem_per_node_mib) + " MiB of memory a node",
           "ask for less with --mem");
     } else {
       one_is_good = true;
     }
+    if (p.exclusive_user) spec.request.exclusive_user = true;
   }
   if (!one_is_good) return last;
   return {};
@@ -102,6 +110,7 @@ Status Machine::check_submission(const Caller& caller, const wire::Submission& s
                    "write --nodes=MIN-MAX with MIN <= MAX");
   if (request.mem_per_node_mib && request.mem_per_cpu_mib)
     return refused("bad_request", "--mem and --mem-per-cpu exclude each other", "--mem", "give one of them");
+  std::set<std::string> wanted;
   for (const auto* list : {&request.nodes_wanted, &request.nodes_excluded}) {
     if (list->empty()) continue;
     auto names = expand_hostlist(list->view());
@@ -110,6 +119,11 @@ Status Machine::check_submission(const Caller& caller, const wire::Submission& s
     for (const auto& name : *names)
       if (!nodes_.contains(name))
         return refused("bad_node", "invalid node name specified: " + quote(name), option, "see bai-info -N");
+      else if (list == &request.nodes_wanted)
+        wanted.insert(name);
+      else if (wanted.contains(name))
+        return refused("bad_node", "node " + name + " is wanted and excluded at once", option,
+                       "leave one out");
   }
   if (!request.licenses.empty()) {
     for (auto item : split_list(request.licenses.view())) {
@@ -139,10 +153,22 @@ Status Machine::check_submission(const Caller& caller, const wire::Submission& s
     if (spec.extras().deadline <= now_)
       return refused("bad_deadline", "the deadline has passed", "--deadline", "give a time to come");
   }
-  auto dependencies = check_dependencies(spec.extras().dependencies);
-  if (!dependencies) return dependencies.error();
-  bool wait_only = false;
-  return check_partitions(caller, spec, wait_only);
+  if (!spec.extras().dependencies.list.empty()) {
+    JobExtras extras = spec.extras();
+    for (auto& dependency : extras.dependencies.list) dependency.state = DependencyState::kWaiting;
+    if (auto good = check_dependencies(extras.dependencies, submission.lost_dependencies_hold); !good)
+      return good.error();
+    spec.set_extras(std::move(extras));
+  }
+  return check_partitions(caller, spec);
+}
+
+// A limit of a partition may change while the job waits, its nodes seldom do. Where nodes may join that nobody knows yet, nothing
+// is too much; and of a request with very many different jobs, the last are left to the scheduler, which says why they wait.
+Status Machine::check_nodes(const JobSpec& spec) {
+  if (config_->dynamic_nodes) return {};
+  if (admission_.searches() >= most_searches_) return {};
+  return admission_.check(spec);
 }
 
 namespace {
@@ -151,6 +177,20 @@ ArrayNumbers numbers_of(const IdSet& tasks) {
   const auto first = tasks.first();
   const auto second = tasks.next(first + 1);
   return {static_cast<std::uint32_t>(tasks.count()), first, tasks.last(), second ? *second - first : 1};
+}
+
+// Arguments as a person reads them: escaped, and cut when they are very long.
+Istr shown(const std::vector<std::string>& args) {
+  constexpr std::size_t kMost = 1024;
+  std::string out;
+  for (const auto& arg : args) {
+    if (out.size() > kMost) break;
+    if (&arg != args.data()) out += ' ';
+    out += arg;
+  }
+  if (out.size() <= kMost) return Istr(escape_control(out));
+  out.resize(kMost);
+  return Istr(escape_control(out) + "...");
 }
 
 }  // namespace
@@ -173,14 +213,16 @@ Result<JobId> Machine::admit(const Caller& caller, const wire::Submission& submi
                    "try again when some have ended");
   JobSpec spec = submission.spec;
   if (auto checked = check_submission(caller, submission, spec); !checked) return checked.error();
+  if (auto checked = check_nodes(spec); !checked) return checked.error();
   spec.user = caller.user;
   spec.group = caller.group;
   for (Istr* text : {&spec.name, &spec.user, &spec.group, &spec.account, &spec.partition, &spec.workdir,
-                     &spec.std_out, &spec.std_err, &spec.command})
+                     &spec.std_out, &spec.std_err, &spec.command, &spec.host})
     *text = texts_.intern(*text);
-  if (spec.extras_or_null || submission.array_tasks) {
+  if (spec.extras_or_null || submission.array_tasks || !submission.launch.args.empty()) {
     JobExtras extras = spec.extras();
     extras.array = submission.array_tasks ? numbers_of(*submission.array_tasks) : ArrayNumbers{};
+    extras.arguments = shown(submission.launch.args);
     spec.set_extras(std::move(extras));
   }
   if (last_job_id_ >= 0xfffffff0u)
@@ -217,7 +259,9 @@ Result<JobId> Machine::admit(const Caller& caller, const wire::Submission& submi
   change(store::LaunchPut{id, submission.launch});
   Job before = job;
   event(before, job, submission.hold ? "submitted held" : "submitted", caller.uid);
+  const bool never = job.reason == Reason::kDependencyNeverSatisfied && config_->kill_invalid_depend;
   put_job(std::move(job));
+  if (never) finish(*find(id), JobState::kCancelled, kNeverSatisfied, 0);
   return id;
 }
 

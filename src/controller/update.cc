@@ -29,6 +29,7 @@ Result<bool> parse_yes(std::string_view text) {
 
 void Machine::on_update(const FromCommand& command, const wire::UpdateRequest& request) {
   const Caller& caller = command.caller;
+  most_searches_ = admission_.searches() + kSearchesPerRequest;
   wire::ActionReply result;
   auto add = [&result](wire::JobRef ref, std::string note, const Status& status) {
     wire::JobResult one{ref, std::nullopt, std::move(note)};
@@ -160,10 +161,13 @@ Status Machine::update_job(const Caller& caller, const wire::JobRef& ref, const 
       if (!range) return bad_value(key, range.error());
       spec->request.min_nodes = range->min;
       spec->request.max_nodes = range->max;
+      spec->request.asked |= kAskedNodes;
     } else if (key == "numtasks") {
       status = count(spec->request.tasks, 1);
+      spec->request.asked |= kAskedTasks;
     } else if (key == "cpuspertask" || key == "numcpus") {
       status = count(spec->request.cpus_per_task, 1);
+      spec->request.asked |= kAskedCpusPerTask;
     } else if (key == "minmemorynode" || key == "minmemorycpu") {
       status = only_pending();
       auto memory = parse_memory_mib(value, ZeroMemory::kAllowed);
@@ -191,8 +195,9 @@ Status Machine::update_job(const Caller& caller, const wire::JobRef& ref, const 
   }
   JobSpec checked = *spec;
   if (pending) {
-    bool wait_only = false;
-    if (auto good = check_partitions(caller, checked, wait_only); !good) return good.error();
+    if (auto good = check_partitions(caller, checked); !good) return good.error();
+    const bool moved = !(checked.request == job->spec->request && checked.partition == job->spec->partition);
+    if (auto good = moved ? check_nodes(checked) : Status(); !good) return good.error();
   }
   deadlines_.erase({job->spec->extras().deadline, job->id});
   unwatch_dependencies(*job);
@@ -290,6 +295,7 @@ Status Machine::update_node(const Caller& caller, const std::string& name, const
       Job copy = *job;
       copy.requeue_requested = may_requeue(copy);
       copy.ended_by_uid = caller.uid;
+      if (!copy.cancel_requested) copy.reason = Reason::kNodeDown;
       copy.cancel_requested = copy.cancel_requested || !copy.requeue_requested;
       if (copy.state == JobState::kCompleting)
         put_job(std::move(copy));
@@ -349,7 +355,7 @@ Status Machine::update_partition(const std::string& name, const Values& values) 
   partition->overridden = true;
   it->second = partition;
   out_->effects.partitions.push_back(partition);
-  out_->feed.push_back(sokovan::PartitionSet{partition});
+  tell(sokovan::PartitionSet{partition});
   return {};
 }
 

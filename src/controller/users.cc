@@ -4,7 +4,10 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include <optional>
 #include <vector>
+
+#include "base/text.h"
 
 namespace bai::controller {
 namespace {
@@ -42,7 +45,39 @@ Caller ask_system(std::uint32_t uid, std::uint32_t gid) {
   return caller;
 }
 
+// `user` as a name, else as a uid. An error of the system's is no proof that there is none.
+bool is_known(const std::string& user) {
+  std::vector<char> buffer(16384);
+  passwd entry{};
+  passwd* found = nullptr;
+  if (getpwnam_r(user.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found) return true;
+  if (!all_digits(user) || user.size() > 10) return false;
+  const auto uid = static_cast<uid_t>(std::stoull(user));
+  return getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) != 0 || found;
+}
+
 }  // namespace
+
+std::vector<std::string> Users::unknown(const std::vector<std::string>& users) {
+  std::vector<std::string> out;
+  const auto now = std::chrono::steady_clock::now();
+  for (const auto& user : users) {
+    std::optional<bool> known;
+    {
+      std::lock_guard lock(mutex_);
+      auto it = known_.find(user);
+      if (it != known_.end() && it->second.second > now) known = it->second.first;
+    }
+    if (!known) {
+      known = is_known(user);
+      std::lock_guard lock(mutex_);
+      if (known_.size() > 10'000) known_.clear();
+      known_[user] = {*known, now + std::chrono::minutes(1)};
+    }
+    if (!*known) out.push_back(user);
+  }
+  return out;
+}
 
 Caller Users::resolve(std::uint32_t uid, std::uint32_t gid) {
   std::uint64_t key = static_cast<std::uint64_t>(uid) << 32 | gid;

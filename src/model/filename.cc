@@ -70,7 +70,7 @@ std::string expand_filename(std::string_view pattern, const FilenameContext& con
         out += context.user;
         break;
       case 'x':
-        out += context.job_name;
+        for (char c : context.job_name) out += c == '/' ? '_' : c;
         break;
       case 'N':
         if (!context.node.empty()) {
@@ -81,6 +81,22 @@ std::string expand_filename(std::string_view pattern, const FilenameContext& con
       default:
         out += pattern.substr(start, i - start + 1);
     }
+  }
+  return out;
+}
+
+std::string settle_job_name(std::string_view pattern, std::string_view job_name) {
+  const bool plain = pattern.find('\\') == pattern.npos && job_name.find('\\') == job_name.npos;
+  std::string out;
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    const std::size_t start = i;
+    if (pattern[i] == '%' && i + 1 < pattern.size()) ++i;
+    while (pattern[start] == '%' && i + 1 < pattern.size() && is_digit(pattern[i])) ++i;
+    if (!plain || pattern[start] != '%' || pattern[i] != 'x') {
+      out += pattern.substr(start, i - start + 1);
+      continue;
+    }
+    for (char c : job_name) out += c == '%' ? "%%" : std::string(1, c);
   }
   return out;
 }

@@ -45,8 +45,7 @@ std::string display_id(const Job& job) {
   return std::to_string(job.id);
 }
 
-Hash256 LaunchRecord::digest(std::string_view workdir, std::uint32_t uid, std::uint32_t gid,
-                             const Uuid& cluster) const {
+Hash256 LaunchRecord::digest(const JobSpec& spec, const Uuid& cluster) const {
   auto bytes = [](const Uuid& id) {
     return std::string_view(reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size());
   };
@@ -54,9 +53,13 @@ Hash256 LaunchRecord::digest(std::string_view workdir, std::uint32_t uid, std::u
   hasher.update_piece("bai launch 1").update_piece(script.view()).update_u64(args.size());
   for (const auto& arg : args) hasher.update_piece(arg);
   return hasher.update_piece(environment.view())
-      .update_piece(workdir)
-      .update_u64(uid)
-      .update_u64(gid)
+      .update_piece(spec.workdir.view())
+      .update_u64(spec.uid)
+      .update_u64(spec.gid)
+      .update_piece(spec.extras().std_in.view())
+      .update_piece(spec.std_out.view())
+      .update_piece(spec.std_err.view())
+      .update_u64(static_cast<std::uint64_t>(spec.open_mode))
       .update_piece(bytes(cluster))
       .update_piece(bytes(nonce))
       .finish();

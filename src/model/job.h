@@ -2,6 +2,7 @@
 // and shared between the state thread, readers' views and the scheduler's feed: to change one, copy it.
 #pragma once
 
+#include <algorithm>
 #include <compare>
 #include <cstdint>
 #include <memory>
@@ -21,6 +22,9 @@ namespace bai {
 // As memory per node or per CPU: all that each node has (--mem=0).
 inline constexpr std::uint64_t kAllMemory = ~std::uint64_t{0};
 
+// Which numbers of a request its user gave; the others are defaults, and a job's environment is silent about them.
+enum Asked : std::uint8_t { kAskedNodes = 1, kAskedTasks = 2, kAskedCpusPerTask = 4 };
+
 // What a job asks of nodes. Memory in MiB, 0 for the partition's default.
 struct ResourceRequest {
   std::uint32_t min_nodes = 1;
@@ -30,17 +34,25 @@ struct ResourceRequest {
   std::uint32_t tasks_per_node = 0;  // 0: no wish
   std::uint64_t mem_per_node_mib = 0;
   std::uint64_t mem_per_cpu_mib = 0;
+  bool exclusive_user = false;  // nodes with this user's jobs only
   bool exclusive = false;  // whole nodes, shared with nobody
+  std::uint8_t asked = 0;  // Asked bits; nothing that scheduling looks at
   Istr nodes_wanted;       // -w, hostlist
   Istr nodes_excluded;     // -x, hostlist
   Istr constraint;         // -C: features joined by & or |
   Istr licenses;           // -L: name[:count],...
 
+  // As many as its tasks need anyway.
+  std::uint32_t least_nodes() const {
+    if (tasks_per_node == 0) return min_nodes;
+    return std::max(min_nodes, tasks / tasks_per_node + (tasks % tasks_per_node != 0));
+  }
+
   friend bool operator==(const ResourceRequest&, const ResourceRequest&) = default;
   template <class A>
   void serialize(A& a) {
     a(min_nodes, max_nodes, tasks, cpus_per_task, tasks_per_node, mem_per_node_mib, mem_per_cpu_mib,
-      exclusive, nodes_wanted, nodes_excluded, constraint, licenses);
+      exclusive, exclusive_user, asked, nodes_wanted, nodes_excluded, constraint, licenses);
   }
 };
 
@@ -128,12 +140,13 @@ struct JobExtras {
   Istr qos;
   Istr std_in;         // empty: /dev/null
   ArrayNumbers array;  // the controller's to set
+  Istr arguments;  // the script's, as shown; the controller's to set. What counts is signed, in LaunchRecord
 
   friend bool operator==(const JobExtras&, const JobExtras&) = default;
   template <class A>
   void serialize(A& a) {
     a(begin, deadline, dependencies, signal, mail_events, mail_user, comment, admin_comment, qos, std_in,
-      array);
+      array, arguments);
   }
 };
 
@@ -150,6 +163,8 @@ struct JobSpec {
   Istr std_out;  // with patterns; empty: the dialect's default was already put here by the client
   Istr std_err;  // empty: as std_out
   Istr command;  // the script's path, shown by show job
+  Istr host;     // where it was submitted, and from which session
+  std::uint32_t session = 0;
   ResourceRequest request;
   Seconds time_limit = 0;  // 0: the partition's default; kUnlimited
   std::int32_t nice = 0;
@@ -162,15 +177,15 @@ struct JobSpec {
 
   template <class A>
   void save(A& a) const {
-    a(name, user, group, uid, gid, account, partition, workdir, std_out, std_err, command, request,
-      time_limit, nice, open_mode, requeue, extras_or_null != nullptr);
+    a(name, user, group, uid, gid, account, partition, workdir, std_out, std_err, command, host, session,
+      request, time_limit, nice, open_mode, requeue, extras_or_null != nullptr);
     if (extras_or_null) a(*extras_or_null);
   }
   template <class A>
   void load(A& a) {
     bool rare = false;
-    a(name, user, group, uid, gid, account, partition, workdir, std_out, std_err, command, request,
-      time_limit, nice, open_mode, requeue, rare);
+    a(name, user, group, uid, gid, account, partition, workdir, std_out, std_err, command, host, session,
+      request, time_limit, nice, open_mode, requeue, rare);
     if (rare) {
       JobExtras extras;
       a(extras);
@@ -330,8 +345,9 @@ struct LaunchRecord {
   std::vector<Hash256> path;
   std::uint32_t index = 0;  // leaf number, tells left from right along the path
 
-  // What the user signs for: hash over (script, args, environment, workdir, uid, gid, cluster, nonce).
-  Hash256 digest(std::string_view workdir, std::uint32_t uid, std::uint32_t gid, const Uuid& cluster) const;
+  // What the user signs for: script, args, environment, cluster and nonce; and of the spec uid, gid, workdir, what it reads
+  // and writes and how it opens that. Nothing of what `update` may change.
+  Hash256 digest(const JobSpec& spec, const Uuid& cluster) const;
   Hash256 root(const Hash256& digest) const;
 
   template <class A>

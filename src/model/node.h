@@ -68,6 +68,7 @@ struct Node {
   Time boot;
   Time agent_started;
   Time last_heard;
+  Time last_busy;  // when it was last found or left idle; the controller's start at first
   Istr version;  // of its agent
   Istr os;
   Istr arch;
@@ -86,7 +87,7 @@ struct Node {
   template <class A>
   void serialize(A& a) {
     a(name, address, declared, found, features, weight, condition, responding, drain, reason, reason_uid,
-      reason_at, boot, agent_started, last_heard, version, os, arch, boot_id, config_hash, load_percent,
+      reason_at, boot, agent_started, last_heard, last_busy, version, os, arch, boot_id, config_hash, load_percent,
       free_mib, enforces, cpus_used, mem_used_mib, jobs, completing, exclusive_use);
   }
 };

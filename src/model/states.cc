@@ -24,7 +24,8 @@ constexpr std::array<StateName, kJobStates> kStateNames = {{{"PENDING", "PD"},
                                                             {"PREEMPTED", "PR"},
                                                             {"OUT_OF_MEMORY", "OOM"},
                                                             {"DEADLINE", "DL"},
-                                                            {"BOOT_FAIL", "BF"}}};
+                                                            {"BOOT_FAIL", "BF"},
+                                                            {"REQUEUED", "RQ"}}};
 
 constexpr std::array<std::string_view, kReasons> kReasonNames = {"None",
                                                                  "Priority",

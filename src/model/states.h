@@ -22,8 +22,9 @@ enum class JobState : std::uint8_t {
   kOutOfMemory,
   kDeadline,
   kBootFail,
+  kRequeued,  // of an attempt in accounting only: somebody sent the job back to the queue
 };
-inline constexpr int kJobStates = 14;
+inline constexpr int kJobStates = 15;
 
 std::string_view name(JobState state);                           // "PENDING"
 std::string_view compact(JobState state);                        // "PD"

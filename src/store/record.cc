@@ -66,7 +66,7 @@ Result<std::shared_ptr<const JobSpec>> JobLoader::spec(std::string_view bytes, s
   auto spec = std::make_shared<JobSpec>();
   if (!read(bytes, format, *spec)) return bad_record(what, "its spec is malformed");
   for (Istr* text : {&spec->name, &spec->user, &spec->group, &spec->account, &spec->partition, &spec->workdir,
-                     &spec->std_out, &spec->std_err, &spec->command, &spec->request.constraint,
+                     &spec->std_out, &spec->std_err, &spec->command, &spec->host, &spec->request.constraint,
                      &spec->request.nodes_wanted, &spec->request.nodes_excluded, &spec->request.licenses})
     *text = pool_.intern(*text);
   slot.bytes = bytes;

@@ -89,6 +89,9 @@ void JobTableBuilder::add(const Job& job, Seconds time_limit_in_force, std::stri
   row.std_out = text(kStdOut, spec.std_out);
   row.std_err = text(kStdErr, spec.std_err);
   row.command = text(kCommand, spec.command);
+  row.arguments = text(kArguments, extras.arguments);
+  row.host = text(kHost, spec.host);
+  row.session = spec.session;
   row.comment = text(kComment, extras.comment);
   row.admin_comment = text(kAdminComment, extras.admin_comment);
   row.detail = text(kDetail, job.detail);
@@ -113,6 +116,8 @@ void JobTableBuilder::add(const Job& job, Seconds time_limit_in_force, std::stri
   row.mem_per_node_mib = request.mem_per_node_mib;
   row.mem_per_cpu_mib = request.mem_per_cpu_mib;
   row.exclusive = request.exclusive;
+  row.exclusive_user = request.exclusive_user;
+  row.asked = request.asked;
   if (job.allocation) {
     const auto& nodes = job.allocation->nodes;
     if (nodes.size() == 1)
@@ -127,7 +132,7 @@ void JobTableBuilder::add(const Job& job, Seconds time_limit_in_force, std::stri
     row.cpus = job.allocation->cpus();
     row.mem_mib = job.allocation->mem_mib();
   } else {
-    row.nodes = request.min_nodes;
+    row.nodes = request.least_nodes();
     row.cpus = request.tasks * request.cpus_per_task;
   }
   row.time_limit = time_limit_in_force;

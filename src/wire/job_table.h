@@ -30,6 +30,8 @@ struct JobRow {
   TextId name = 0, user = 0, group = 0, account = 0, qos = 0;
   TextId partition = 0;  // where it runs or ran, else what was asked for
   TextId workdir = 0, std_in = 0, std_out = 0, std_err = 0, command = 0;  // paths with their patterns
+  TextId arguments = 0, host = 0;
+  std::uint32_t session = 0;
   TextId comment = 0, admin_comment = 0, detail = 0;
   TextId nodes_wanted = 0, nodes_excluded = 0, constraint = 0, licenses = 0;
   TextId dependency = 0;   // what is left of it: "afterok:7(unfulfilled),..."
@@ -42,7 +44,8 @@ struct JobRow {
   std::uint32_t array_max_running = 0;
   std::uint32_t min_nodes = 1, max_nodes = 0, tasks = 1, cpus_per_task = 1, tasks_per_node = 0;
   std::uint64_t mem_per_node_mib = 0, mem_per_cpu_mib = 0;
-  bool exclusive = false;
+  bool exclusive = false, exclusive_user = false;
+  std::uint8_t asked = 0;             // Asked bits
   std::uint32_t nodes = 0, cpus = 0;  // allocated, or at least needed while pending
   std::uint64_t mem_mib = 0;          // allocated in all
   Seconds time_limit = 0;             // in force: the partition's default applied
@@ -56,11 +59,11 @@ struct JobRow {
   void serialize(A& a) {
     a(id, array_id, array_task, state, reason, hold, exit, restarts, priority, attempt, ended_by_uid,
       submitted, eligible, started, ended, expected_start, begin, deadline, uid, gid, name, user, group,
-      account, qos, partition, workdir, std_in, std_out, std_err, command, comment, admin_comment, detail,
-      nodes_wanted, nodes_excluded, constraint, licenses, dependency, array_tasks, node_list, batch_host,
-      mail_user, mail_events, array_waiting, array_max_running, min_nodes, max_nodes, tasks, cpus_per_task,
-      tasks_per_node, mem_per_node_mib, mem_per_cpu_mib, exclusive, nodes, cpus, mem_mib, time_limit, nice,
-      open_mode, requeue, signal, usage);
+      account, qos, partition, workdir, std_in, std_out, std_err, command, arguments, host, session, comment,
+      admin_comment, detail, nodes_wanted, nodes_excluded, constraint, licenses, dependency, array_tasks,
+      node_list, batch_host, mail_user, mail_events, array_waiting, array_max_running, min_nodes, max_nodes,
+      tasks, cpus_per_task, tasks_per_node, mem_per_node_mib, mem_per_cpu_mib, exclusive, exclusive_user, asked, nodes, cpus,
+      mem_mib, time_limit, nice, open_mode, requeue, signal, usage);
   }
 };
 
@@ -96,6 +99,8 @@ class JobTableBuilder {
     kStdOut,
     kStdErr,
     kCommand,
+    kArguments,
+    kHost,
     kComment,
     kAdminComment,
     kDetail,

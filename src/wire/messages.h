@@ -75,10 +75,11 @@ struct Submission {
   std::optional<IdSet> array_tasks;
   std::uint32_t array_max_running = 0;
   bool hold = false;
+  bool lost_dependencies_hold = false;  // as Slurm has it: a job that is not there was long done, and well
   std::optional<std::uint32_t> priority;
   template <class A>
   void serialize(A& a) {
-    a(spec, launch, array_tasks, array_max_running, hold, priority);
+    a(spec, launch, array_tasks, array_max_running, hold, lost_dependencies_hold, priority);
   }
 };
 
@@ -265,10 +266,11 @@ struct JobsReply {
   Time now;  // the controller's clock: run times are told by it
   bool more = false;
   bool stale = false;  // the store is failing; this is what was durable last
+  std::vector<std::string> unknown_users;  // of the filter; told once, with the last table
   JobTable table;
   template <class A>
   void serialize(A& a) {
-    a(lsn, now, more, stale, table);
+    a(lsn, now, more, stale, unknown_users, table);
   }
 };
 

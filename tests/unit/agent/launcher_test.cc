@@ -59,7 +59,7 @@ Signed signed_job(const std::shared_ptr<JobSpec>& spec = std::make_shared<JobSpe
   s.credential.gid = spec->gid;
   s.credential.encode_time = 1'700'000'000;
   s.credential.payload =
-      o.launch.root(o.launch.digest(spec->workdir.view(), spec->uid, spec->gid, cluster())).view();
+      o.launch.root(o.launch.digest(*spec, cluster())).view();
   return s;
 }
 
@@ -194,7 +194,7 @@ TEST(AgentLauncher, SaysWhatNoProgramCanBeGiven) {
   s.order.launch.environment = hash256(s.order.environment);
   const auto& spec = *s.order.job->spec;
   s.credential.payload =
-      s.order.launch.root(s.order.launch.digest(spec.workdir.view(), spec.uid, spec.gid, cluster())).view();
+      s.order.launch.root(s.order.launch.digest(spec, cluster())).view();
   EXPECT_EQ(refusal(launcher(s), s), "bad_order");
 }
 
@@ -203,6 +203,7 @@ TEST(AgentEnvironment, BothNamesAndTheUsersOwn) {
   spec->request.tasks = 4;
   spec->request.cpus_per_task = 2;
   spec->request.mem_per_node_mib = 500;
+  spec->request.asked = kAskedTasks | kAskedCpusPerTask;
   const Signed s = signed_job(spec, 2);
   const User user{getuid(), "ada", "/home/ada", "/bin/bash", {}};
   const auto env = job_environment({s.order, user, "test", "n1", 0});
@@ -232,6 +233,24 @@ TEST(AgentEnvironment, BothNamesAndTheUsersOwn) {
   EXPECT_EQ(value(env, "SLURM_RESTART_COUNT"), "(unset)");
   EXPECT_EQ(value(env, "SLURM_JOB_START_TIME"), "1700000000");
   EXPECT_EQ(value(env, "SLURM_JOB_END_TIME"), "1700003600");
+}
+
+TEST(AgentEnvironment, IsSilentOfWhatNobodyAskedFor) {
+  auto spec = std::make_shared<JobSpec>();
+  spec->request.cpus_per_task = 2;
+  spec->request.mem_per_node_mib = kAllMemory;
+  const User user{getuid(), "ada", "/home/ada", "/bin/bash", {}};
+  auto env = [&](std::uint8_t asked) {
+    spec->request.asked = asked;
+    return job_environment({signed_job(spec, 2).order, user, "test", "n1", 0});
+  };
+  for (const char* name : {"SLURM_NTASKS", "BAI_NPROCS", "SLURM_CPUS_PER_TASK", "SLURM_MEM_PER_NODE"})
+    EXPECT_EQ(value(env(kAskedNodes), name), "(unset)") << name;
+  // Then there are as many tasks as processors have room for.
+  EXPECT_EQ(value(env(0), "SLURM_TASKS_PER_NODE"), "2(x2)");
+  EXPECT_EQ(value(env(kAskedTasks), "SLURM_NTASKS"), "1");
+  EXPECT_EQ(value(env(kAskedTasks), "SLURM_CPUS_PER_TASK"), "(unset)");
+  EXPECT_EQ(value(env(kAskedCpusPerTask), "SLURM_CPUS_PER_TASK"), "2");
 }
 
 TEST(AgentEnvironment, ArrayTasks) {

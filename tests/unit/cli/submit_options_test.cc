@@ -14,8 +14,18 @@ class SubmitOptions : public ::testing::Test {
     table_ = submit_table(dialect_);
     auto parsed = OptionParser(table_).parse(words);
     if (!parsed.ok()) return parsed.error();
-    return make_submission(*parsed, {&dialect_, "/home/ada", 1000, 100, Time::from_seconds(1'800'000'000)});
+    SubmitContext context;
+    context.dialect = &dialect_;
+    context.cwd = "/home/ada";
+    context.host = "login";
+    context.session = 77;
+    context.uid = 1000;
+    context.gid = 100;
+    context.now = Time::from_seconds(1'800'000'000);
+    warnings_.clear();
+    return make_submission(*parsed, context, warnings_);
   }
+  std::vector<std::string> warnings_;
   Dialect dialect_;
   OptionTable table_;
 };
@@ -45,8 +55,42 @@ TEST_F(SubmitOptions, resources) {
   EXPECT_EQ(r.cpus_per_task, 3u);
   EXPECT_EQ(r.mem_per_node_mib, 2048u);
   EXPECT_TRUE(r.exclusive);
+  EXPECT_TRUE(submit({"--exclusive=user"})->spec.request.exclusive_user);
+  EXPECT_FALSE(submit({"--exclusive=user"})->spec.request.exclusive);
   EXPECT_EQ(submit({"-N2", "--ntasks-per-node=4"})->spec.request.tasks, 8u);
   EXPECT_EQ(submit({"-n4"})->spec.request.max_nodes, 0u);
+}
+
+TEST_F(SubmitOptions, what_was_asked_is_told_from_defaults) {
+  EXPECT_EQ(submit({})->spec.request.asked, 0);
+  EXPECT_EQ(submit({"-n1"})->spec.request.asked, kAskedTasks);
+  EXPECT_EQ(submit({"-c1"})->spec.request.asked, kAskedCpusPerTask);
+  EXPECT_EQ(submit({"-N1"})->spec.request.asked, kAskedNodes);
+  EXPECT_EQ(submit({"--ntasks-per-node=1"})->spec.request.asked, kAskedTasks);
+  EXPECT_EQ(submit({})->spec.host, "login");
+  EXPECT_EQ(submit({})->spec.session, 77u);
+}
+
+TEST_F(SubmitOptions, nodes_tasks_and_lists_are_made_to_agree) {
+  auto job = submit({"-n2", "-N3-4"});
+  EXPECT_EQ(job->spec.request.min_nodes, 2u);
+  EXPECT_EQ(job->spec.request.max_nodes, 2u);
+  ASSERT_EQ(warnings_.size(), 1u);
+  EXPECT_EQ(warnings_[0], "Warning: can't run 2 processes on 3 nodes, setting nnodes to 2");
+  job = submit({"-n1", "-N1-2"});
+  EXPECT_EQ(job->spec.request.max_nodes, 1u);
+  EXPECT_TRUE(warnings_.empty());
+  job = submit({"-w", "n2,n1,n2"});
+  EXPECT_EQ(job->spec.request.nodes_wanted, "n[1-2]");
+  EXPECT_EQ(job->spec.request.min_nodes, 2u);
+  EXPECT_EQ(job->spec.request.max_nodes, 0u);
+  EXPECT_EQ(job->spec.request.tasks, 2u);
+  job = submit({"-w", "n[1-2]", "-n1"});
+  EXPECT_EQ(job->spec.request.nodes_wanted, "n1");
+  EXPECT_EQ(job->spec.request.min_nodes, 1u);
+  auto refused = submit({"-w", "n1,n2", "-N1"}, "sbatch");
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().message, "invalid number of nodes (-N 2-1)");
 }
 
 TEST_F(SubmitOptions, times_and_arrays) {

@@ -54,6 +54,51 @@ TEST(MachineSubmit, RefusesWithACodeAPlaceAndARemedy) {
   EXPECT_EQ(c.submit(), 1u) << "refusals use up no ids";
 }
 
+TEST(MachineSubmit, RefusesWhatNoNodesCouldRun) {
+  Cluster c;
+  auto cpus = [](std::uint32_t n) { return [n](wire::Submission& s) { s.spec.request.cpus_per_task = n; }; };
+  auto result = c.try_submit(user(1000), cpus(5));
+  ASSERT_TRUE(result.error);
+  EXPECT_EQ(result.error->error.code, "node_cpus");
+  EXPECT_EQ(result.error->error.remedy, "the most that could run: --cpus-per-task=4");
+  auto both = c.try_submit(user(1000), [](auto& s) {
+    s.spec.request.nodes_wanted = "n[1-2]", s.spec.request.nodes_excluded = "n2";
+  });
+  EXPECT_EQ(both.error->error.code, "bad_node");
+  // Nothing is up yet: what could run but for that, waits.
+  JobId id = c.submit(cpus(4));
+  EXPECT_EQ(c.reason(id), Reason::kReqNodeNotAvail);
+  EXPECT_EQ(c.update_job(id, "cpuspertask", "5"), "node_cpus");
+  EXPECT_EQ(c.find(id)->spec->request.cpus_per_task, 4u);
+  c.up();
+  EXPECT_EQ(c.state_of(id), JobState::kConfiguring);
+}
+
+TEST(MachineSubmit, AJobThatBecameImpossibleMayStillBeUpdated) {
+  Cluster c;
+  JobId id = c.submit([](auto& s) { s.spec.request.cpus_per_task = 4; });
+  c.give(Reconfigure{1, root(), Cluster::next_request(),
+                     make_config("", "NodeName=n[1-2] CPUs=2 RealMemory=1000\n")});
+  EXPECT_EQ(c.reason(id), Reason::kPartitionConfig);
+  EXPECT_EQ(c.update_job(id, "comment", "waits for the new node"), "");
+  EXPECT_EQ(c.update_job(id, "numtasks", "2"), "node_cpus");
+  EXPECT_EQ(c.update_job(id, "cpuspertask", "2"), "");
+}
+
+TEST(MachineSubmit, WhereNodesMayJoinNothingIsTooMuch) {
+  Cluster c(make_config("DynamicNodes=yes\n"));
+  JobId id = c.submit([](auto& s) { s.spec.request.cpus_per_task = 400; });
+  EXPECT_EQ(c.reason(id), Reason::kPartitionConfig);
+}
+
+TEST(MachineSubmit, ArgumentsAreShownAndBounded) {
+  Cluster c;
+  JobId id = c.submit([](auto& s) { s.launch.args = {"a", "b c", "d\ne\xff"}; });
+  EXPECT_EQ(c.find(id)->spec->extras().arguments, "a b c d\\ne\\xff");
+  id = c.submit([](auto& s) { s.launch.args.assign(100, std::string(1000, 'x')); });
+  EXPECT_LT(c.find(id)->spec->extras().arguments.view().size(), 1100u);
+}
+
 TEST(MachineSubmit, OneRefusalDoesNotStopTheOthers) {
   Cluster c;
   wire::SubmitRequest request;
@@ -225,6 +270,45 @@ TEST(MachineDependency, AnyOfSeveral) {
   EXPECT_EQ(c.state_of(dependent), JobState::kConfiguring);
 }
 
+TEST(MachineDependency, OnAJobThatIsNotThereHoldsWhereItWasAskedForSo) {
+  Cluster c;
+  for (K kind : {K::kAfter, K::kAfterAny, K::kAfterOk, K::kAfterNotOk, K::kAfterCorr}) {
+    EXPECT_EQ(c.try_submit(user(1000), Cluster::after(kind, 99)).error->error.code, "bad_dependency");
+    JobId id = c.submit([&](auto& s) {
+      Cluster::after(kind, 99)(s);
+      s.lost_dependencies_hold = true;
+    });
+    EXPECT_NE(c.reason(id), Reason::kDependency);
+    EXPECT_TRUE(c.met[id]);
+  }
+}
+
+TEST(MachineDependency, AClientCannotSayThatItHolds) {
+  Cluster c;
+  JobId first = c.submit([](auto& s) { s.hold = true; });
+  JobId id = c.submit([&](auto& s) {
+    JobExtras extras;
+    extras.dependencies.list.push_back({K::kAfterOk, first, kNoTask, 0, DependencyState::kSatisfied});
+    s.spec.set_extras(std::move(extras));
+  });
+  EXPECT_EQ(c.reason(id), Reason::kDependency);
+}
+
+TEST(MachineDependency, OneThatCanNeverHoldEndsTheJobWhereTheSiteWantsIt) {
+  for (bool kill : {false, true}) {
+    Cluster c(make_config(kill ? "SchedulerParameters=kill_invalid_depend\n" : ""));
+    c.up();
+    JobId first = c.submit();
+    JobId waiting = c.submit(Cluster::after(K::kAfterNotOk, first));
+    c.complete(first);
+    JobId late = c.submit(Cluster::after(K::kAfterNotOk, first));
+    for (JobId id : {waiting, late}) {
+      EXPECT_EQ(c.reason(id), Reason::kDependencyNeverSatisfied);
+      EXPECT_EQ(c.state_of(id), kill ? JobState::kCancelled : JobState::kPending);
+    }
+  }
+}
+
 TEST(MachineDependency, SingletonsGoOneAfterTheOther) {
   Cluster c;
   c.up();
@@ -371,12 +455,74 @@ TEST(MachineActions, Requeue) {
   EXPECT_EQ(c.find(id)->attempt, 3u);
 }
 
+TEST(MachineActions, AccountingTellsWhoSentAnAttemptBack) {
+  Cluster c;
+  c.up();
+  auto ended = [&](JobId id, Attempt attempt) { return c.state->ended.at({id, attempt})->state; };
+  for (const Caller& who : {user(1000), root()}) {  // root's uid is 0, which is also nobody's
+    JobId id = c.submit();
+    EXPECT_EQ(c.code(JobAction::kRequeue, {id, kNoTask}, who), "");
+    c.ends(id, {0, 15}, AttemptEnd::kCancelled);
+    EXPECT_EQ(ended(id, 1), JobState::kRequeued);
+    EXPECT_EQ(c.find(id)->attempt, 2u);
+    c.ends(id, {}, AttemptEnd::kNodeRebooted);
+    EXPECT_EQ(ended(id, 2), JobState::kNodeFail);
+    EXPECT_EQ(c.update_node(c.node_of(id), {{"state", "down"}, {"reason", "disk"}}), "");
+    c.ends(id, {0, 15}, AttemptEnd::kCancelled);
+    EXPECT_EQ(ended(id, 3), JobState::kNodeFail);
+    c.update_node("n1", {{"state", "resume"}});
+    c.complete(id);
+    EXPECT_EQ(c.state_of(id), JobState::kCompleted);
+    EXPECT_EQ(c.reason(id), Reason::kNone);
+  }
+  JobId never = c.submit([](auto& s) { s.spec.requeue = Requeue::kNo; });
+  c.runs(never);
+  EXPECT_EQ(c.update_node(c.node_of(never), {{"state", "down"}, {"reason", "disk"}}), "");
+  c.ends(never, {0, 15}, AttemptEnd::kCancelled);
+  EXPECT_EQ(c.state_of(never), JobState::kNodeFail);
+}
+
+TEST(MachineActions, ACancelledJobKeepsWhyItWaited) {
+  Cluster c;
+  JobId id = c.submit([](auto& s) { s.hold = true; });
+  EXPECT_EQ(c.cancel(id), "");
+  EXPECT_EQ(c.reason(id), Reason::kJobHeldUser);
+  c.restart();
+  EXPECT_EQ(c.reason(id), Reason::kJobHeldUser);
+}
+
+TEST(MachineActions, NodesOfOneUserAreNobodyElses) {
+  Cluster c(make_config(
+      "", "NodeName=n1 CPUs=4 RealMemory=1000\n",
+      "PartitionName=main Nodes=ALL Default=YES\nPartitionName=own Nodes=ALL ExclusiveUser=YES\n"));
+  c.up();
+  auto own = [](auto& s) { s.spec.partition = "own"; };
+  JobId first = c.submit(own, user(1000));
+  JobId second = c.submit(own, user(1000));
+  JobId other = c.submit(own, user(1001));
+  JobId plain = c.submit({}, user(1001));
+  EXPECT_EQ(c.state_of(first), JobState::kConfiguring);
+  EXPECT_EQ(c.state_of(second), JobState::kConfiguring);
+  EXPECT_EQ(c.state_of(other), JobState::kPending);
+  EXPECT_EQ(c.state_of(plain), JobState::kPending);
+  c.complete(first);
+  EXPECT_EQ(c.state_of(other), JobState::kPending);
+  c.complete(second);
+  EXPECT_EQ(c.state_of(other), JobState::kConfiguring);
+}
+
 TEST(MachineActions, TooManyRequeuesByTheSystemHold) {
   Cluster c(make_config("MaxJobRequeue=2\n"));
   c.up();
   JobId id = c.submit();
   for (int i = 0; i < 3; ++i) c.ends(id, {}, AttemptEnd::kNeverStarted);
   EXPECT_EQ(c.reason(id), Reason::kJobHoldMaxRequeue);
+  JobId other = c.submit();  // what root asks for is not the system's doing
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(c.code(JobAction::kRequeue, {other, kNoTask}, root()), "");
+    c.ends(other, {}, AttemptEnd::kCancelled);
+  }
+  EXPECT_EQ(c.state_of(other), JobState::kConfiguring);
 }
 
 TEST(MachineDeadlines, EndWaitingJobs) {

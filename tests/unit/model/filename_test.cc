@@ -52,6 +52,17 @@ TEST(Filename, paths_are_made_absolute) {
   EXPECT_EQ(expand_path("", "/w", context), "/dev/null");
 }
 
+TEST(Filename, the_jobs_name_alone_is_settled_for_a_signature) {
+  EXPECT_EQ(settle_job_name("%x-%j/%%x %5x%", "a/b%c"), "a/b%%c-%j/%%x a/b%%c%");
+  EXPECT_EQ(expand_filename(settle_job_name("%x-%j", "50%j"), task()), "50%j-42");
+  EXPECT_EQ(settle_job_name("%x\\%j", "a"), "%x\\%j");
+  EXPECT_EQ(settle_job_name("%x.%j", "a\\b"), "%x.%j");
+  EXPECT_EQ(settle_job_name("", "a"), "");
+  auto named = task();
+  named.job_name = "../../.profile";
+  EXPECT_EQ(expand_filename("%x", named), ".._.._.profile");
+}
+
 TEST(Filename, one_file_or_several) {
   EXPECT_TRUE(is_one_file("bai-%j.out"));
   EXPECT_FALSE(is_one_file("%t.out"));

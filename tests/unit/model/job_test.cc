@@ -71,23 +71,53 @@ LaunchRecord record() {
   return out;
 }
 
+JobSpec signed_spec() {
+  JobSpec spec;
+  spec.workdir = "/home";
+  spec.uid = 1;
+  spec.gid = 2;
+  spec.std_out = "out";
+  spec.std_err = "err";
+  return spec;
+}
+
 TEST(Launch, digest_covers_every_field) {
   const Uuid cluster = *Uuid::parse("00112233445566778899aabbccddeeff");
-  const auto good = record().digest("/home", 1, 2, cluster);
-  EXPECT_EQ(good, record().digest("/home", 1, 2, cluster));
-  EXPECT_NE(good, record().digest("/root", 1, 2, cluster));
-  EXPECT_NE(good, record().digest("/home", 0, 2, cluster));
-  EXPECT_NE(good, record().digest("/home", 1, 0, cluster));
-  EXPECT_NE(good, record().digest("/home", 1, 2, Uuid{}));
+  const auto good = record().digest(signed_spec(), cluster);
+  EXPECT_EQ(good, record().digest(signed_spec(), cluster));
+  EXPECT_NE(good, record().digest(signed_spec(), Uuid{}));
   auto other = record();
   other.args = {"ab", ""};  // the same bytes, cut elsewhere
-  EXPECT_NE(good, other.digest("/home", 1, 2, cluster));
+  EXPECT_NE(good, other.digest(signed_spec(), cluster));
   other = record(), other.script = hash256("other");
-  EXPECT_NE(good, other.digest("/home", 1, 2, cluster));
+  EXPECT_NE(good, other.digest(signed_spec(), cluster));
   other = record(), other.environment = hash256("other");
-  EXPECT_NE(good, other.digest("/home", 1, 2, cluster));
+  EXPECT_NE(good, other.digest(signed_spec(), cluster));
   other = record(), other.nonce.bytes[0] = 1;
-  EXPECT_NE(good, other.digest("/home", 1, 2, cluster));
+  EXPECT_NE(good, other.digest(signed_spec(), cluster));
+}
+
+TEST(Launch, digest_covers_who_runs_where_and_what_is_opened) {
+  const auto good = record().digest(signed_spec(), Uuid{});
+  using Change = void (*)(JobSpec&);
+  for (Change change : {Change([](JobSpec& s) { s.workdir = "/root"; }), Change([](JobSpec& s) { s.uid = 0; }),
+                        Change([](JobSpec& s) { s.gid = 0; }), Change([](JobSpec& s) { s.std_out = "../out"; }),
+                        Change([](JobSpec& s) { s.std_err = Istr(); }),
+                        Change([](JobSpec& s) { s.open_mode = OpenMode::kTruncate; }), Change([](JobSpec& s) {
+                          JobExtras extras;
+                          extras.std_in = "secret";
+                          s.set_extras(std::move(extras));
+                        })}) {
+    JobSpec spec = signed_spec();
+    change(spec);
+    EXPECT_NE(good, record().digest(spec, Uuid{}));
+  }
+  JobSpec updated = signed_spec();  // what `update` may change
+  updated.name = "other";
+  updated.partition = "other";
+  updated.time_limit = 5;
+  updated.request.tasks = 9;
+  EXPECT_EQ(good, record().digest(updated, Uuid{}));
 }
 
 TEST(Launch, every_leaf_leads_to_the_root) {

@@ -129,7 +129,7 @@ std::map<std::string, std::string> samples() {
   rows.add(job(), 3600, "n1");
   reply("error", ErrorBody{{"no_such_job", "there is no job 7", "-j", "see bai-queue"}});
   reply("submit", SubmitReply{{{{7, kNoTask}, {}, "held"}}, Time{5}, 8, "n[1-2]", "main", {"warning"}});
-  reply("jobs", JobsReply{99, Time{6}, false, true, rows.take()});
+  reply("jobs", JobsReply{99, Time{6}, false, true, {"nobody"}, rows.take()});
   reply("wait", WaitReply{JobState::kFailed, {3, 9}});
   reply("history",
         HistoryReply{{{7, 1, 98, Time{4}, JobState::kPending, JobState::kConfiguring, "scheduler", 0}}});
