@@ -1,7 +1,7 @@
 #include "agent/environment.h"
 
 #include <algorithm>
-#include <functional>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <string_view>
@@ -12,7 +12,13 @@ namespace bai::agent {
 
 namespace {
 
-using Context = EnvironmentContext;
+// Entries of the user's environment by their names; the first of a name counts.
+using Entries = std::map<std::string_view, std::string_view>;
+
+struct Context : EnvironmentContext {
+  Entries had;
+};
+
 using Value = std::optional<std::string>;
 
 const Job& job_of(const Context& c) { return *c.order.job; }
@@ -32,15 +38,8 @@ Value number_if(bool is, T n) {
 }
 // What the user's own environment says.
 Value from_user(const Context& c, std::string_view name) {
-  std::string_view env = c.order.environment;
-  while (!env.empty()) {
-    const auto end = std::min(env.find('\0'), env.size());
-    const auto entry = env.substr(0, end);
-    if (entry.size() > name.size() && entry.starts_with(name) && entry[name.size()] == '=')
-      return std::string(entry.substr(name.size() + 1));
-    env.remove_prefix(std::min(end + 1, env.size()));
-  }
-  return {};
+  const auto found = c.had.find(name);
+  return found == c.had.end() ? Value() : Value(std::string(found->second.substr(name.size() + 1)));
 }
 bool asked(const Context& c, Asked what) { return (spec_of(c).request.asked & what) != 0; }
 Value asked_tasks(const Context& c) { return number_if(asked(c, kAskedTasks), spec_of(c).request.tasks); }
@@ -196,33 +195,41 @@ std::vector<std::uint32_t> tasks_per_node(const Job& job) {
   return counts;
 }
 
-std::vector<std::string> job_environment(const EnvironmentContext& context) {
-  std::map<std::string, std::string, std::less<>> ours;
-  std::vector<std::string> out;
-  for (const auto& variable : kVariables) {
-    const Value value = variable.value(context);
-    if (!value) continue;
-    if (variable.names != Names::kSlurm) ours["BAI_" + std::string(variable.name)] = *value;
-    if (variable.names != Names::kBai) ours["SLURM_" + std::string(variable.name)] = *value;
-  }
-  ours["SLURMD_NODENAME"] = context.node;
-  ours["ENVIRONMENT"] = "BATCH";  // as Slurm sets it
-
-  std::map<std::string_view, bool> had;
-  std::string_view env = context.order.environment;
-  while (!env.empty()) {
+std::vector<std::string> job_environment(const EnvironmentContext& given) {
+  Context context{given, {}};
+  std::vector<std::string_view> order;
+  for (std::string_view env = given.order.environment; !env.empty();) {
     const auto end = std::min(env.find('\0'), env.size());
     const auto entry = env.substr(0, end);
     env.remove_prefix(std::min(end + 1, env.size()));
     const auto equals = entry.find('=');
     if (equals == std::string_view::npos || equals == 0) continue;
-    const auto name = entry.substr(0, equals);
-    if (ours.contains(name) || !had.emplace(name, true).second) continue;
-    out.emplace_back(entry);
+    if (context.had.emplace(entry.substr(0, equals), entry).second) order.push_back(entry);
   }
+
+  std::vector<std::string> ours;
+  const auto add = [&](std::string_view prefix, std::string_view name, std::string_view value) {
+    std::string& entry = ours.emplace_back();
+    entry.reserve(prefix.size() + name.size() + 1 + value.size());
+    entry.append(prefix).append(name).append("=").append(value);
+  };
+  for (const auto& variable : kVariables) {
+    const Value value = variable.value(context);
+    if (!value) continue;
+    if (variable.names != Names::kSlurm) add("BAI_", variable.name, *value);
+    if (variable.names != Names::kBai) add("SLURM_", variable.name, *value);
+  }
+  add("", "SLURMD_NODENAME", given.node);
+  add("", "ENVIRONMENT", "BATCH");  // as Slurm sets it
+  for (const auto& entry : ours) context.had.erase(std::string_view(entry).substr(0, entry.find('=')));
+
+  std::vector<std::string> out;
+  out.reserve(order.size() + std::size(kDefaults) + ours.size());
+  for (const auto entry : order)
+    if (context.had.contains(entry.substr(0, entry.find('=')))) out.emplace_back(entry);
   for (const auto& [name, value] : kDefaults)
-    if (!had.contains(name)) out.push_back(std::string(name) + "=" + value(context));
-  for (const auto& [name, value] : ours) out.push_back(name + "=" + value);
+    if (!context.had.contains(name)) out.push_back(std::string(name) + "=" + value(context));
+  std::move(ours.begin(), ours.end(), std::back_inserter(out));
   return out;
 }
 

@@ -59,7 +59,7 @@ pid_t clone_sibling() { return static_cast<pid_t>(syscall(SYS_clone, CLONE_PAREN
 
 [[noreturn]] void become_shepherd(const std::string& mark, const std::string& dir, pid_t agent, char* title,
                                   std::size_t room) {
-  setsid();
+  setpgid(0, 0);
   memset(title, 0, room);
   memcpy(title, dir.data(), std::min(dir.size(), room - 1));
   if (char* entry = getenv(kMarkVariable)) memcpy(entry, mark.data(), std::min(mark.size(), strlen(entry)));

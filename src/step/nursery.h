@@ -27,7 +27,7 @@ class Nursery {
   Nursery(const Nursery&) = delete;
   Nursery& operator=(const Nursery&) = delete;
 
-  // Starts a shepherd for DIR (absolute; it holds `launch`): in a session of its own, with default signals, its three streams on
+  // Starts a shepherd for DIR (absolute; it holds `launch`): in a process group of its own, with default signals, its three streams on
   // /dev/null, and with no environment but BAI_STEP_MARK (by which find_step_remains finds it, and its child before the exec) and
   // BAI_CRASH_POINT. In process lists it is `bai-stepd DIR`. `mark`: 32 hex digits. It is the caller's child: reap it with
   // waitpid(pid) when pidfd becomes readable. Starts the nursery when it does not run. Errors: spawn_failed; then a shepherd may

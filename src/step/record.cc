@@ -10,13 +10,21 @@ constexpr size_t kHeaderBytes = 16;  // magic, version, zero, length
 constexpr size_t kFieldHeaderBytes = 6;
 
 void put(std::string* out, uint64_t value, size_t bytes) {
-  for (size_t i = 0; i < bytes; ++i) out->push_back(static_cast<char>(value >> (8 * i)));
+  char little[8];
+  for (size_t i = 0; i < sizeof little; ++i) little[i] = static_cast<char>(value >> (8 * i));
+  out->append(little, bytes);
 }
 
 uint64_t get(std::string_view bytes) {
   uint64_t value = 0;
   for (size_t i = bytes.size(); i > 0; --i) value = value << 8 | static_cast<unsigned char>(bytes[i - 1]);
   return value;
+}
+
+// Compilers make one load of it.
+uint32_t get4(const char* bytes) {
+  auto byte = [bytes](int i) { return static_cast<uint32_t>(static_cast<unsigned char>(bytes[i])) << (8 * i); };
+  return byte(0) | byte(1) | byte(2) | byte(3);
 }
 
 // Slicing by four: a launch file is mostly script and environment.
@@ -42,7 +50,7 @@ uint32_t crc32(std::string_view bytes) {
   uint32_t crc = 0xffffffffu;
   size_t i = 0;
   for (; i + 4 <= bytes.size(); i += 4) {
-    crc ^= static_cast<uint32_t>(get(bytes.substr(i, 4)));
+    crc ^= get4(bytes.data() + i);
     crc = kCrc[3][crc & 0xff] ^ kCrc[2][crc >> 8 & 0xff] ^ kCrc[1][crc >> 16 & 0xff] ^ kCrc[0][crc >> 24];
   }
   for (; i < bytes.size(); ++i) crc = crc >> 8 ^ kCrc[0][(crc ^ static_cast<unsigned char>(bytes[i])) & 0xff];

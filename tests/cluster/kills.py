@@ -2,6 +2,7 @@
 """kill -9 of every daemon at every state of a job, and under a stream of submissions: nothing acknowledged is lost, nothing runs twice."""
 import itertools
 import os
+import shutil
 import signal
 import sys
 
@@ -29,6 +30,16 @@ def kill_agent_group(c, name, only_stepd=False):
             pass
     for pid in pids:
         c.await_end(pid)
+
+
+def nurseries(c):
+    """What forks the agents' shepherds."""
+    found = []
+    for pid in processes("bai-stepd --nursery"):
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as f:
+            if int(f.read().rpartition(")")[2].split()[1]) in (c.pid("n1"), c.pid("n2")):
+                found.append(pid)
+    return found
 
 
 def start_sleeper(c, words=(), trap=""):
@@ -136,6 +147,37 @@ def job_ends_while_the_agent_is_away(c):
     c.up()
     done = c.await_state(job, "FAILED")
     equal(done["exit_code"], 6, "exit code")
+
+
+@test
+def what_shepherds_saved_outlives_the_rest(c):
+    job = c.submit("-w", "n1", "-o", "away3.txt", script='echo "$BAI_JOB_ID $BAI_JOB_ATTEMPT" >> ran; echo ready; while [ ! -e go3 ]; do sleep 0.05; done; exit 7')
+    c.await_text("away3.txt", "ready")
+    c.kill("n1")
+    with open(c.path("go3"), "w", encoding="utf-8"):
+        pass
+    await_true(lambda: not c.shepherds(), "the end of the shepherd")
+    shutil.rmtree(os.path.realpath(f"{c.dir}/agents/n1/attempts"))  # as a reboot does
+    c.up()
+    done = c.await_state(job, "FAILED")
+    equal(done["exit_code"], 7, "exit code")
+
+
+@test
+def nurseries_under_a_stream(c):
+    sleeper = start_sleeper(c)
+    stream = Stream(c)
+    for _ in range(6):
+        stream.await_more(4)
+        check(nurseries(c), "nobody forks shepherds")
+        for pid in nurseries(c):
+            os.kill(pid, signal.SIGKILL)
+    ids = stream.stop()
+    # A step that was just being asked for fails.
+    balance(c, ids, allow=("COMPLETED", "FAILED"))
+    equal(c.job(sleeper)["state"], "RUNNING", "state of a job that ran all the while")
+    c.run("bai-cancel", str(sleeper))
+    c.await_state(sleeper, "CANCELLED")
 
 
 @test

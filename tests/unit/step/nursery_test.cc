@@ -31,7 +31,8 @@ TEST_F(StepNursery, ShepherdsAreOursAndCarryTheirNames) {
   const auto stat = process_stat(shepherd_.pid);
   ASSERT_TRUE(stat);
   EXPECT_EQ(stat->parent, getpid());
-  EXPECT_EQ(stat->session, shepherd_.pid);
+  EXPECT_EQ(stat->group, shepherd_.pid);
+  EXPECT_NE(stat->session, getsid(0));
   const std::string words = command(shepherd_.pid);
   EXPECT_EQ(words.substr(0, words.find_last_not_of('\0') + 1), stepd_path() + '\0' + dir_);
   EXPECT_TRUE(has_environment_entry(shepherd_.pid, std::string(kMarkVariable) + "=" + launch_.mark));
