@@ -35,12 +35,12 @@ struct ResourceRequest {
   std::uint64_t mem_per_node_mib = 0;
   std::uint64_t mem_per_cpu_mib = 0;
   bool exclusive_user = false;  // nodes with this user's jobs only
-  bool exclusive = false;  // whole nodes, shared with nobody
-  std::uint8_t asked = 0;  // Asked bits; nothing that scheduling looks at
-  Istr nodes_wanted;       // -w, hostlist
-  Istr nodes_excluded;     // -x, hostlist
-  Istr constraint;         // -C: features joined by & or |
-  Istr licenses;           // -L: name[:count],...
+  bool exclusive = false;       // whole nodes, shared with nobody
+  std::uint8_t asked = 0;       // Asked bits; nothing that scheduling looks at
+  Istr nodes_wanted;            // -w, hostlist
+  Istr nodes_excluded;          // -x, hostlist
+  Istr constraint;              // -C: features joined by & or |
+  Istr licenses;                // -L: name[:count],...
 
   // As many as its tasks need anyway.
   std::uint32_t least_nodes() const {

@@ -59,7 +59,8 @@ class ShepherdsTest : public step::ShepherdTest {
   std::string stepd = step::stepd_path();
   Fd epoll{epoll_create1(EPOLL_CLOEXEC)};
   std::vector<InputBody> news;
-  Shepherds shepherds{epoll.get(), stepd, [this](wire::AttemptKey) { return dir_; },
+  Shepherds shepherds{epoll.get(), stepd,
+                      [this](wire::AttemptKey) { return dir_.empty() ? std::string(200, 'x') : dir_; },
                       [this](InputBody one) { news.push_back(std::move(one)); }};
 };
 
@@ -146,7 +147,8 @@ TEST_F(ShepherdsTest, OneThatNeverBeganNeverWill) {
   shepherds.adopt(kKey, now());
   ASSERT_TRUE(pump(told<StepLost>()));
   EXPECT_FALSE(find<StepLost>()->began);
-  auto late = step::spawn_shepherd(stepd, dir_, launch_.mark);
+  step::Nursery nursery(stepd, dir_.size());
+  auto late = nursery.spawn(dir_, launch_.mark);
   ASSERT_TRUE(late.ok());
   waitpid(late->pid, nullptr, 0);
   EXPECT_NE(access((work_ + "/ran").c_str(), F_OK), 0);
@@ -158,19 +160,24 @@ TEST_F(ShepherdsTest, WhatIsAskedOfOneThatIsGoneIsLeftAlone) {
   EXPECT_FALSE(shepherds.knows(kKey));
 }
 
-// In place of bai-stepd a program that does nothing; its socket is the test's.
+// In place of a shepherd a process that does nothing; its socket is the test's.
 class FakeShepherd : public ShepherdsTest {
  protected:
   void SetUp() override {
     ShepherdsTest::SetUp();
-    const std::string program = root_ + "/stepd";
-    std::ofstream(program) << "#!/bin/sh\nexec sleep 1000\n";
-    chmod(program.c_str(), 0755);
     ASSERT_TRUE(step::write_launch(env_, dir_, launch_).ok());
+    sleeper = fork();
+    if (sleeper == 0) {
+      execlp("sleep", "sleep", "1000", nullptr);
+      _exit(127);
+    }
+    const auto stat = step::process_stat(sleeper);
+    ASSERT_TRUE(stat);
+    ASSERT_TRUE(step::claim_start(dir_, {step::boot_id(), sleeper, stat->start_ticks, 0}).ok());
     fakes = std::make_unique<Shepherds>(
-        epoll.get(), program, [this](wire::AttemptKey) { return dir_; },
+        epoll.get(), stepd, [this](wire::AttemptKey) { return dir_; },
         [this](InputBody one) { news.push_back(std::move(one)); });
-    fakes->spawn(kKey, launch_.mark, now());
+    fakes->adopt(kKey, now());
     listener.reset(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -181,10 +188,8 @@ class FakeShepherd : public ShepherdsTest {
   }
   void TearDown() override {
     fakes.reset();
-    for (pid_t pid : step::marked_processes(launch_.mark)) {
-      kill(pid, SIGKILL);
-      waitpid(pid, nullptr, 0);
-    }
+    kill(sleeper, SIGKILL);
+    waitpid(sleeper, nullptr, 0);
     ShepherdsTest::TearDown();
   }
   // The next request on a connection; the fakes' timers go on meanwhile.
@@ -212,6 +217,7 @@ class FakeShepherd : public ShepherdsTest {
     });
   }
 
+  pid_t sleeper = 0;
   std::unique_ptr<Shepherds> fakes;
   Fd listener;
 };

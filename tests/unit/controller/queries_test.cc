@@ -28,7 +28,7 @@ class Queries : public testing::Test {
     std::vector<JobId> ids;
     frames_ = 0;
     bool ended = false;
-    answer_queue(view_, user(uid), request, kNow, [&](wire::ReplyBody body) {
+    answer_queue(view_, user(uid), request, kNow, {}, [&](wire::ReplyBody body) {
       EXPECT_FALSE(ended) << "nothing comes after the last frame";
       const auto& reply = std::get<wire::JobsReply>(body);
       ++frames_;
@@ -97,7 +97,7 @@ TEST_F(Queries, LongAnswersComeInFramesAndEndWhenTheCallerIsGone) {
   EXPECT_EQ(ask({}).size(), count);
   EXPECT_EQ(frames_, 3);
   int sent = 0;
-  answer_queue(view_, user(1000), {}, kNow, [&](wire::ReplyBody) {
+  answer_queue(view_, user(1000), {}, kNow, {}, [&](wire::ReplyBody) {
     ++sent;
     return false;
   });
