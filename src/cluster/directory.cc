@@ -75,8 +75,9 @@ Result<Claim> claim_directory(const Layout& layout, Interrupt& interrupt) {
   while (!claim.lock) {
     if (auto missing = first_missing(layout.dir); !missing.empty()) claim.made = std::move(missing);
     if (auto made = env.make_dirs(layout.dir, dir_mode()); !made.ok()) return made.error();
-    if (access(layout.lock().c_str(), F_OK) != 0)
-      if (auto ours = check_ours(layout); !ours.ok()) return ours.error();
+    const auto nobody = [&] { return access(layout.lock().c_str(), F_OK) != 0; };
+    if (nobody())  // and still nobody after a look: what another start has just made is not somebody else's
+      if (auto ours = check_ours(layout); !ours.ok() && nobody()) return ours.error();
     auto lock = lock_once(layout, &interrupt, O_CREAT);
     if (lock.ok())
       claim.lock = std::move(*lock);
