@@ -336,13 +336,12 @@ void Listener::Impl::look_at_dirty() {
   }
 }
 
-// A closed connection stays until the peer has closed too, for a while: closing with unread bytes would take away what the
-// peer has not read yet.
+// A closed connection stays until the peer has closed it, for a while: closing with unread bytes would take away what the
+// peer has not read yet, and libzmq tells of an end before it tells of the words that came with it.
 void Listener::Impl::let_linger(const ConnPtr& conn) {
   if (!conn->close_at) lingering.push_back(conn);
   const std::lock_guard lock(conn->mutex);
   const bool done = conn->unsent() == 0;
-  if (done) shutdown(conn->fd.get(), SHUT_WR);
   conn->close_at = Clock::now() + (done ? kCloseGrace : kDrainGrace);
 }
 
@@ -361,7 +360,7 @@ void Listener::Impl::do_timers(Clock::time_point now) {
   }
   std::erase_if(lingering, [&](const ConnPtr& conn) {
     if (*conn->close_at > now && conn->fd) return false;
-    drop(conn, true);
+    drop(conn, *conn->close_at > now || conn->unsent() != 0);
     return true;
   });
 }
