@@ -94,7 +94,6 @@ class Expander {
     if (length > kMaxName)
       return bad(start, "a name longer than " + std::to_string(kMaxName) + " characters");
     if (hosts > max_hosts_ - names_.size()) return too_many();
-    names_.reserve(names_.size() + hosts);
     std::string name;
     emit(parts, 0, name);
     return {};
