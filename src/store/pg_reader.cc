@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "store/driver.h"
 #include "store/history_sql.h"
 #include "store/pg_session.h"
 #include "store/record.h"
@@ -41,8 +42,7 @@ class PgReader final : public Reader {
   }
 
   Result<std::optional<RequestAnswer>> request(const RequestId& id) override {
-    const std::string_view key(reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size());
-    auto rows = ask("SELECT uid, at, answer FROM requests WHERE id = $1::bytea", PgParams().bytes(key));
+    auto rows = ask("SELECT uid, at, answer FROM requests WHERE id = $1::bytea", PgParams().bytes(view(id)));
     if (!rows) return rows.error();
     if (rows->rows() == 0) return std::optional<RequestAnswer>();
     return std::optional<RequestAnswer>(RequestAnswer{static_cast<std::uint32_t>(rows->number(0, 0)),

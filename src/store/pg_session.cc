@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "store/driver.h"
+
 namespace bai::store {
 
 namespace {
@@ -83,9 +85,7 @@ Error Session::result_error(const PgResult& result) const {
     return {"no_space", "the database disk is full: " + said, place_,
             "free space on the server; service then resumes by itself"};
   if (code == "42501") return {"permission_denied", said, place_, "let the role own the schema 'bai'"};
-  if (code == "22012")
-    return {"superseded", "another controller has taken over this database", place_,
-            "only one may run: stop this one"};
+  if (code == "22012") return superseded(place_);
   if (code == "55P03" || code == "57014")
     return {"timed_out", said, place_, "look for a long transaction on the server"};
   if (code.empty() || code.starts_with("08") || code.starts_with("57P"))

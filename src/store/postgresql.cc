@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "store/driver.h"
 #include "store/pg_reader.h"
 #include "store/pg_session.h"
 #include "store/pg_sql.h"
@@ -21,11 +22,6 @@ namespace {
 
 constexpr int kLockClass = 0x626169;  // "bai", beside the schema's oid
 constexpr auto kLockPatience = std::chrono::seconds(2);
-
-std::string_view view(const Uuid& id) {
-  return {reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size()};
-}
-std::int64_t signed_(std::uint64_t n) { return static_cast<std::int64_t>(n); }
 
 class PgStore final : public Store {
  public:
@@ -68,14 +64,7 @@ class PgStore final : public Store {
     broken_ = !done;
     return done;
   }
-  Error broken() const {
-    return {"store_closed", "the database must be opened anew after an error",
-            session_ ? session_->place() : ""};
-  }
-  Error taken() const {
-    return {"superseded", "another controller has taken over this database", session_->place(),
-            "only one may run: stop this one"};
-  }
+  Error broken() const { return store_closed(session_ ? session_->place() : ""); }
   Result<std::string> ask(const std::string& sql) {
     auto rows = session_->query(sql);
     if (!rows) return rows.error();
@@ -231,16 +220,13 @@ Result<Lineage> PgStore::read_lineage() {
 Status PgStore::reopen() {
   broken_ = true;
   if (auto done = connect(); !done) return done;
-  const auto superseded = [&](const Lineage& now) {
-    return now.cluster != lineage_.cluster || now.epoch != lineage_.epoch || now.lsn < lineage_.lsn;
-  };
   auto now = read_lineage();
   if (!now) return now.error();
-  if (superseded(*now)) return taken();
+  if (replaced(*now, lineage_)) return superseded(session_->place());
   if (auto done = lock(); !done) return done;
   now = read_lineage();  // final now
   if (!now) return now.error();
-  if (superseded(*now)) return taken();
+  if (replaced(*now, lineage_)) return superseded(session_->place());
   if (auto done = prepare(); !done) return done;
   lineage_ = *now;
   broken_ = false;
@@ -312,7 +298,7 @@ Status PgStore::confirm() {
   broken_ =
       !now || now->cluster != lineage_.cluster || now->epoch != lineage_.epoch || now->lsn != lineage_.lsn;
   if (!now) return now.error();
-  return broken_ ? taken() : Status();
+  return broken_ ? superseded(session_->place()) : Status();
 }
 
 Result<Loaded> PgStore::load() {

@@ -14,6 +14,7 @@
 
 #include "base/env.h"
 #include "base/fd.h"
+#include "store/driver.h"
 #include "store/record.h"
 #include "store/rows.h"
 #include "store/schema.h"
@@ -27,17 +28,7 @@ namespace bai::store {
 
 namespace {
 
-constexpr int kWalLimitFrames = 16384;         // of 4 KiB; beyond it a checkpoint also starts the WAL anew
-
-std::string_view view(const Uuid& id) {
-  return {reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size()};
-}
-std::int64_t signed_(std::uint64_t n) { return static_cast<std::int64_t>(n); }
-
-Error superseded(const std::string& path) {
-  return {"superseded", "another controller has taken over this database", path,
-          "only one may run: stop this one"};
-}
+constexpr int kWalLimitFrames = 16384;  // of 4 KiB; beyond it a checkpoint also starts the WAL anew
 
 class SqliteStore final : public Store {
  public:
@@ -74,6 +65,7 @@ class SqliteStore final : public Store {
   Status migrate();
   Status read_lineage(Lineage& out);
   Status durable_touch();
+  Status touch();
   Status prune_in_transaction(Time before, std::uint32_t limit);
   template <class F>
   Status transaction(F body);
@@ -91,9 +83,7 @@ class SqliteStore final : public Store {
     full_ = last_code_ == SQLITE_FULL;
     return error;
   }
-  Error broken() const {
-    return {"store_closed", "the database must be opened anew after an error", options_.path};
-  }
+  Error broken() const { return store_closed(options_.path); }
 
   OpenOptions options_;
   FileLock lock_;
@@ -238,16 +228,18 @@ Status SqliteStore::transaction(F body) {
 
 // The smallest durable transaction. Refuses, as every transaction, when the lineage is another's.
 Status SqliteStore::durable_touch() {
-  const auto done = transaction([&]() -> Status {
-    auto ran = sql_.touch.bind_blob(1, view(lineage_.cluster))
-                   .bind(2, signed_(lineage_.epoch))
-                   .bind(3, signed_(lineage_.lsn))
-                   .run();
-    if (!ran) return ran;
-    if (db_.changes() != 1) return superseded(options_.path);
-    return {};
-  });
+  const auto done = transaction([&] { return touch(); });
   return done ? done : failed(done.error());
+}
+
+// In a transaction: refuses when the lineage is another's.
+Status SqliteStore::touch() {
+  auto ran = sql_.touch.bind_blob(1, view(lineage_.cluster))
+                 .bind(2, signed_(lineage_.epoch))
+                 .bind(3, signed_(lineage_.lsn))
+                 .run();
+  if (!ran) return ran;
+  return db_.changes() == 1 ? Status() : superseded(options_.path);
 }
 
 Status SqliteStore::reopen() {
@@ -269,8 +261,7 @@ Status SqliteStore::reopen() {
       if (auto moved = db_.checkpoint(SQLITE_CHECKPOINT_TRUNCATE); !moved) return moved.error();
     Lineage now;
     if (auto read = read_lineage(now); !read) return read;
-    if (now.cluster != lineage_.cluster || now.epoch != lineage_.epoch || now.lsn < lineage_.lsn)
-      return superseded(options_.path);
+    if (replaced(now, lineage_)) return superseded(options_.path);
     lineage_ = now;
     return rewrite ? durable_touch() : Status();
   });
@@ -354,21 +345,17 @@ Status SqliteStore::prune(Time before, std::uint32_t limit) {
 }
 
 Status SqliteStore::prune_in_transaction(Time before, std::uint32_t limit) {
-  auto ran = sql_.touch.bind_blob(1, view(lineage_.cluster))
-                 .bind(2, signed_(lineage_.epoch))
-                 .bind(3, signed_(lineage_.lsn))
-                 .run();
-  if (!ran) return ran;
-  if (db_.changes() != 1) return superseded(options_.path);
+  if (auto ours = touch(); !ours) return ours;
   // Request ids begin with the time at which they were made: the oldest answers come first, or nearly so.
-  if (ran = sql_.drop_requests.bind(1, before.us).bind(2, limit).run(); !ran) return ran;
+  if (auto ran = sql_.drop_requests.bind(1, before.us).bind(2, limit).run(); !ran) return ran;
   // A slice of the contents each time, going around.
   auto row = sql_.contents_step.bind_blob(1, content_cursor_).bind(2, limit).step();
   if (!row) return row.error();
   const std::string upto(sql_.contents_step.bytes(0));
   sql_.contents_step.reset();
   if (!upto.empty())
-    if (ran = sql_.drop_contents.bind_blob(1, content_cursor_).bind_blob(2, upto).run(); !ran) return ran;
+    if (auto ran = sql_.drop_contents.bind_blob(1, content_cursor_).bind_blob(2, upto).run(); !ran)
+      return ran;
   content_cursor_ = upto;
   return {};
 }

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "store/driver.h"
 #include "store/history_sql.h"
 #include "store/record.h"
 #include "store/sqlite_db.h"
@@ -82,8 +83,7 @@ class SqliteReader final : public Reader {
   }
 
   Result<std::optional<RequestAnswer>> request(const RequestId& id) override {
-    const std::string_view key(reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size());
-    auto row = request_.bind_blob(1, key).step();
+    auto row = request_.bind_blob(1, view(id)).step();
     if (!row) return row.error();
     if (!*row) return std::optional<RequestAnswer>();
     RequestAnswer answer{static_cast<std::uint32_t>(request_.number(0)), Time{request_.number(1)},

@@ -5,14 +5,11 @@
 
 #include "base/result.h"
 #include "model/ids.h"
+#include "store/driver.h"
 #include "store/rows.h"
 #include "store/sqlite_db.h"
 
 namespace bai::store {
-
-inline std::string_view view(const Uuid& id) {
-  return {reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size()};
-}
 
 struct SqliteStatements {
   Statement begin, end;
