@@ -28,7 +28,7 @@ bool any_of(const std::vector<Istr>& allowed, std::string_view name) {
 void Machine::on_submit(const FromCommand& command, const wire::SubmitRequest& request) {
   wire::SubmitReply result;
   std::set<Hash256> stored;
-  most_searches_ = admission_.searches() + kSearchesPerRequest;
+  searches_ = kSearchesPerRequest;
   for (const auto& submission : request.jobs) {
     wire::JobResult one;
     auto admitted = admit(command.caller, submission);
@@ -164,11 +164,9 @@ Status Machine::check_submission(const Caller& caller, const wire::Submission& s
 }
 
 // A limit of a partition may change while the job waits, its nodes seldom do. Where nodes may join that nobody knows yet, nothing
-// is too much; and of a request with very many different jobs, the last are left to the scheduler, which says why they wait.
+// is too much.
 Status Machine::check_nodes(const JobSpec& spec) {
-  if (config_->dynamic_nodes) return {};
-  if (admission_.searches() >= most_searches_) return {};
-  return admission_.check(spec);
+  return config_->dynamic_nodes ? Status() : admission_.check(spec, searches_);
 }
 
 namespace {

@@ -29,7 +29,7 @@ Result<bool> parse_yes(std::string_view text) {
 
 void Machine::on_update(const FromCommand& command, const wire::UpdateRequest& request) {
   const Caller& caller = command.caller;
-  most_searches_ = admission_.searches() + kSearchesPerRequest;
+  searches_ = kSearchesPerRequest;
   wire::ActionReply result;
   auto add = [&result](wire::JobRef ref, std::string note, const Status& status) {
     wire::JobResult one{ref, std::nullopt, std::move(note)};

@@ -51,7 +51,9 @@ void Admission::apply(const Change& change) {
   nodes_.apply(change);
 }
 
-bool Admission::could_run(const JobSpec& spec, const ResourceRequest& request) const {
+bool Admission::could_run(const JobSpec& spec, const ResourceRequest& request,
+                          std::uint32_t& searches) const {
+  if (searches != 0) --searches;
   auto changed = std::make_shared<JobSpec>(spec);
   changed->request = request;
   Job job;
@@ -59,27 +61,34 @@ bool Admission::could_run(const JobSpec& spec, const ResourceRequest& request) c
   return nodes_.feasible(job).ok();
 }
 
-Status Admission::check(const JobSpec& spec) {
+Status Admission::check(const JobSpec& spec, std::uint32_t& searches) {
   ResourceRequest request = spec.request;
   request.asked = 0;
   std::string key = spec.partition.str() + '\0' + encode(request);
   if (auto known = answers_.find(key); known != answers_.end()) return known->second;
+  if (searches == 0) return {};
+  const bool afforded = searches > kForAnswers;
+  auto answer = search(spec, searches);
+  if (!answer && !afforded) return answer;  // without a remedy
   if (answers_.size() >= kMostAnswers) answers_.clear();
-  ++searches_;
-  return answers_[std::move(key)] = search(spec);
+  return answers_[std::move(key)] = std::move(answer);
 }
 
-Status Admission::search(const JobSpec& spec) const {
+Status Admission::search(const JobSpec& spec, std::uint32_t& searches) const {
   Job job;
   job.spec = std::make_shared<const JobSpec>(spec);
   const Status whole = nodes_.feasible(job);
+  --searches;
   if (whole.ok() || whole.error().code == "bad_licenses") return whole;
-
-  const ResourceRequest& asked = spec.request;
-  ResourceRequest nearest = least_of(asked);
-  auto could = [&](const ResourceRequest& request) { return could_run(spec, request); };
   Error error = whole.error();
   error.code = "node_config";
+  return searches < kForAnswers ? error : with_nearest(spec, std::move(error), searches);
+}
+
+Error Admission::with_nearest(const JobSpec& spec, Error error, std::uint32_t& searches) const {
+  const ResourceRequest& asked = spec.request;
+  ResourceRequest nearest = least_of(asked);
+  auto could = [&](const ResourceRequest& request) { return could_run(spec, request, searches); };
   if (!could(nearest)) {
     ResourceRequest anywhere = nearest;
     anywhere.constraint = Istr();

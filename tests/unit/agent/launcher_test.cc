@@ -58,8 +58,7 @@ Signed signed_job(const std::shared_ptr<JobSpec>& spec = std::make_shared<JobSpe
   s.credential.uid = spec->uid;
   s.credential.gid = spec->gid;
   s.credential.encode_time = 1'700'000'000;
-  s.credential.payload =
-      o.launch.root(o.launch.digest(*spec, cluster())).view();
+  s.credential.payload = o.launch.root(o.launch.digest(*spec, cluster())).view();
   return s;
 }
 
@@ -128,6 +127,25 @@ TEST(AgentLauncher, RefusesWhatItsUserDidNotSign) {
             "bad_signature");
   EXPECT_EQ(changed([](Signed& s) { s.order.launch.args.push_back("more"); }), "bad_signature");
   EXPECT_EQ(changed([](Signed& s) { s.order.launch.nonce = Uuid::random(); }), "bad_signature");
+  auto spec = [&](auto&& change) {
+    return changed([&](Signed& s) {
+      auto job = std::make_shared<Job>(*s.order.job);
+      auto copy = std::make_shared<JobSpec>(*job->spec);
+      change(*copy);
+      job->spec = std::move(copy);
+      s.order.job = std::move(job);
+    });
+  };
+  EXPECT_EQ(spec([](JobSpec& s) { s.std_out = "/home/ada/.profile"; }), "bad_signature");
+  EXPECT_EQ(spec([](JobSpec& s) { s.std_err = "/home/ada/.profile"; }), "bad_signature");
+  EXPECT_EQ(spec([](JobSpec& s) { s.open_mode = OpenMode::kAppend; }), "bad_signature");
+  EXPECT_EQ(spec([](JobSpec& s) {
+              JobExtras extras = s.extras();
+              extras.std_in = "/home/ada/.netrc";
+              s.set_extras(std::move(extras));
+            }),
+            "bad_signature");
+  EXPECT_EQ(spec([](JobSpec& s) { s.name = "../../.profile"; }), "") << "update may change it; see %x";
   EXPECT_EQ(changed([](Signed& s) { s.credential.uid += 1; }), "bad_signature");
   EXPECT_EQ(changed([](Signed& s) { s.credential.gid += 1; }), "bad_signature");
   EXPECT_EQ(changed([](Signed& s) { s.credential.payload[0] ^= 1; }), "bad_signature");
@@ -193,8 +211,7 @@ TEST(AgentLauncher, SaysWhatNoProgramCanBeGiven) {
   s.order.environment = "LONG=" + std::string(step::kMaxWord, 'x') + std::string(1, '\0');
   s.order.launch.environment = hash256(s.order.environment);
   const auto& spec = *s.order.job->spec;
-  s.credential.payload =
-      s.order.launch.root(s.order.launch.digest(spec, cluster())).view();
+  s.credential.payload = s.order.launch.root(s.order.launch.digest(spec, cluster())).view();
   EXPECT_EQ(refusal(launcher(s), s), "bad_order");
 }
 

@@ -36,7 +36,7 @@ class Admitting : public ::testing::Test {
     JobSpec spec;
     spec.partition = partition;
     change(spec.request);
-    return admission.check(spec);
+    return admission.check(spec, searches);
   }
   // "code: message: remedy", or "yes".
   std::string said(const std::function<void(ResourceRequest&)>& change, const char* partition = "main") {
@@ -45,6 +45,7 @@ class Admitting : public ::testing::Test {
                   : status.error().code + ": " + status.error().message + ": " + status.error().remedy;
   }
   Admission admission;
+  std::uint32_t searches = 1'000'000;
 };
 
 TEST_F(Admitting, says_what_no_node_has_and_the_nearest_that_could_run) {
@@ -116,11 +117,30 @@ TEST_F(Admitting, what_is_promised_could_run) {
 
 TEST_F(Admitting, a_node_that_is_down_counts_and_asks_nothing_anew) {
   EXPECT_FALSE(ask([](auto& r) { r.cpus_per_task = 65; }));
-  const auto searches = admission.searches();
+  const auto before = searches;
   node("n1", 64, 20000, {}, false);
   EXPECT_EQ(said([](auto& r) { r.cpus_per_task = 64; }), "yes");
   EXPECT_FALSE(ask([](auto& r) { r.cpus_per_task = 65; }));
-  EXPECT_EQ(admission.searches(), searches + 1);
+  EXPECT_EQ(searches, before - 1);
+}
+
+TEST_F(Admitting, costs_no_more_than_can_be_afforded) {
+  auto cpus = [](std::uint32_t n) { return [n](ResourceRequest& r) { r.cpus_per_task = n; }; };
+  searches = Admission::kForAnswers;
+  EXPECT_EQ(said(cpus(65)), "node_config: no node has 65 CPUs; the largest has 64: ") << "no nearest";
+  EXPECT_EQ(searches, Admission::kForAnswers - 1);
+  searches = 1;
+  EXPECT_FALSE(ask(cpus(66)));
+  EXPECT_EQ(searches, 0u);
+  EXPECT_TRUE(ask(cpus(67))) << "left to the scheduler";
+  searches = 2 * Admission::kForAnswers;
+  EXPECT_EQ(ask(cpus(66)).error().remedy, "the most that could run: --cpus-per-task=64")
+      << "not remembered without it";
+  EXPECT_FALSE(ask(cpus(67)));
+  const auto before = searches;
+  EXPECT_FALSE(ask(cpus(67)));
+  EXPECT_EQ(searches, before) << "remembered";
+  EXPECT_GT(before, 2 * Admission::kForAnswers - 200);
 }
 
 TEST_F(Admitting, answers_change_with_nodes_and_partitions) {
