@@ -20,7 +20,7 @@ namespace bai::agent {
 
 namespace {
 
-enum Tag : std::uint64_t { kSession = 1, kSignals = 2 };
+enum Tag : std::uint64_t { kSession = 1, kSignals = 2, kPrepared = 3 };
 constexpr int kEvents = 256;
 constexpr std::int64_t kTickMs = 1'000;
 constexpr std::int64_t kJournalRetryMs = 1'000;
@@ -85,7 +85,12 @@ Status Agent::set_up(const ClusterConfig& config) {
   remove_cgroup_parents(cgroups_);
   if (!spool_.why_on_disk().empty())
     log::info("running steps have their files on disk", {{"why", spool_.why_on_disk()}});
-  launcher_.emplace(LauncherNode{options_.node, boot_id, cgroups_});
+  auto aside = Aside::start();
+  if (!aside.ok()) return aside.error();
+  aside_ = std::move(*aside);
+  if (!watch(epoll_.get(), aside_->fd(), kPrepared))
+    return errno_error("cannot set up the event loop", "", errno);
+  launcher_ = std::make_shared<Launcher>(LauncherNode{options_.node, boot_id, cgroups_});
   use_local(config);
   std::string stepd = config.stepd_path.empty() ? program_path("bai-stepd") : config.stepd_path;
   if (access(stepd.c_str(), X_OK) != 0)
@@ -170,17 +175,29 @@ Status Agent::set_up(const ClusterConfig& config) {
 
 // What only the node's own file may say.
 void Agent::use_local(const ClusterConfig& config) {
-  LaunchPolicy& policy = launcher_->policy;
+  LaunchPolicy policy;
   policy.node = options_.node;
   policy.munge_socket = config.munge_socket;
   policy.minimum_uid = config.minimum_uid;
   policy.allow_root = config.allow_root_jobs;
   policy.signature_max_age = config.signature_max_age;
   policy.own_uid = geteuid();
-  launcher_->cluster_name = config.cluster_name;
-  launcher_->kill_wait = config.kill_wait;
   ctld_timeout_ = config.ctld_timeout;
   health_.configure(config, options_.node, options_.conf);
+  aside_->run([launcher = launcher_, policy]() -> Aside::Finish {
+    launcher->policy = policy;
+    return {};
+  });
+  use_shared(config);
+}
+
+// What the controller's copy of the configuration may say, too.
+void Agent::use_shared(const ClusterConfig& config) {
+  aside_->run([launcher = launcher_, name = config.cluster_name, wait = config.kill_wait]() -> Aside::Finish {
+    launcher->cluster_name = name;
+    launcher->kill_wait = wait;
+    return {};
+  });
 }
 
 void Agent::use_config(const std::string& text, bool fresh) {
@@ -193,8 +210,7 @@ void Agent::use_config(const std::string& text, bool fresh) {
     if (auto kept = spool_.write_config(text); !kept.ok())
       log::warning("the configuration cannot be kept", {{"why", kept.error().text()}});
   }
-  launcher_->cluster_name = config->cluster_name;
-  launcher_->kill_wait = config->kill_wait;
+  use_shared(*config);
   ctld_timeout_ = config->ctld_timeout;
   if (!options_.log_level_fixed)
     if (auto level = log::parse_level(config->agentd_log_level); level.ok()) log::set_level(*level);
@@ -286,6 +302,7 @@ Status Agent::run() {
     for (int i = 0; i < n; ++i) {
       const std::uint64_t tag = events[static_cast<std::size_t>(i)].data.u64;
       if (tag == kSignals) on_signals();
+      if (tag == kPrepared) aside_->finish();
       if (tag >= Shepherds::kFirstTag) shepherds_->on_event(tag, now);
       session |= tag == kSession;
     }
@@ -318,31 +335,40 @@ void Agent::turn() {
     inputs_.pop_front();
     if (std::holds_alternative<SessionDown>(body)) held_.sends.clear();
     machine_->handle(Input{env_.now(), env_.monotonic_ms(), std::move(body)}, out);
-    for (const auto& order : std::exchange(out.prepare, {})) prepare(order);
+    for (auto& order : std::exchange(out.prepare, {})) prepare(std::move(order));
   }
   machine_->flush(env_.monotonic_ms(), out);
   commit(std::move(out));
 }
 
-void Agent::prepare(const wire::LaunchOrder& order) {
-  Prepared answer{order.key, "", {}, false};
+void Agent::prepare(wire::LaunchOrder order) {
+  std::string mark;
   unsigned char random[16];
   env_.random_bytes(random, sizeof random);
   static constexpr char kHex[] = "0123456789abcdef";
   for (unsigned char byte : random) {
-    answer.mark += kHex[byte >> 4];
-    answer.mark += kHex[byte & 15];
+    mark += kHex[byte >> 4];
+    mark += kHex[byte & 15];
   }
-  auto launch =
-      launcher_->prepare(order, machine_->seen().cluster, answer.mark, env_.now(), env_.monotonic_ms());
-  Status done = launch.ok() ? spool_.prepare(order.key, std::move(*launch)) : Status(launch.error());
+  aside_->run([this, launcher = launcher_, mark, cluster = machine_->seen().cluster, now = env_.now(),
+               mono_ms = env_.monotonic_ms(),
+               order = std::make_shared<const wire::LaunchOrder>(std::move(order))]() -> Aside::Finish {
+    auto launch =
+        std::make_shared<Result<step::StepLaunch>>(launcher->prepare(*order, cluster, mark, now, mono_ms));
+    return [this, key = order->key, mark, launch] { prepared(key, mark, std::move(*launch)); };
+  });
+}
+
+void Agent::prepared(wire::AttemptKey key, const std::string& mark, Result<step::StepLaunch> launch) {
+  Prepared answer{key, mark, {}, {}};
+  Status done = launch.ok() ? spool_.prepare(key, std::move(*launch)) : Status(launch.error());
   if (!done.ok()) {
-    answer.later = is_passing(done.error());
-    log::warning(answer.later ? "a job cannot be launched now" : "a job was refused",
-                 {{"job", order.key.job}, {"why", done.error().text()}});
-    if (!answer.later) answer.refused = done.error();
+    const bool passing = is_passing(done.error());
+    log::warning(passing ? "a job cannot be launched now" : "a job was refused",
+                 {{"job", key.job}, {"why", done.error().text()}});
+    (passing ? answer.later : answer.refused) = done.error();
   }
-  inputs_.push_front(std::move(answer));
+  inputs_.emplace_back(std::move(answer));
 }
 
 void Agent::commit(Output out) {

@@ -14,6 +14,7 @@
 #include "agent/machine.h"
 #include "agent/shepherds.h"
 #include "agent/spool.h"
+#include "base/aside.h"
 #include "base/env.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -47,13 +48,15 @@ class Agent {
   Agent(const Env& env, AgentOptions options, const ClusterConfig& config, Spool spool);
   Status set_up(const ClusterConfig& config);
   void use_local(const ClusterConfig& config);
+  void use_shared(const ClusterConfig& config);
   void use_config(const std::string& text, bool fresh);
   void on_signals();
   void on_session();
   void look_for_controller(std::int64_t now);
   int timeout_ms(std::int64_t now);
   void turn();
-  void prepare(const wire::LaunchOrder& order);
+  void prepare(wire::LaunchOrder order);
+  void prepared(wire::AttemptKey key, const std::string& mark, Result<step::StepLaunch> launch);
   void commit(Output out);
   bool make_durable();
   void carry_out(Output out);
@@ -65,7 +68,8 @@ class Agent {
   Journal journal_;
   Fd epoll_, signals_;
   HealthCheck health_;
-  std::optional<Launcher> launcher_;
+  std::unique_ptr<Aside> aside_;        // MUNGE and the name service may block
+  std::shared_ptr<Launcher> launcher_;  // aside_'s, once it works
   std::optional<Shepherds> shepherds_;
   std::optional<Machine> machine_;
   std::unique_ptr<wire::Dealer> dealer_;

@@ -101,7 +101,10 @@ const wire::AttemptReport* Machine::report(AttemptKey key) const {
 
 Machine::Entry* Machine::running(AttemptKey key) {
   auto it = attempts_.find(key);
-  return it == attempts_.end() || it->second.report.phase == AttemptPhase::kEnded ? nullptr : &it->second;
+  if (it == attempts_.end() || it->second.report.phase == AttemptPhase::kEnded ||
+      it->second.report.phase == AttemptPhase::kPreparing)
+    return nullptr;
+  return &it->second;
 }
 
 void Machine::handle(const Input& input, Output& out) {
@@ -135,8 +138,7 @@ void Machine::handle(const Input& input, Output& out) {
     if (Entry* entry = running(failed->key))
       end(*entry, AttemptEnd::kLaunchFailed, {1, 0}, facts_.node + ": " + failed->error.text(), out);
   } else if (std::holds_alternative<SendFailed>(body)) {
-    for (const auto& [key, entry] : attempts_)
-      if (!entry.preparing) news_.insert(key);
+    for (const auto& [key, entry] : attempts_) news_.insert(key);
   } else {
     on_tick(out);
   }
@@ -148,7 +150,6 @@ void Machine::on_up(Output& out) {
   wire::AgentRegister hello = facts_;
   hello.seen = seen_;
   for (auto& [key, entry] : attempts_) {
-    if (entry.preparing) continue;
     hello.attempts.push_back(entry.report);
     entry.sent_ms = mono_ms_;
     if (entry.report.phase == AttemptPhase::kEnded) open_ends_.insert(key);
@@ -234,14 +235,17 @@ void Machine::on_launch(const wire::LaunchOrder& order, Output& out) {
   if (it == attempts_.end()) {
     Entry& entry = attempts_[order.key];
     entry.record.key = entry.report.key = order.key;
-    entry.preparing = true;
-    entry.time_limit = order.time_limit;
-    out.prepare.push_back(order);
-    return;
+    entry.report.phase = AttemptPhase::kPreparing;
+    it = attempts_.find(order.key);
+  } else {
+    news_.insert(order.key);
   }
   Entry& entry = it->second;
-  if (entry.preparing) return;
-  news_.insert(order.key);
+  if (entry.report.phase == AttemptPhase::kPreparing) {
+    entry.time_limit = order.time_limit;
+    if (!std::exchange(entry.preparing, true)) out.prepare.push_back(order);
+    return;
+  }
   if (entry.report.phase != AttemptPhase::kEnded && entry.time_limit != order.time_limit) {
     entry.time_limit = order.time_limit;
     out.urgent.push_back({order.key, step::SetTimeLimitRequest{limit_of(order.time_limit)}});
@@ -250,20 +254,23 @@ void Machine::on_launch(const wire::LaunchOrder& order, Output& out) {
 
 void Machine::on_prepared(const Prepared& prepared, Output& out) {
   auto it = attempts_.find(prepared.key);
-  if (it == attempts_.end() || !it->second.preparing) return;
+  if (it == attempts_.end() || it->second.report.phase == AttemptPhase::kEnded)
+    return out.discard.push_back(prepared.key);  // it was ended first
   Entry& entry = it->second;
-  if (prepared.later && !entry.end_first) {
-    attempts_.erase(it);
+  if (!std::exchange(entry.preparing, false)) return;
+  if (prepared.later) {
     out.discard.push_back(prepared.key);
+    entry.report.message = prepared.later->text();
+    news_.insert(prepared.key);
     return;
   }
-  entry.preparing = false;
+  entry.report.message.clear();
   seen_.last_job_id = std::max(seen_.last_job_id, prepared.key.job);
-  if (entry.end_first || prepared.refused) {
+  if (prepared.refused) {
     out.discard.push_back(prepared.key);
-    if (entry.end_first) return end(entry, AttemptEnd::kNeverStarted, {}, "", out);
     return end(entry, AttemptEnd::kLaunchFailed, {1, 0}, prepared.refused->text(), out);
   }
+  entry.report.phase = AttemptPhase::kClaimed;
   entry.record.boot_id = boot_id_;
   entry.record.mark = prepared.mark;
   out.journal += encode_lineage(seen_) + encode_attempt(entry.record);
@@ -281,8 +288,8 @@ void Machine::on_signal(const wire::SignalOrder& order, Output& out) {
     return end(entry, AttemptEnd::kNeverStarted, {}, "", out);
   }
   Entry& entry = it->second;
-  if (entry.preparing) {
-    if (order.signal == 0) entry.end_first = order;
+  if (entry.report.phase == AttemptPhase::kPreparing) {
+    if (order.signal == 0) end(entry, AttemptEnd::kNeverStarted, {}, "", out);
     return;
   }
   if (entry.report.phase == AttemptPhase::kEnded) {
@@ -373,7 +380,7 @@ void Machine::flush(std::int64_t mono_ms, Output& out) {
   wire::AgentAttempts message;
   for (auto it = news_.begin(); it != news_.end();) {
     auto found = attempts_.find(*it);
-    if (found == attempts_.end() || found->second.preparing) {
+    if (found == attempts_.end()) {
       it = news_.erase(it);
       continue;
     }
@@ -394,7 +401,7 @@ std::string Machine::snapshot() const {
   std::string out;
   if (!seen_.cluster.empty()) out += encode_lineage(seen_);
   for (const auto& [key, entry] : attempts_)
-    if (!entry.preparing) out += encode_attempt(entry.record);
+    if (entry.report.phase != AttemptPhase::kPreparing) out += encode_attempt(entry.record);
   return out;
 }
 

@@ -57,7 +57,7 @@ struct Prepared {  // the answer to Output::prepare
   wire::AttemptKey key;
   std::string mark;
   std::optional<Error> refused;  // it can never be launched here
-  bool later = false;            // not now (a full disk, no munged): the controller will ask again
+  std::optional<Error> later{};  // not now (a full disk, no munged): the controller will ask again
 };
 struct StepRunning {
   wire::AttemptKey key;
@@ -95,7 +95,7 @@ struct ToStep {
 };
 
 struct Output {
-  // At once, before the journal: check, write directory and launch file, and answer by Prepared.
+  // Before the journal: check, write directory and launch file, and answer by Prepared when that is done.
   std::vector<wire::LaunchOrder> prepare;
   std::vector<ToStep> urgent;  // repeating them is harmless, so they wait for no disk
   std::optional<std::string> config_text;
@@ -136,9 +136,8 @@ class Machine {
   struct Entry {
     AttemptRecord record;
     wire::AttemptReport report;
-    bool preparing = false;                      // not claimed yet
-    std::optional<wire::SignalOrder> end_first;  // came while preparing
-    std::uint64_t end_generation = 0;            // of the last termination passed on
+    bool preparing = false;            // asked for by Output::prepare, not answered
+    std::uint64_t end_generation = 0;  // of the last termination passed on
     Seconds time_limit = 0;
     std::int64_t sent_ms = 0;
   };
@@ -157,7 +156,7 @@ class Machine {
   void refuse_session(const Error& why);
   void end(Entry& entry, wire::AttemptEnd end, ExitStatus exit, std::string message, Output& out);
   void ended(Entry& entry, const step::StepStatus& status, Output& out);
-  Entry* running(wire::AttemptKey key);  // known and not ended
+  Entry* running(wire::AttemptKey key);  // claimed and not ended
   void set_config_hash(std::uint64_t hash) { facts_.config_hash = hash; }
 
   wire::AgentRegister facts_;

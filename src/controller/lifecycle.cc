@@ -151,10 +151,19 @@ void Machine::terminate(const JobPtr& job, bool kill_now, wire::AttemptEnd as) {
 
 void Machine::attempt_running(const JobPtr& job, const wire::AttemptReport& report) {
   auto& running = running_[job->id];
+  if (report.phase ==
+      wire::AttemptPhase::kPreparing) {  // the agent answers, so the session is well: asked again in time
+    running.sends = 1;
+    if (job->detail.view() == report.message) return;
+    Job copy = *job;
+    copy.detail = report.message;
+    return put_volatile(std::move(copy));
+  }
   running.acknowledged = true;
   if (report.phase == wire::AttemptPhase::kRunning && job->state == JobState::kConfiguring) {
     Job copy = *job;
     if (report.started.is_set()) copy.started = std::max(copy.started, std::min(report.started, now_));
+    copy.detail = Istr();
     mail(copy, kMailBegin, "Began");
     move(std::move(copy), JobState::kRunning, "started on " + running.node.str(), 0);
     reconsider_dependents(job->id);

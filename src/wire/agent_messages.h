@@ -25,7 +25,12 @@ struct AttemptKey {
   }
 };
 
-enum class AttemptPhase : std::uint8_t { kClaimed, kRunning, kEnded };
+enum class AttemptPhase : std::uint8_t {
+  kClaimed,
+  kRunning,
+  kEnded,
+  kPreparing,  // the order is here and not claimed: it is looked at, or cannot be carried out now, as the message says
+};
 // How an attempt ended, beside its exit status.
 enum class AttemptEnd : std::uint8_t {
   kExited,

@@ -25,7 +25,8 @@ using std::chrono::seconds;
 
 constexpr seconds kNoticeAfter{1};
 constexpr milliseconds kConnectTime{3000};  // one try; then the next address
-constexpr milliseconds kPatience{10000};    // for an answer on one connection; doubles
+// For an answer on one connection: a third of the time there is, within these; doubles.
+constexpr milliseconds kPatienceMin{1000}, kPatience{10000};
 constexpr milliseconds kPauseMin{20}, kPauseMax{500};
 constexpr std::size_t kMaxHostsFile = 1 << 20;
 
@@ -225,7 +226,8 @@ struct Client::Impl {
     auto message = receive(std::min(deadline, Clock::now() + patience));
     if (!message) return message.error();
     if (auto refusal = read_refusal(*message)) {
-      sent = false;  // a daemon refuses before it looks at the request
+      // A daemon refuses before it looks at the request. But it may have seen this hello twice, and taken the other one.
+      sent = refusal->code == "credential_replayed";
       return std::move(*refusal);
     }
     auto reply = session->open(*message);
@@ -248,7 +250,9 @@ Result<std::string> Client::Impl::call(const std::function<std::string(bool)>& b
   }
   const std::size_t count = addresses.size();
   bool maybe_done = false;
-  milliseconds pause = kPauseMin, patience = kPatience;
+  milliseconds pause = kPauseMin;
+  auto patience =
+      std::clamp(std::chrono::ceil<milliseconds>((deadline - Clock::now()) / 3), kPatienceMin, kPatience);
   notice_at = Clock::now() + kNoticeAfter;
   const auto finish = [&](Error error) {
     fd.reset();
@@ -267,7 +271,8 @@ Result<std::string> Client::Impl::call(const std::function<std::string(bool)>& b
     }
     maybe_done = maybe_done || sent;
     const std::string& code = reply.error().code;
-    const bool again = code == "lost" || code == "timeout" || code == "zmtp" || code == "busy";
+    const bool again = code == "lost" || code == "timeout" || code == "zmtp" || code == "busy" ||
+                       code == "credential_replayed";  // by the network: the next hello is a fresh one
     if (!again) return finish(reply.error());
     if (code == "timeout" && sent) patience *= 2;
     fd.reset();

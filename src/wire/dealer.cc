@@ -7,6 +7,7 @@
 #include <cstring>
 #include <zmq.hpp>
 
+#include "base/aside.h"
 #include "base/fd.h"
 #include "wire/zmtp.h"
 
@@ -25,7 +26,13 @@ constexpr int kMonitored = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTE
 }  // namespace
 
 struct Dealer::Impl {
-  enum class State { idle, dialling, hello, connected };
+  enum class State {
+    idle,
+    asking,
+    dialling,
+    hello,
+    connected
+  };  // asking MUNGE for a credential, for the hello
 
   DealerOptions options;
   zmq::context_t context{1};
@@ -34,6 +41,7 @@ struct Dealer::Impl {
   zmq::socket_t socket{};
   zmq::socket_t monitor{};
   std::optional<ClientSession> session{};
+  Result<std::unique_ptr<Aside>> aside = Aside::start();
   std::size_t tries = 0;
   Clock::time_point dial_at{};         // while idle
   Clock::time_point handshake_ends{};  // while dialling or waiting for the welcome
@@ -43,7 +51,9 @@ struct Dealer::Impl {
   std::vector<DealerEvent> events{};
 
   explicit Impl(DealerOptions o)
-      : options(std::move(o)), epoll(epoll_create1(EPOLL_CLOEXEC)), pause(options.retry_min) {}
+      : options(std::move(o)), epoll(epoll_create1(EPOLL_CLOEXEC)), pause(options.retry_min) {
+    if (aside) watch((*aside)->fd());
+  }
   ~Impl() { hang_up(); }
 
   void watch(zmq::socket_t& s, int op) {
@@ -52,8 +62,28 @@ struct Dealer::Impl {
     epoll_ctl(epoll.get(), op, s.get(zmq::sockopt::fd), &e);
   }
 
-  void dial(Clock::time_point now) {
+  void watch(int fd) {
+    epoll_event e{};
+    e.events = EPOLLIN;
+    epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &e);
+  }
+
+  // Before it dials: a daemon does not wait long for a hello, and munged may hang.
+  void ask(Clock::time_point now) {
     where = options.endpoints.empty() ? "" : options.endpoints[tries % options.endpoints.size()];
+    if (!aside) return lose(now, aside.error());
+    state = State::asking;
+    (*aside)->run([this, hello = options.hello]() -> Aside::Finish {
+      auto begun = std::make_shared<Result<ClientSession>>(ClientSession::begin(hello));
+      return [this, begun] {
+        if (!*begun) return lose(Clock::now(), begun->error());
+        session.emplace(std::move(**begun));
+        dial(Clock::now());
+      };
+    });
+  }
+
+  void dial(Clock::time_point now) {
     handshake_ends = now + options.handshake_time;
     try {
       socket = zmq::socket_t(context, zmq::socket_type::dealer);
@@ -130,12 +160,6 @@ struct Dealer::Impl {
       return false;
     }
     if (state != State::dialling) return true;
-    auto begun = ClientSession::begin(options.hello);
-    if (!begun) {
-      lose(now, begun.error());
-      return false;
-    }
-    session.emplace(std::move(*begun));
     state = State::hello;
     if (!put(session->hello())) lose(now, Error{"lost", "the hello could not be sent", where});
     return state == State::hello;
@@ -149,7 +173,7 @@ struct Dealer::Impl {
       if (zmq_msg_recv(part.handle(), socket.handle(), ZMQ_DONTWAIT) < 0) return false;
       parts.emplace_back(part.to_string());
     } while (part.more() && parts.size() <= kMaxParts);
-    if (!session) {
+    if (state == State::dialling) {
       lose(now, Error{"seal", "a message before the hello", where});
       return false;
     }
@@ -173,11 +197,12 @@ struct Dealer::Impl {
 
   void step(Clock::time_point now) {
     pending = false;
-    if (state == State::idle && now >= dial_at) dial(now);
+    if (aside) (*aside)->finish();
+    if (state == State::idle && now >= dial_at) ask(now);
     int budget = kMessagesPerStep;
-    while (state != State::idle) {
+    while (socket) {
       if (read_monitor(now)) continue;
-      if (state == State::idle || !read_message(now)) break;
+      if (!socket || !read_message(now)) break;
       if (--budget == 0) {
         pending = true;
         break;
@@ -208,6 +233,7 @@ std::optional<Dealer::Clock::time_point> Dealer::next_deadline() const {
     case Impl::State::dialling:
     case Impl::State::hello:
       return impl_->handshake_ends;
+    case Impl::State::asking:
     case Impl::State::connected:
       return {};
   }
@@ -236,6 +262,7 @@ bool Dealer::send(std::string_view plaintext) {
 }
 
 void Dealer::reconnect() {
+  if (impl_->state == Impl::State::asking) return;
   if (impl_->state == Impl::State::idle) {
     impl_->dial_at = {};
     return;

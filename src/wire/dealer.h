@@ -1,6 +1,6 @@
 // The agent's side of the wire: one long-lived sealed session to a daemon over libzmq's DEALER, made anew (with a new hello) whenever
-// the connection is lost, with growing pauses. No thread of its own (libzmq has one): all calls from one thread, which waits for
-// fd() or next_deadline() and then calls step().
+// the connection is lost, with growing pauses. All calls from one thread, which waits for fd() or next_deadline() and then calls step().
+// What may block, MUNGE, is asked on a thread of its own.
 #pragma once
 
 #include <chrono>
@@ -48,7 +48,7 @@ class Dealer {
   int fd() const;
   // When step() must be called even if fd() stays silent; may be in the past. Nothing: no timer runs.
   std::optional<Clock::time_point> next_deadline() const;
-  // Does what is due (the first call dials) and returns what happened, in order. MUNGE may block it for a moment.
+  // Does what is due (the first call begins) and returns what happened, in order. Does not block.
   std::vector<DealerEvent> step(Clock::time_point now = Clock::now());
 
   bool connected() const;

@@ -68,8 +68,9 @@ Status Listener::Impl::bind() {
 }
 
 void Listener::Impl::start_threads() {
+  options.workers = std::max(1, options.workers);
   io_thread = std::thread([this] { io_loop(); });
-  for (int i = 0; i < std::max(1, options.workers); ++i) workers.emplace_back([this] { work_loop(); });
+  for (int i = 0; i <= options.workers; ++i) workers.emplace_back([this] { work_loop(); });
 }
 
 void Listener::Impl::stop() {

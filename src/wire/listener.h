@@ -1,8 +1,9 @@
 // The daemon's side of the wire: accepts commands and agents (ZMTP by our own codec over plain sockets, so that memory
 // is bounded before a caller is known), judges their hellos and keeps their sealed sessions.
-// Threads: one for I/O and `workers` that do MUNGE and unsealing and run the callbacks. Callbacks of one connection come in
-// order, one at a time; those of different connections run side by side. send() and close() may be called from any thread, also
-// from within a callback. stop() (and the destructor) may not be called from a callback.
+// Threads: one for I/O, `workers` that do MUNGE and unsealing and run the callbacks, and one more of these that does not wait for
+// MUNGE, so that callers who are known are served while it hangs. Callbacks of one connection come in order, one at a time; those of
+// different connections run side by side. send() and close() may be called from any thread, also from within a callback. stop() (and the
+// destructor) may not be called from a callback.
 #pragma once
 
 #include <chrono>

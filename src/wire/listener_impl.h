@@ -91,7 +91,8 @@ struct Listener::Impl {
 
   std::mutex work_mutex;
   std::condition_variable work_ready;
-  std::deque<ConnPtr> work;
+  std::deque<ConnPtr> work, strangers;  // whose callers are known, and are not
+  int greeting = 0;                     // workers that are at strangers
   bool work_stop = false;
 
   // The I/O thread's.

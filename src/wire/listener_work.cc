@@ -11,22 +11,35 @@ constexpr int kItemsPerTurn = 32;  // of one connection before a worker turns to
 void Listener::Impl::give_work(const ConnPtr& conn) {
   {
     const std::lock_guard lock(work_mutex);
-    work.push_back(conn);
+    (conn->known ? work : strangers).push_back(conn);
   }
   work_ready.notify_one();
 }
 
 void Listener::Impl::work_loop() {
+  bool greeted = false;  // last; they take turns
   for (;;) {
     ConnPtr conn;
+    bool greets = false;
     {
+      // MUNGE and name services may hang, and strangers wait for them: one worker is always left for those who are known.
       std::unique_lock lock(work_mutex);
-      work_ready.wait(lock, [&] { return work_stop || !work.empty(); });
+      const auto may_greet = [&] { return !strangers.empty() && greeting < options.workers; };
+      work_ready.wait(lock, [&] { return work_stop || !work.empty() || may_greet(); });
       if (work_stop) return;
-      conn = std::move(work.front());
-      work.pop_front();
+      greets = may_greet() && (work.empty() || !greeted);
+      greeted = greets;
+      auto& from = greets ? strangers : work;
+      conn = std::move(from.front());
+      from.pop_front();
+      greeting += greets;
     }
     take_turn(conn);
+    if (greets) {
+      const std::lock_guard lock(work_mutex);
+      --greeting;
+      if (!strangers.empty()) work_ready.notify_one();
+    }
   }
 }
 

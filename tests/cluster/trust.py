@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 import bai_wire as wire
-from bai import BIN, Cluster, Skip, alive, await_true, check, equal, need_root, run_tests, test
+from bai import BIN, SLOW, Cluster, Skip, alive, await_true, check, equal, need_root, program, run_tests, test
 from bai_wire import Hello, Peer, message
 
 NOBODY = (65534, 65534)
@@ -328,6 +328,95 @@ def munged_stops(c):
         c.up()
         c.await_state(running, "COMPLETED")
     finally:
+        process.terminate()
+        process.wait(20)
+
+
+def attempts(c, node, job):
+    """What the node still keeps of a job: nothing, once the controller has committed its end."""
+    return [name for name in os.listdir(f"{c.dir}/agents/{node}/attempts") if name.startswith(f"{job}.")]
+
+
+def connections(c):
+    """How many have connected to the controller's port."""
+    with open(c.conf, encoding="utf-8") as f:
+        port = next(int(line.split("=")[1]) for line in f if line.startswith("CtldPort="))
+    with open("/proc/net/tcp", encoding="ascii") as f:
+        return sum(fields[2].endswith(f":{port:04X}") and fields[3] == "01" for fields in (line.split() for line in f))
+
+
+@test
+def munged_hangs_on_a_node(c):
+    """A node whose munged is stopped (SIGSTOP) can start nothing, and says so; all else goes on there: ends, cancellations, heartbeats."""
+    process, conf = other_munged(c, "hung", c.dir + "/munge/key")
+    agent = None
+    try:
+        c.kill("n1", signal.SIGTERM)
+        with open(c.path("n1.log"), "w", encoding="utf-8") as log:
+            agent = subprocess.Popen([program("bai-agentd"), "--conf", conf, "-N", "n1", "--cpus", "4", "--memory", "2048"], env=c.env, stdout=log, stderr=log)
+        await_true(lambda: "registered" in c.read("n1.log"), "the agent with a munged of its own")
+        running = c.submit("-w", "n1", "-o", "/dev/null", script="while [ ! -e hung-go ]; do sleep 0.05; done")
+        c.await_state(running, "RUNNING")
+        os.kill(process.pid, signal.SIGSTOP)
+        # MUNGE's own patience is 10 s for each: one after the other they outlast every wait here.
+        array = c.submit("-w", "n1", "--array=0-2", "-o", "/dev/null", script="true")
+        for task in range(3):
+            c.await_state(f"{array}_{task}", "CONFIGURING")
+        with open(c.path("hung-go"), "w", encoding="utf-8"):
+            pass
+        c.await_state(running, "COMPLETED")
+        c.run("bai-cancel", f"{array}_2")
+        c.await_state(f"{array}_2", "CANCELLED")
+        other = c.submit("-w", "n2", "-o", "/dev/null", script="true")
+        c.await_state(other, "COMPLETED")
+        await_true(lambda: "munged" in c.job(f"{array}_0").get("detail", ""), "the reason why a job is not launched", 40)
+        equal(c.job(f"{array}_0")["state"], "CONFIGURING", "the job that cannot be launched now")
+        equal(c.read("n1.log").count("registered"), 1, "sessions of the agent")
+        os.kill(process.pid, signal.SIGCONT)
+        for task in range(2):
+            c.await_state(f"{array}_{task}", "COMPLETED", 40)
+            equal(c.job(f"{array}_{task}").get("detail", ""), "", "what is said of a job that ran")
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+        if agent:
+            agent.terminate()
+            agent.wait(20)
+        process.terminate()
+        process.wait(20)
+        c.up()
+
+
+@test
+def munged_hangs_under_the_controller(c):
+    """Callers wait whom the controller cannot know; agents that it knows are heard, also when more callers wait than there are workers."""
+    running = c.submit("-w", "n1", "-o", "/dev/null", script="while [ ! -e hung-go2 ]; do sleep 0.05; done")
+    c.await_state(running, "RUNNING")
+    before = {name: c.log(name).count("registered") for name in c.nodes}
+    process, conf = other_munged(c, "callers", c.dir + "/munge/key")
+    with open(conf, "a", encoding="utf-8") as f:
+        f.write("MessageTimeout=100\n")
+    munged, asking, connected = c.pid("munged"), [], connections(c)
+    try:
+        os.kill(munged, signal.SIGSTOP)
+        for _ in range(8):
+            asking.append(subprocess.Popen([program("bai-queue"), "-h"], env=dict(c.env, BAI_CONF=conf), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        await_true(lambda: connections(c) == connected + len(asking), "callers that wait")
+        with open(c.path("hung-go2"), "w", encoding="utf-8"):
+            pass
+        await_true(lambda: not attempts(c, "n1", running), "the commit of the job's end")
+        os.kill(munged, signal.SIGCONT)
+        for one in asking:
+            _, said = one.communicate(timeout=100 * SLOW)
+            equal(one.returncode, 0, f"a caller that waited ({said.strip()})")
+        c.await_state(running, "COMPLETED")
+        after = c.submit("-o", "/dev/null", script="true")
+        c.await_state(after, "COMPLETED")
+        equal({name: c.log(name).count("registered") for name in c.nodes}, before, "sessions of the agents")
+    finally:
+        os.kill(munged, signal.SIGCONT)
+        for one in asking:
+            one.kill()
+            one.wait()
         process.terminate()
         process.wait(20)
 

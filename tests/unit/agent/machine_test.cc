@@ -113,6 +113,10 @@ class Node {
       auto order = out.prepare.front();
       out.prepare.erase(out.prepare.begin());
       prepared++;
+      if (slow) {
+        waiting = order.key;
+        continue;
+      }
       Prepared answer{order.key, "mark", refusal, later};
       machine->handle(Input{now, mono_ms, answer}, out);
     }
@@ -162,7 +166,10 @@ class Node {
   std::map<AttemptKey, FoundAttempt::Shepherd> shepherds;
   std::map<AttemptKey, step::StepStatus> statuses;
   std::optional<Error> refusal;
-  bool later = false, die_before_journal = false, die_after_journal = false;
+  std::optional<Error> later;
+  bool slow = false;  // preparing takes its time: `waiting` is not answered by itself
+  AttemptKey waiting;
+  bool die_before_journal = false, die_after_journal = false;
   int prepared = 0, syncs = 0, reconnects = 0;
   std::vector<AttemptKey> spawned, discarded, buried;
   std::vector<ToStep> requests;
@@ -331,12 +338,63 @@ TEST(AgentMachine, ARefusedLaunchIsAnEndWithAReason) {
 
 TEST(AgentMachine, WhatCannotBeDoneNowIsNotClaimed) {
   Node node;
-  node.later = true;
+  node.later = Error{"munge_unavailable", "munged is not answering"};
   node.give(OrderIn{orders({launch(kJob7)})});
-  EXPECT_EQ(node.machine->attempt_count(), 0u);
-  node.later = false;
+  EXPECT_EQ(node.told.back().phase, AttemptPhase::kPreparing);
+  EXPECT_NE(node.told.back().message.find("munged"), std::string::npos);
+  EXPECT_EQ(node.prepared, 1);
+  node.tick(60'000);
+  EXPECT_EQ(node.prepared, 1) << "the controller asks again";
+  node.give(OrderIn{orders({launch(kJob7)})});
+  EXPECT_EQ(node.prepared, 2);
+  node.later.reset();
   node.give(OrderIn{orders({launch(kJob7)})});
   EXPECT_EQ(node.spawned.size(), 1u);
+  EXPECT_EQ(node.machine->report(kJob7)->message, "");
+  node.later = Error{"munge_unavailable", "munged is not answering"};
+  node.give(OrderIn{orders({launch({8, 1})})});
+  node.boot();
+  EXPECT_EQ(node.machine->report({8, 1}), nullptr);
+}
+
+// MUNGE or a name service may take long: the agent says that it is at it, and what comes meanwhile counts.
+TEST(AgentMachine, AnswersWhileALaunchIsPrepared) {
+  Node node;
+  node.slow = true;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  EXPECT_TRUE(node.told.empty());
+  node.give(OrderIn{orders({launch(kJob7)})});  // said again
+  ASSERT_EQ(node.told.size(), 1u);
+  EXPECT_EQ(node.told[0].phase, AttemptPhase::kPreparing);
+  EXPECT_EQ(node.prepared, 1);
+  node.give(SessionDown{});
+  node.connect();
+  ASSERT_EQ(node.registered.attempts.size(), 1u);
+  EXPECT_EQ(node.registered.attempts[0].phase, AttemptPhase::kPreparing);
+  node.give(OrderIn{signalling(kJob7, 1, SIGUSR1)});
+  node.give(Prepared{node.waiting, "mark", {}, {}});
+  EXPECT_EQ(node.spawned, std::vector<AttemptKey>{kJob7});
+  EXPECT_TRUE(node.requests.empty());
+
+  node.give(OrderIn{orders({launch({8, 1})})});
+  node.give(OrderIn{ending({8, 1}, 1)});
+  EXPECT_EQ(node.told.back().end, AttemptEnd::kNeverStarted) << "it does not wait for MUNGE";
+  node.give(Prepared{node.waiting, "mark", {}, {}});
+  EXPECT_EQ(node.spawned.size(), 1u);
+  EXPECT_EQ(node.last.discard, std::vector<AttemptKey>{node.waiting});
+  EXPECT_EQ(node.machine->report({8, 1})->phase, AttemptPhase::kEnded);
+
+  node.give(OrderIn{orders({launch({9, 1})})});
+  node.give(Prepared{node.waiting, "", {}, Error{"munge_unavailable", "munged is not answering"}});
+  node.give(OrderIn{ending({9, 1}, 1)});
+  EXPECT_EQ(node.told.back().end, AttemptEnd::kNeverStarted);
+
+  node.give(OrderIn{orders({launch({10, 1})})});
+  node.give(OrderIn{ending({10, 1}, 1)});
+  node.give(OrderIn{forgetting({10, 1})});
+  node.give(Prepared{node.waiting, "mark", {}, {}});
+  EXPECT_EQ(node.machine->report({10, 1}), nullptr);
+  EXPECT_EQ(node.last.discard, std::vector<AttemptKey>{node.waiting});
 }
 
 // ---- restarts

@@ -21,6 +21,7 @@ void SimulatedAgent::start_agent() {
   if (machine_) return;
   ++life_;
   dialling_ = turning_ = false;
+  prepared_us_ = 0;
   world_.note(name_ + ": agent starts");
   auto journal = agent::decode_journal(synced_ + unsynced_);
   agent::MachineStart start;
@@ -174,7 +175,7 @@ void SimulatedAgent::turn() {
     auto body = std::move(inputs_.front());
     inputs_.pop_front();
     handle(std::move(body), out);
-    for (const auto& order : std::exchange(out.prepare, {})) prepare(order, inputs_);
+    for (const auto& order : std::exchange(out.prepare, {})) prepare(order);
   }
   machine_->flush(world_.ms(), out);
   turning_ = false;
@@ -197,10 +198,17 @@ void SimulatedAgent::handle(agent::InputBody body, agent::Output& out) {
   highest_epoch_ = machine_->seen().epoch;
 }
 
-void SimulatedAgent::prepare(const wire::LaunchOrder& order, std::deque<agent::InputBody>& inputs) {
-  agent::Prepared answer{order.key, name_ + "-mark-" + std::to_string(++marks_), {}, false};
+// On a thread of its own: MUNGE or a name service may hang.
+void SimulatedAgent::prepare(const wire::LaunchOrder& order) {
+  std::int64_t delay = world_.fault(30) ? world_.between(0, 30'000'000) : world_.between(10, 1'000);
+  prepared_us_ = std::max(prepared_us_, world_.us() + delay);
+  later(prepared_us_ - world_.us(), [this, order] { prepared(order); });
+}
+
+void SimulatedAgent::prepared(const wire::LaunchOrder& order) {
+  agent::Prepared answer{order.key, name_ + "-mark-" + std::to_string(++marks_), {}, {}};
   if (world_.fault(50)) {
-    answer.later = true;
+    answer.later = Error{"munge_unavailable", "munged is not answering"};
   } else if (world_.fault(200)) {
     answer.refused = Error{"bad_signature", "the signature does not match"};
   } else {
@@ -210,7 +218,7 @@ void SimulatedAgent::prepare(const wire::LaunchOrder& order, std::deque<agent::I
     directory.limit = order.time_limit;
     directory.mark = answer.mark;
   }
-  inputs.push_front(std::move(answer));
+  input(std::move(answer));
 }
 
 void SimulatedAgent::carry_out(agent::Output out) {

@@ -61,7 +61,8 @@ class SimulatedAgent {
   void bury(Key key);
   std::vector<agent::FoundAttempt> scan(const agent::JournalContents& journal);
   agent::FoundAttempt look(Key key);
-  void prepare(const wire::LaunchOrder& order, std::deque<agent::InputBody>& inputs);
+  void prepare(const wire::LaunchOrder& order);
+  void prepared(const wire::LaunchOrder& order);
   // Runs `what` later, if this very agent (not a later one) still lives then.
   void later(std::int64_t delay_us, std::function<void()> what);
   std::string boot_id() const { return name_ + "-boot-" + std::to_string(boot_); }
@@ -74,6 +75,7 @@ class SimulatedAgent {
   std::unique_ptr<agent::Machine> machine_;
   std::uint64_t life_ = 0;
   std::uint64_t boot_ = 1;
+  std::int64_t prepared_us_ = 0;     // when the last launch in preparation will be
   std::uint64_t highest_epoch_ = 0;  // that this agent has served
   Network::Conn conn_ = 0;
   bool dialling_ = false;

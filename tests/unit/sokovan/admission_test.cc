@@ -127,7 +127,8 @@ TEST_F(Admitting, a_node_that_is_down_counts_and_asks_nothing_anew) {
 TEST_F(Admitting, costs_no_more_than_can_be_afforded) {
   auto cpus = [](std::uint32_t n) { return [n](ResourceRequest& r) { r.cpus_per_task = n; }; };
   searches = Admission::kForAnswers;
-  EXPECT_EQ(said(cpus(65)), "node_config: no node has 65 CPUs; the largest has 64: ") << "no nearest";
+  EXPECT_EQ(said(cpus(65)), "node_config: no node has 65 CPUs; the largest has 64: ask for less")
+      << "no nearest";
   EXPECT_EQ(searches, Admission::kForAnswers - 1);
   searches = 1;
   EXPECT_FALSE(ask(cpus(66)));
