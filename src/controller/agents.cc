@@ -23,6 +23,9 @@ void Machine::node_changed(NodeEntry& entry) {
   entry.room.jobs = n.jobs;
   entry.room.exclusive_use = n.exclusive_use;
   entry.room.tenancy = entry.tenants.tenancy();
+  entry.room.devices = DeviceRoom(n.declared.devices);
+  entry.room.devices.take(entry.devices_used);
+  n.devices_free = entry.room.devices.free;
   out_->effects.nodes.push_back(std::make_shared<const Node>(n));
   sokovan::NodeSet set;
   set.name = n.name;
@@ -30,6 +33,11 @@ void Machine::node_changed(NodeEntry& entry) {
   set.mem_mib = n.declared.mem_mib;
   set.features = n.features;
   set.weight = n.weight;
+  set.sockets = n.declared.sockets;
+  set.cores_per_socket = n.declared.cores_per_socket;
+  set.threads_per_core = n.declared.threads_per_core;
+  set.tmp_mib = n.declared.tmp_mib;
+  set.devices = n.declared.devices;
   set.usable = trouble_.empty() && entry.registered && entry.conn && n.responding && !n.drain &&
                n.condition == NodeCondition::kUp && entry.stale.empty();
   tell(std::move(set));
@@ -336,7 +344,7 @@ void Machine::node_lost(NodeEntry& entry, std::string_view why) {
     }
     if (copy.cancel_requested)
       finish(std::move(copy), JobState::kCancelled, "cancelled; its node was lost", job->ended_by_uid);
-    else if (may_requeue(copy) || copy.requeue_requested)
+    else if (note_failed_node(copy, n.name); may_requeue(copy) || copy.requeue_requested)
       back_to_queue(std::move(copy), "node " + n.name.str() + " was lost", JobState::kNodeFail, 0,
                     Hold::kNone);
     else

@@ -3,6 +3,7 @@
 
 #include "base/crash_point.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "controller/machine.h"
 
 namespace bai::controller {
@@ -222,6 +223,7 @@ void Machine::attempt_ended(const JobPtr& job, const wire::AttemptReport& report
     case End::kShepherdLost:
       return end(JobState::kFailed, Reason::kSystemFailure, "bai-stepd was lost");
     case End::kNodeRebooted:
+      note_failed_node(copy, job->allocation->nodes[0].node);
       if (may_requeue(copy))
         return back_to_queue(std::move(copy), "its node was rebooted", JobState::kNodeFail, 0, Hold::kNone);
       return end(JobState::kNodeFail, Reason::kNodeDown, "its node was rebooted");
@@ -230,6 +232,7 @@ void Machine::attempt_ended(const JobPtr& job, const wire::AttemptReport& report
         copy.detail = "its node has no trace of it";
         return end(JobState::kNodeFail, Reason::kNodeDown, "its node has no trace of it");
       }
+      note_failed_node(copy, job->allocation->nodes[0].node);
       return back_to_queue(std::move(copy), "it never started", JobState::kNodeFail, 0, Hold::kNone);
   }
 }
@@ -242,6 +245,7 @@ void Machine::occupy(const Job& job) {
     auto& n = *entry->node;
     n.cpus_used += share.cpus;
     n.mem_used_mib += share.mem_mib;
+    entry->devices_used.insert(entry->devices_used.end(), share.devices.begin(), share.devices.end());
     n.jobs++;
     n.exclusive_use = n.exclusive_use || job.spec->request.exclusive;
     entry->tenants.add(job.spec->uid, job.spec->request.exclusive_user);
@@ -256,6 +260,10 @@ void Machine::vacate(const Job& job) {
     auto& n = *entry->node;
     n.cpus_used -= share.cpus;
     n.mem_used_mib -= share.mem_mib;
+    for (const auto& device : share.devices) {
+      auto it = std::find(entry->devices_used.begin(), entry->devices_used.end(), device);
+      if (it != entry->devices_used.end()) entry->devices_used.erase(it);
+    }
     n.jobs--;
     if (n.jobs == 0) n.last_busy = now_;
     if (job.spec->request.exclusive) n.exclusive_use = false;
@@ -319,6 +327,16 @@ void Machine::finish(Job job, JobState state, std::string_view cause, std::uint3
         feed_job(jobs_[waiting]);
     }
   }
+}
+
+// The scheduler gives the job other nodes while others can do; the last few count.
+void Machine::note_failed_node(Job& job, const Istr& node) {
+  std::vector<std::string> names;
+  for (auto name : split_list(job.failed_nodes))
+    if (name != node.view()) names.emplace_back(name);
+  names.push_back(node.str());
+  if (names.size() > 8) names.erase(names.begin());
+  job.failed_nodes = join(names, ",");
 }
 
 void Machine::back_to_queue(Job job, std::string_view cause, JobState attempt_ends, std::uint32_t actor,

@@ -78,8 +78,9 @@ class Machine {
     bool lost = false;          // its jobs were ended for silence
     sokovan::NodeRoom room;
     sokovan::Tenants tenants;
-    std::set<JobId> jobs;              // that hold something here
-    std::set<wire::AttemptKey> stale;  // attempts that must end before new work comes
+    std::set<JobId> jobs;                   // that hold something here
+    std::vector<DeviceShare> devices_used;  // by them
+    std::set<wire::AttemptKey> stale;       // attempts that must end before new work comes
   };
   // One start of a job that has not ended: the edge to its batch node's agent.
   struct Running {
@@ -163,6 +164,7 @@ class Machine {
   void attempt_running(const JobPtr& job, const wire::AttemptReport& report);
   void attempt_ended(const JobPtr& job, const wire::AttemptReport& report);
   void finish(Job job, JobState state, std::string_view cause, std::uint32_t actor);
+  static void note_failed_node(Job& job, const Istr& node);
   // `attempt_ends`: what accounting says of the attempt that ended, kRequeued or kNodeFail.
   void back_to_queue(Job job, std::string_view cause, JobState attempt_ends, std::uint32_t actor, Hold hold);
   void terminate(const JobPtr& job, bool kill_now, wire::AttemptEnd as);

@@ -13,48 +13,13 @@
 #include "base/idset.h"
 #include "base/istr.h"
 #include "base/time.h"
+#include "model/devices.h"
 #include "model/ids.h"
+#include "model/request.h"
 #include "model/serialize.h"
 #include "model/states.h"
 
 namespace bai {
-
-// As memory per node or per CPU: all that each node has (--mem=0).
-inline constexpr std::uint64_t kAllMemory = ~std::uint64_t{0};
-
-// Which numbers of a request its user gave; the others are defaults, and a job's environment is silent about them.
-enum Asked : std::uint8_t { kAskedNodes = 1, kAskedTasks = 2, kAskedCpusPerTask = 4 };
-
-// What a job asks of nodes. Memory in MiB, 0 for the partition's default.
-struct ResourceRequest {
-  std::uint32_t min_nodes = 1;
-  std::uint32_t max_nodes = 0;  // 0: as few as fit, at least min_nodes
-  std::uint32_t tasks = 1;      // -n; with nodes given and no -n: one a node
-  std::uint32_t cpus_per_task = 1;
-  std::uint32_t tasks_per_node = 0;  // 0: no wish
-  std::uint64_t mem_per_node_mib = 0;
-  std::uint64_t mem_per_cpu_mib = 0;
-  bool exclusive_user = false;  // nodes with this user's jobs only
-  bool exclusive = false;       // whole nodes, shared with nobody
-  std::uint8_t asked = 0;       // Asked bits; nothing that scheduling looks at
-  Istr nodes_wanted;            // -w, hostlist
-  Istr nodes_excluded;          // -x, hostlist
-  Istr constraint;              // -C: features joined by & or |
-  Istr licenses;                // -L: name[:count],...
-
-  // As many as its tasks need anyway.
-  std::uint32_t least_nodes() const {
-    if (tasks_per_node == 0) return min_nodes;
-    return std::max(min_nodes, tasks / tasks_per_node + (tasks % tasks_per_node != 0));
-  }
-
-  friend bool operator==(const ResourceRequest&, const ResourceRequest&) = default;
-  template <class A>
-  void serialize(A& a) {
-    a(min_nodes, max_nodes, tasks, cpus_per_task, tasks_per_node, mem_per_node_mib, mem_per_cpu_mib,
-      exclusive, exclusive_user, asked, nodes_wanted, nodes_excluded, constraint, licenses);
-  }
-};
 
 enum class DependencyKind : std::uint8_t { kAfter, kAfterAny, kAfterOk, kAfterNotOk, kAfterCorr, kSingleton };
 enum class DependencyState : std::uint8_t { kWaiting, kSatisfied, kFailed };
@@ -199,11 +164,13 @@ struct NodeShare {
   Istr node;
   std::uint32_t cpus = 0;
   std::uint64_t mem_mib = 0;
+  std::uint32_t tasks = 0;             // how many of the job's tasks are for it; 0: not said
+  std::vector<DeviceShare> devices{};  // which devices of the node, and how much of each
 
   friend bool operator==(const NodeShare&, const NodeShare&) = default;
   template <class A>
   void serialize(A& a) {
-    a(node, cpus, mem_mib);
+    a(node, cpus, mem_mib, tasks, cap(devices, 4096));
   }
 };
 
@@ -211,13 +178,14 @@ struct NodeShare {
 struct Allocation {
   Istr partition;
   std::vector<NodeShare> nodes;
+  std::uint32_t alternative = 0;  // 0: what was asked for; n: the request's nth alternative instead
 
   std::uint32_t cpus() const;
   std::uint64_t mem_mib() const;
   std::string hostlist() const;  // "n[1-4]"
   template <class A>
   void serialize(A& a) {
-    a(partition, cap(nodes, 65536));
+    a(partition, cap(nodes, 65536), alternative);
   }
 };
 
@@ -280,18 +248,20 @@ struct Job {
   std::shared_ptr<const Allocation> allocation;  // while active, and after the end
   std::shared_ptr<const Usage> usage;            // after the end
   Istr detail;                                   // a sentence for a person, beside `reason`
-  Time expected_start;                           // the scheduler's estimate; not durable
+  Istr
+      failed_nodes;  // names with commas: they failed its last attempts; the scheduler avoids them while others can do
+  Time expected_start;  // the scheduler's estimate; not durable
 
   template <class A>
   void save(A& a) const {
     a(id, array_id, array_task, state, reason, hold, exit, restarts, cancel_requested, requeue_requested,
-      priority, ended_by_uid, attempt, submitted, eligible, started, ended, lsn, detail);
+      priority, ended_by_uid, attempt, submitted, eligible, started, ended, lsn, detail, failed_nodes);
     save_part(a, spec), save_part(a, array), save_part(a, allocation), save_part(a, usage);
   }
   template <class A>
   void load(A& a) {
     a(id, array_id, array_task, state, reason, hold, exit, restarts, cancel_requested, requeue_requested,
-      priority, ended_by_uid, attempt, submitted, eligible, started, ended, lsn, detail);
+      priority, ended_by_uid, attempt, submitted, eligible, started, ended, lsn, detail, failed_nodes);
     load_part(a, spec), load_part(a, array), load_part(a, allocation), load_part(a, usage);
   }
 

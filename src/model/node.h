@@ -9,7 +9,9 @@
 
 #include "base/istr.h"
 #include "base/time.h"
+#include "model/devices.h"
 #include "model/ids.h"
+#include "model/scheduling.h"
 #include "model/serialize.h"
 #include "model/states.h"
 
@@ -25,11 +27,13 @@ struct NodeShape {
   std::uint32_t numa_nodes = 1;
   std::uint64_t mem_mib = 1;
   std::uint64_t tmp_mib = 0;
+  std::vector<DeviceGroup> devices;  // Gres=
 
   friend bool operator==(const NodeShape&, const NodeShape&) = default;
   template <class A>
   void serialize(A& a) {
-    a(cpus, boards, sockets, cores_per_socket, threads_per_core, numa_nodes, mem_mib, tmp_mib);
+    a(cpus, boards, sockets, cores_per_socket, threads_per_core, numa_nodes, mem_mib, tmp_mib,
+      cap(devices, 256));
   }
 };
 
@@ -69,7 +73,7 @@ struct Node {
   Time agent_started;
   Time last_heard;
   Time last_busy;  // when it was last found or left idle; the controller's start at first
-  Istr version;  // of its agent
+  Istr version;    // of its agent
   Istr os;
   Istr arch;
   Uuid boot_id;
@@ -82,13 +86,15 @@ struct Node {
   std::uint64_t mem_used_mib = 0;
   std::uint32_t jobs = 0;  // running or completing there
   std::uint32_t completing = 0;
-  bool exclusive_use = false;  // one job holds it whole
+  bool exclusive_use = false;              // one job holds it whole
+  std::vector<DeviceAmount> devices_free;  // by slot, see DeviceRoom; empty: all of `declared.devices`
 
   template <class A>
   void serialize(A& a) {
     a(name, address, declared, found, features, weight, condition, responding, drain, reason, reason_uid,
-      reason_at, boot, agent_started, last_heard, last_busy, version, os, arch, boot_id, config_hash, load_percent,
-      free_mib, enforces, cpus_used, mem_used_mib, jobs, completing, exclusive_use);
+      reason_at, boot, agent_started, last_heard, last_busy, version, os, arch, boot_id, config_hash,
+      load_percent, free_mib, enforces, cpus_used, mem_used_mib, jobs, completing, exclusive_use,
+      cap(devices_free, 65536));
   }
 };
 using NodePtr = std::shared_ptr<const Node>;
@@ -120,6 +126,7 @@ struct Partition {
   std::uint64_t default_mem_per_node_mib = 0;
   std::uint64_t max_mem_per_node_mib = 0;  // 0: unlimited
   std::vector<Istr> allow_accounts, deny_accounts, allow_groups;
+  PartitionScheduling scheduling;  // how its queue is worked off
   std::uint32_t total_cpus = 0;
   bool overridden = false;  // something differs from the configuration
 
@@ -128,7 +135,7 @@ struct Partition {
     a(name, nodes, nodes_text, is_default, hidden, root_only, exclusive_user, oversubscribe_exclusive, state,
       max_time, default_time, min_nodes, max_nodes, priority_tier, priority_job_factor,
       default_mem_per_cpu_mib, default_mem_per_node_mib, max_mem_per_node_mib, allow_accounts, deny_accounts,
-      allow_groups, total_cpus, overridden);
+      allow_groups, scheduling, total_cpus, overridden);
   }
 };
 using PartitionPtr = std::shared_ptr<const Partition>;

@@ -3,6 +3,7 @@
 
 #include "base/hostlist.h"
 #include "base/text.h"
+#include "model/constraint.h"
 #include "sokovan/impl.h"
 
 namespace bai::sokovan {
@@ -90,7 +91,7 @@ std::shared_ptr<const Domain> Scheduler::Impl::domain_of(const Partition& partit
       auto it = node_index.find(name.str());
       if (it == node_index.end()) continue;
       const auto& node = nodes[it->second];
-      if (node.exists && !out.count(name.view()) && satisfies(node.features, *constraint))
+      if (node.exists && !out.count(name.view()) && constraint->each.holds(node.features))
         domain->nodes.push_back(it->second);
     }
     std::stable_sort(domain->nodes.begin(), domain->nodes.end(),

@@ -18,7 +18,8 @@ std::uint64_t times(std::uint64_t a, std::uint64_t b) {
 bool fit(const NodeRoom& room, const NodeShare& share, const Sharing& sharing) {
   if (share.cpus == 0 || room.exclusive_use || (sharing.exclusive && room.jobs != 0)) return false;
   if (!room.tenancy.admits(sharing.uid, sharing.exclusive_user)) return false;
-  return share.cpus <= room.cpus_free && share.mem_mib <= room.mem_free_mib;
+  return share.cpus <= room.cpus_free && share.mem_mib <= room.mem_free_mib &&
+         room.devices.holds(share.devices);
 }
 
 MemoryRule memory_rule(const ResourceRequest& request, const Partition& partition) {
@@ -76,6 +77,7 @@ std::uint32_t capacity(const NodeRoom& room, const Wish& wish) {
 
 NodeShare share_of(const Wish& wish, std::uint32_t tasks, const NodeRoom& room) {
   NodeShare share;
+  share.tasks = tasks;
   share.cpus = wish.exclusive ? room.cpus_total : tasks * std::max(1u, wish.cpus_per_task);
   switch (wish.memory.kind) {
     case MemoryRule::kNone:
@@ -138,31 +140,6 @@ void spread(std::vector<Pick>& picks, std::uint32_t tasks) {
     picks[i].tasks = std::min(picks[i].tasks, left - others);
     left -= picks[i].tasks;
   }
-}
-
-std::optional<Constraint> parse_constraint(std::string_view text) {
-  Constraint out;
-  if (trim(text).empty()) return out;
-  for (auto group : split(text, '|')) {
-    auto& all = out.emplace_back();
-    for (auto feature : split(group, '&')) {
-      feature = trim(feature);
-      if (feature.empty() || feature.find_first_of("[]()*,: ") != feature.npos) return std::nullopt;
-      all.emplace_back(feature);
-    }
-  }
-  return out;
-}
-
-bool satisfies(const std::vector<std::string>& features, const Constraint& constraint) {
-  if (constraint.empty()) return true;
-  for (const auto& group : constraint) {
-    const bool all = std::all_of(group.begin(), group.end(), [&](const std::string& feature) {
-      return std::find(features.begin(), features.end(), feature) != features.end();
-    });
-    if (all) return true;
-  }
-  return false;
 }
 
 std::optional<std::map<std::string, std::uint32_t>> parse_licenses(std::string_view text) {

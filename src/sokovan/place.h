@@ -51,11 +51,6 @@ std::vector<Pick> place(const std::vector<std::uint32_t>& candidates, const Wish
 // What a pick takes from a node of that size.
 NodeShare share_of(const Wish& wish, std::uint32_t tasks, const NodeRoom& room);
 
-// -C: any of the groups, each of them all of its features. Nothing when it cannot be read.
-using Constraint = std::vector<std::vector<std::string>>;
-std::optional<Constraint> parse_constraint(std::string_view text);
-bool satisfies(const std::vector<std::string>& features, const Constraint& constraint);
-
 // -L: name and count.
 std::optional<std::map<std::string, std::uint32_t>> parse_licenses(std::string_view text);
 

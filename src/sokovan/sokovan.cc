@@ -33,6 +33,9 @@ void Scheduler::apply(const Change& change) {
       impl.dirty |= impl.licenses_total != c.total;
       impl.licenses_total = c.total;
     }
+    void operator()(const TopologySet&) {}
+    void operator()(const SettingsSet&) {}
+    void operator()(const RunEnded&) {}
   };
   std::visit(Apply{*impl_}, change);
 }

@@ -14,6 +14,8 @@
 #include "base/time.h"
 #include "model/job.h"
 #include "model/node.h"
+#include "model/scheduling.h"
+#include "model/topology.h"
 #include "sokovan/tenants.h"
 
 namespace bai::sokovan {
@@ -26,6 +28,9 @@ struct NodeSet {  // a node exists; usable tells whether jobs may start there no
   std::vector<std::string> features;
   std::uint32_t weight = 1;  // lower is used first
   bool usable = false;
+  std::uint32_t sockets = 1, cores_per_socket = 1, threads_per_core = 1;
+  std::uint64_t tmp_mib = 0;
+  std::vector<DeviceGroup> devices;
 
   friend bool operator==(const NodeSet&, const NodeSet&) = default;
 };
@@ -50,7 +55,21 @@ struct JobGone {
 struct LicensesSet {
   std::map<std::string, std::uint32_t> total;
 };
-using Change = std::variant<NodeSet, NodeGone, PartitionSet, PartitionGone, JobSet, JobGone, LicensesSet>;
+struct TopologySet {  // all switches
+  std::vector<Switch> switches;
+};
+struct SettingsSet {
+  SchedulingSettings settings;
+};
+// A run that ended before this scheduler knew of it, for the prediction of run times; in order of their ends. Those that it saw
+// active it learns from their last JobSet.
+struct RunEnded {
+  std::uint32_t uid = 0;
+  Seconds limit = kUnlimited;  // what was asked
+  Seconds run = 0;
+};
+using Change = std::variant<NodeSet, NodeGone, PartitionSet, PartitionGone, JobSet, JobGone, LicensesSet,
+                            TopologySet, SettingsSet, RunEnded>;
 
 struct Start {
   JobId job = 0;
@@ -82,7 +101,8 @@ struct NodeRoom {
   std::uint64_t mem_total_mib = 0, mem_free_mib = 0;
   std::uint32_t jobs = 0;
   bool exclusive_use = false;
-  Tenancy tenancy;
+  Tenancy tenancy{};
+  DeviceRoom devices{};
 };
 
 // Who wants to share a node, and with whom.
