@@ -56,7 +56,8 @@ Error in_slurms_words(const Parsed& parsed, const Error& error) {
   if (error.code == "bad_job_id")
     return Error{error.code, "Invalid job id: " + parsed.value_or("jobs", ""), "", ""};
   if (error.code == "bad_state") {
-    for (auto word : split_list(parsed.value_or("states", "")))
+    const std::string states = parsed.value_or("states", "");
+    for (auto word : split_list(states))
       if (!parse_job_state(word) && !iequals(word, "all"))
         return Error{error.code, slurm_bad_job_state(word) + "\n", "", ""};
   }
