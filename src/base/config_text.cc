@@ -1,6 +1,7 @@
 #include "base/config_text.h"
 
-#include <optional>
+#include <tuple>
+#include <utility>
 
 #include "base/text.h"
 
@@ -8,12 +9,35 @@ namespace bai {
 
 namespace {
 
-// A byte and where it stood, so that errors in a continued line point at the right physical line.
-struct Char {
-  char c;
-  bool escaped;  // came after a backslash: never a quote, blank or comment
-  int line;
-  int column;
+// A line with those that continue it, without comments and backslashes.
+struct Logical {
+  std::string text;
+  std::string
+      escaped;    // for each byte whether it came after a backslash: never a quote, blank, '=' or comment
+  struct Piece {  // of a physical line, without a backslash within, so that errors point at the right place
+    std::size_t from;
+    int line, column;
+  };
+  std::vector<Piece> pieces;
+
+  void clear() {
+    text.clear();
+    escaped.clear();
+    pieces.clear();
+  }
+  void add(std::string_view bytes, bool escape, int line, int column) {
+    pieces.push_back({text.size(), line, column});
+    text += bytes;
+    escaped.append(bytes.size(), escape ? 1 : 0);
+  }
+  bool is(std::size_t i, char c) const { return text[i] == c && !escaped[i]; }
+  bool blank(std::size_t i) const { return is_blank(text[i]) && !escaped[i]; }
+  // Line and column of byte `i`.
+  std::pair<int, int> place(std::size_t i) const {
+    std::size_t n = pieces.size() - 1;
+    while (pieces[n].from > i) --n;
+    return {pieces[n].line, pieces[n].column + static_cast<int>(i - pieces[n].from)};
+  }
 };
 
 std::string place_of(const std::string& file, int line) { return file + ":" + std::to_string(line); }
@@ -43,7 +67,7 @@ class Reader {
       return bad(name, "the configuration has more than " + std::to_string(limits_.max_bytes) + " bytes");
     if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
     int line = 0;
-    std::vector<Char> logical;
+    Logical logical;
     int first = 0;
     while (!text.empty()) {
       const auto end = text.find('\n');
@@ -53,7 +77,7 @@ class Reader {
       if (++lines_ > limits_.max_lines)
         return bad(place_of(name, line),
                    "the configuration has more than " + std::to_string(limits_.max_lines) + " lines");
-      if (logical.empty()) first = line;
+      if (logical.text.empty()) first = line;
       auto goes_on = add_physical(physical, name, line, logical);
       if (!goes_on) return goes_on.error();
       if (*goes_on && !text.empty()) continue;
@@ -71,56 +95,66 @@ class Reader {
   }
 
   // Appends a physical line without its comment. True if it ends with a backslash, so that the next line goes on.
-  Result<bool> add_physical(std::string_view s, const std::string& name, int line, std::vector<Char>& out) {
+  Result<bool> add_physical(std::string_view s, const std::string& name, int line, Logical& out) {
     while (!s.empty() && is_blank(s.back())) s.remove_suffix(1);  // also the \r of CRLF
+    std::size_t plain = 0;                                        // where what is not yet in `out` begins
+    const auto add = [&](std::size_t from, std::size_t to, bool escape) {
+      if (from < to) out.add(s.substr(from, to - from), escape, line, static_cast<int>(from) + 1);
+    };
     for (std::size_t i = 0; i < s.size(); ++i) {
-      const int column = static_cast<int>(i) + 1;
       const auto u = static_cast<unsigned char>(s[i]);
       if ((u < 0x20 && !is_blank(s[i])) || u == 0x7f)
-        return bad(place_of(name, line), "a control character in column " + std::to_string(column));
-      if (s[i] == '#') return false;
-      if (s[i] != '\\') {
-        out.push_back({s[i], false, line, column});
-      } else if (i + 1 == s.size()) {
-        out.push_back({' ', false, line, column});
-        return true;
-      } else {
-        out.push_back({s[++i], true, line, column});
+        return bad(place_of(name, line), "a control character in column " + std::to_string(i + 1));
+      if (s[i] == '#') {
+        add(plain, i, false);
+        return false;
       }
+      if (s[i] != '\\') continue;
+      add(plain, i, false);
+      if (i + 1 == s.size()) {
+        out.add(" ", false, line, static_cast<int>(i) + 1);
+        return true;
+      }
+      ++i;
+      add(i, i + 1, true);
+      plain = i + 1;
     }
+    add(plain, s.size(), false);
     return false;
   }
 
-  Status finish(const std::vector<Char>& chars, const std::string& name, int first, int depth) {
+  Status finish(const Logical& all, const std::string& name, int first, int depth) {
     ConfigLine line{name, first, {}};
+    const std::size_t size = all.text.size();
     std::size_t i = 0;
-    const auto blank_at = [&](std::size_t k) { return !chars[k].escaped && is_blank(chars[k].c); };
     const auto skip_blanks = [&] {
-      while (i < chars.size() && blank_at(i)) ++i;
+      while (i < size && all.blank(i)) ++i;
     };
-    for (skip_blanks(); i < chars.size(); skip_blanks()) {
+    for (skip_blanks(); i < size; skip_blanks()) {
       ConfigItem item;
-      item.line = chars[i].line;
-      item.column = chars[i].column;
-      const std::string place = place_of(name, item.line);
-      while (i < chars.size() && !blank_at(i) && (chars[i].escaped || chars[i].c != '='))
-        item.key += chars[i++].c;
-      const bool stands_alone = i < chars.size() && blank_at(i);
+      std::tie(item.line, item.column) = all.place(i);
+      const auto place = [&] { return place_of(name, item.line); };
+      const std::size_t key = i;
+      while (i < size && !all.blank(i) && !all.is(i, '=')) ++i;
+      item.key = all.text.substr(key, i - key);
+      const bool stands_alone = i < size && all.blank(i);
       skip_blanks();
-      if (line.items.empty() && stands_alone && iequals(item.key, "Include") && chars[i].c != '=') {
-        if (i == chars.size()) return bad(place, "Include needs a file name");
-        return include(chars, i, name, place, depth);
+      if (line.items.empty() && stands_alone && iequals(item.key, "Include") &&
+          (i == size || all.text[i] != '=')) {
+        if (i == size) return bad(place(), "Include needs a file name");
+        return include(all, i, name, place(), depth);
       }
-      if (item.key.empty()) return bad(place, "'=' without a key before it");
-      if (i == chars.size() || chars[i].escaped || chars[i].c != '=')
-        return bad(place, "expected Key=Value, found " + quote(item.key), "quote values that hold blanks");
+      if (item.key.empty()) return bad(place(), "'=' without a key before it");
+      if (i == size || !all.is(i, '='))
+        return bad(place(), "expected Key=Value, found " + quote(item.key), "quote values that hold blanks");
       for (const char c : item.key)
         if (!is_alpha(c) && !is_digit(c) && c != '_' && c != '.' && c != '-')
-          return bad(place, quote(item.key) + " is not a key", "keys are letters, digits, '_', '-' and '.'");
+          return bad(place(), quote(item.key) + " is not a key",
+                     "keys are letters, digits, '_', '-' and '.'");
       ++i;
       skip_blanks();
-      auto value = read_value(chars, i, place);
-      if (!value) return value.error();
+      auto value = read_value(all, i);
+      if (!value) return bad(place(), value.error().message, value.error().remedy);
       item.value = std::move(*value);
       line.items.push_back(std::move(item));
     }
@@ -128,32 +162,29 @@ class Reader {
     return {};
   }
 
-  // From `i` on: a quoted value or everything up to the next blank.
-  static Result<std::string> read_value(const std::vector<Char>& chars, std::size_t& i,
-                                        const std::string& place) {
-    std::string out;
-    if (i < chars.size() && !chars[i].escaped && chars[i].c == '"') {
-      for (++i; i < chars.size(); ++i) {
-        if (!chars[i].escaped && chars[i].c == '"') {
-          ++i;
-          if (i < chars.size() && (chars[i].escaped || !is_blank(chars[i].c)))
-            return bad(place, "text directly after a closing quote");
-          return out;
-        }
-        out += chars[i].c;
-      }
-      return bad(place, "a quote that is never closed", "'#' begins a comment also within quotes: write \\#");
+  // From `i` on: a quoted value or everything up to the next blank. Errors have no place.
+  static Result<std::string> read_value(const Logical& all, std::size_t& i) {
+    const std::size_t size = all.text.size();
+    if (i < size && all.is(i, '"')) {
+      const std::size_t begin = ++i;
+      while (i < size && !all.is(i, '"')) ++i;
+      if (i == size)
+        return bad({}, "a quote that is never closed", "'#' begins a comment also within quotes: write \\#");
+      const std::size_t end = i++;
+      if (i < size && !all.blank(i)) return bad({}, "text directly after a closing quote");
+      return all.text.substr(begin, end - begin);
     }
-    for (; i < chars.size() && (chars[i].escaped || !is_blank(chars[i].c)); ++i) out += chars[i].c;
-    return out;
+    const std::size_t begin = i;
+    while (i < size && !all.blank(i)) ++i;
+    return all.text.substr(begin, i - begin);
   }
 
-  Status include(const std::vector<Char>& chars, std::size_t i, const std::string& name,
-                 const std::string& place, int depth) {
-    auto path = read_value(chars, i, place);
-    if (!path) return path.error();
-    while (i < chars.size() && !chars[i].escaped && is_blank(chars[i].c)) ++i;
-    if (i < chars.size()) return bad(place, "Include takes one file name", "quote it if it holds blanks");
+  Status include(const Logical& all, std::size_t i, const std::string& name, const std::string& place,
+                 int depth) {
+    auto path = read_value(all, i);
+    if (!path) return bad(place, path.error().message, path.error().remedy);
+    while (i < all.text.size() && all.blank(i)) ++i;
+    if (i < all.text.size()) return bad(place, "Include takes one file name", "quote it if it holds blanks");
     if (path->empty()) return bad(place, "Include needs a file name");
     if (path->front() != '/') {
       const auto slash = name.rfind('/');

@@ -234,16 +234,28 @@ Result<std::vector<Given>> OptionParser::parse_directive_words(const std::vector
 }
 
 Result<std::vector<Given>> OptionParser::from_environment(const std::vector<std::string>& prefixes,
-                                                          const GetEnv& getenv) const {
+                                                          const char* const* environment) const {
   std::vector<Given> out;
+  std::vector<std::string_view> mine;  // usually none: then the table need not be looked through
+  for (; *environment != nullptr; ++environment)
+    for (const auto& prefix : prefixes)
+      if (std::string_view(*environment).starts_with(prefix)) {
+        mine.emplace_back(*environment);
+        break;
+      }
+  if (mine.empty()) return out;
   for (const auto& option : table_.options) {
     if (*option.env == 0) continue;
     for (const auto& prefix : prefixes) {
       const std::string name = prefix + option.env;
-      const char* value = getenv(name.c_str());
-      if (value == nullptr || (*value == 0 && option.arg == ArgKind::required)) continue;
+      const auto set = std::find_if(mine.begin(), mine.end(), [&](std::string_view v) {
+        return v.size() > name.size() && v[name.size()] == '=' && v.starts_with(name);
+      });
+      if (set == mine.end()) continue;
+      const std::string_view value = set->substr(name.size() + 1);
+      if (value.empty() && option.arg == ArgKind::required) continue;
       Given given{&option, {}, false, Source::environment, name};
-      if (option.arg != ArgKind::none && *value != 0) {
+      if (option.arg != ArgKind::none && !value.empty()) {
         given.value = value;
         given.has_value = true;
       }

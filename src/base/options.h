@@ -91,9 +91,9 @@ class OptionParser {
 
   // Variables PREFIX + Option::env; of several prefixes the first that is set wins. A variable for an option without a
   // value counts when it is set; an empty one for an option that needs a value does not.
-  using GetEnv = std::function<const char*(const char*)>;
+  // `environment` is environ(7)'s list.
   Result<std::vector<Given>> from_environment(const std::vector<std::string>& prefixes,
-                                              const GetEnv& getenv) const;
+                                              const char* const* environment) const;
 
  private:
   const OptionTable& table_;

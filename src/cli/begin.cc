@@ -1,6 +1,6 @@
 #include "cli/begin.h"
 
-#include <cstdlib>
+#include <unistd.h>
 
 namespace bai::cli {
 
@@ -19,8 +19,7 @@ std::optional<Parsed> begin(const OptionTable& table, int argc, const char* cons
                             const std::vector<std::string>& prefixes, Reporter& reporter, int& status) {
   auto parsed = begin(table, argc, argv, reporter, status);
   if (!parsed) return {};
-  auto environment =
-      OptionParser(table).from_environment(prefixes, [](const char* name) { return getenv(name); });
+  auto environment = OptionParser(table).from_environment(prefixes, environ);
   if (!environment.ok()) {
     status = reporter.mistyped(environment.error());
     return {};

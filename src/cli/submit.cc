@@ -151,8 +151,7 @@ int run_submit(const Dialect& dialect, int argc, const char* const* argv) {
   auto begun = begin(table, argc, argv, reporter, status);
   if (!begun) return status;
   Parsed parsed = std::move(*begun);
-  auto environment =
-      parser.from_environment(submit_env_prefixes(), [](const char* name) { return getenv(name); });
+  auto environment = parser.from_environment(submit_env_prefixes(), environ);
   if (!environment.ok()) return reporter.mistyped(environment.error());
   auto submitter = Submitter::here(dialect);
   if (!submitter.ok()) return reporter.refused(submitter.error());

@@ -134,9 +134,13 @@ struct Server::Impl {
 
   // ---- on the listener's workers
 
-  void on_message(ConnId conn, const wire::Caller& caller, const std::string& bytes) {
+  // True when somebody must hear of it when this connection is gone.
+  bool on_message(ConnId conn, const wire::Caller& caller, const std::string& bytes) {
     crash_point("ctld.request_received");
-    if (caller.role == wire::Role::agent) return on_agent(conn, caller, bytes);
+    if (caller.role == wire::Role::agent) {
+      on_agent(conn, caller, bytes);
+      return true;
+    }
     auto begun = std::chrono::steady_clock::now();
     auto request = wire::decode_request(bytes);
     if (!request) {
@@ -147,7 +151,7 @@ struct Server::Impl {
            wire::ErrorBody{{"bad_message", "the request could not be read: " + request.error().message, "",
                             "use a command of the controller's version, " + std::string(kVersion)}});
       listener->close(conn);
-      return;
+      return false;
     }
     std::string kind(wire::request_name(request->body));
     {
@@ -156,8 +160,14 @@ struct Server::Impl {
       timed[request->id] = {begun, kind};
     }
     Caller who = users->resolve(caller.uid, caller.gid);
-    if (answer_read(conn, who, *request)) return replied(request->id);
-    take(conn, std::move(who), std::move(*request), bytes.size());
+    const bool lasting = std::holds_alternative<wire::WatchRequest>(request->body) ||
+                         std::holds_alternative<wire::WaitRequest>(request->body);
+    if (answer_read(conn, who, *request)) {
+      replied(request->id);
+    } else {
+      take(conn, std::move(who), std::move(*request), bytes.size());
+    }
+    return lasting;
   }
 
   void replied(const RequestId& id) {
@@ -620,7 +630,7 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options) {
   wire::ListenerCallbacks callbacks;
   callbacks.on_message = [&s](ConnId conn, const wire::Caller& caller, const std::string& bytes) {
     s.ready.wait();
-    s.on_message(conn, caller, bytes);
+    return s.on_message(conn, caller, bytes);
   };
   callbacks.on_closed = [&s](ConnId conn) {
     s.ready.wait();

@@ -44,13 +44,8 @@ Result<ClientConfig> load_client_config(const std::string& path, const ConfigRul
   for (const auto& line : *lines) {
     for (const auto& item : line.items) {
       if (same_key(item.key, "NodeName") || same_key(item.key, "PartitionName")) break;
-      const auto* row = find_row(global_rows(), item.key);
+      const auto* row = find_row(client_rows(), item.key);
       if (!row) continue;
-      bool needed = false;
-      for (auto key : {"BaiUser", "ClusterId", "ClusterName", "CtldHost", "CtldPort", "MaxScriptSize",
-                       "MessageTimeout", "MungeSocket"})
-        needed |= row->key.name == key;
-      if (!needed) continue;
       auto status = row->set(config, trim(item.value));
       if (!status)
         return Error{"bad_config", item.key + ": " + status.error().message, line.place(item),

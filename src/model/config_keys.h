@@ -28,7 +28,9 @@ struct NodeLine {
   bool cpus_given = false, topology_given = false;
 };
 
-const std::vector<KeyRow<ClusterConfig>>& global_rows();
+const std::vector<KeyRow<ClusterConfig>>& global_rows();  // by name
+// Those that commands need. Few, because a command makes its table at each start.
+const std::vector<KeyRow<ClusterConfig>>& client_rows();
 const std::vector<KeyRow<NodeLine>>& node_rows();
 const std::vector<KeyRow<Partition>>& partition_rows();
 

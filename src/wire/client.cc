@@ -212,6 +212,8 @@ struct Client::Impl {
   // One try. `sent` says whether the whole request went out.
   Result<std::string> attempt(const SocketAddress& address, std::string_view request, milliseconds patience,
                               bool& sent) {
+    if (auto opened = open_socket(address); !opened) return Error{"lost", opened.error().message};
+    // The daemon accepts while munged is asked.
     auto begun = ClientSession::begin(options.hello, request);
     if (!begun) return begun.error();
     session.emplace(std::move(*begun));
@@ -220,7 +222,6 @@ struct Client::Impl {
     std::string bytes = zmtp_greeting();
     bytes += zmtp_ready("DEALER");
     zmtp_append(bytes, session->hello());
-    if (auto opened = open_socket(address); !opened) return Error{"lost", opened.error().message};
     if (auto done = send_all(bytes, kConnectTime, deadline); !done) return done.error();
     sent = true;
     auto message = receive(std::min(deadline, Clock::now() + patience));

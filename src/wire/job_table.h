@@ -62,8 +62,8 @@ struct JobRow {
       account, qos, partition, workdir, std_in, std_out, std_err, command, arguments, host, session, comment,
       admin_comment, detail, nodes_wanted, nodes_excluded, constraint, licenses, dependency, array_tasks,
       node_list, batch_host, mail_user, mail_events, array_waiting, array_max_running, min_nodes, max_nodes,
-      tasks, cpus_per_task, tasks_per_node, mem_per_node_mib, mem_per_cpu_mib, exclusive, exclusive_user, asked, nodes, cpus,
-      mem_mib, time_limit, nice, open_mode, requeue, signal, usage);
+      tasks, cpus_per_task, tasks_per_node, mem_per_node_mib, mem_per_cpu_mib, exclusive, exclusive_user,
+      asked, nodes, cpus, mem_mib, time_limit, nice, open_mode, requeue, signal, usage);
   }
 };
 

@@ -57,10 +57,11 @@ struct ListenerStats {
 };
 
 struct ListenerCallbacks {
-  std::function<void(ConnId, const Caller&, std::string plaintext)> on_message{};
+  // True: on_closed is to tell when this connection is gone. (For commands that only want an answer nobody need wake up.)
+  std::function<bool(ConnId, const Caller&, std::string plaintext)> on_message{};
   // A session without early data is open (an agent's, before its first message). May be empty.
   std::function<void(ConnId, const Caller&)> on_opened{};
-  // The connection of a known caller is gone; nothing more comes from it. May be empty.
+  // A connection for which on_message said true is gone; nothing more comes from it. May be empty.
   std::function<void(ConnId)> on_closed{};
 };
 

@@ -42,6 +42,7 @@ struct Conn {
   std::size_t inbound_bytes = 0;
   std::size_t hello_bytes = 0;  // counted in hello_total
   bool scheduled = false;       // in a worker's hands or queue
+  bool followed = false;        // on_message wants on_closed
   bool gone = false;            // tell on_closed when inbound is done
   std::string out;              // from `sent` on: what the system did not take yet
   std::size_t sent = 0;
@@ -131,6 +132,7 @@ struct Listener::Impl {
   void take_turn(const ConnPtr& conn);
   void on_hello(const ConnPtr& conn, Parts hello);
   void on_frame(const ConnPtr& conn, const Parts& message);
+  void deliver(const ConnPtr& conn, std::string plaintext);
   void give_work(const ConnPtr& conn);  // any thread
 
   // ---- the I/O thread (listener_io.cc) ----
@@ -142,7 +144,7 @@ struct Listener::Impl {
   void on_bytes(const ConnPtr& conn, std::string_view bytes);
   bool take_message(const ConnPtr& conn, Parts message);
   void refuse(const ConnPtr& conn, const Error& error, std::atomic<std::uint64_t>& counter, bool tell);
-  // Forgets a connection; its worker tells on_closed. `reset`: what is queued in either direction is thrown away.
+  // Forgets a connection; if it is followed, its worker tells on_closed. `reset`: what is queued in either direction is thrown away.
   void drop(const ConnPtr& conn, bool reset);
   bool make_room(bool of_any_kind);
   void shed();

@@ -309,7 +309,7 @@ void Listener::Impl::drop(const ConnPtr& conn, bool reset) {
     conn->sent = 0;
     conn->closing = conn->closing || reset;
     conn->gone = true;
-    wake = !std::exchange(conn->scheduled, true);
+    wake = conn->followed && !std::exchange(conn->scheduled, true);
   }
   if (wake) give_work(conn);
 }

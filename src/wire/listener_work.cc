@@ -63,7 +63,7 @@ void Listener::Impl::take_turn(const ConnPtr& conn) {
       }
     }
     if (message.empty()) {  // gone, and nothing is left of it
-      if (conn->known && callbacks.on_closed) callbacks.on_closed(conn->id);
+      if (conn->followed && callbacks.on_closed) callbacks.on_closed(conn->id);
       return;
     }
     if (conn->known) {
@@ -104,8 +104,7 @@ void Listener::Impl::on_hello(const ConnPtr& conn, Parts hello) {
     if (!opened->early) enqueue(conn, conn->session->seal({}));
   }
   if (opened->early) {
-    ++n.messages_in;
-    callbacks.on_message(conn->id, conn->caller, std::move(*opened->early));
+    deliver(conn, std::move(*opened->early));
   } else if (callbacks.on_opened) {
     callbacks.on_opened(conn->id, conn->caller);
   }
@@ -120,8 +119,14 @@ void Listener::Impl::on_frame(const ConnPtr& conn, const Parts& message) {
     conn->kill = true;
     return mark_dirty(conn);
   }
+  deliver(conn, std::move(*plain));
+}
+
+void Listener::Impl::deliver(const ConnPtr& conn, std::string plaintext) {
   ++n.messages_in;
-  callbacks.on_message(conn->id, conn->caller, std::move(*plain));
+  if (!callbacks.on_message(conn->id, conn->caller, std::move(plaintext))) return;
+  const std::lock_guard lock(conn->mutex);
+  conn->followed = true;
 }
 
 }  // namespace bai::wire

@@ -265,7 +265,7 @@ struct JobsReply {
   Lsn lsn = 0;
   Time now;  // the controller's clock: run times are told by it
   bool more = false;
-  bool stale = false;  // the store is failing; this is what was durable last
+  bool stale = false;                      // the store is failing; this is what was durable last
   std::vector<std::string> unknown_users;  // of the filter; told once, with the last table
   JobTable table;
   template <class A>

@@ -180,16 +180,20 @@ TEST(Options, directives) {
 }
 
 TEST(Options, environment) {
-  std::map<std::string, std::string> vars{{"SBATCH_NTASKS", "1"},    {"BAI_SUBMIT_NTASKS", "2"},
-                                          {"SBATCH_TIMELIMIT", "9"}, {"BAI_SUBMIT_TIMELIMIT", ""},
-                                          {"SBATCH_HOLD", ""},       {"SBATCH_EXCLUSIVE", ""},
-                                          {"SBATCH_COMMENT", "no"}};
-  const auto get = [&](const char* name) -> const char* {
-    const auto it = vars.find(name);
-    return it == vars.end() ? nullptr : it->second.c_str();
-  };
+  const char* const vars[] = {"SBATCH_NTASKS=1",
+                              "BAI_SUBMIT_NTASKS=2",
+                              "SBATCH_TIMELIMIT=9",
+                              "BAI_SUBMIT_TIMELIMIT=",
+                              "SBATCH_HOLD=",
+                              "SBATCH_EXCLUSIVE=",
+                              "SBATCH_COMMENT=no",
+                              "SBATCH_NTASKS=7",
+                              "NTASKS=3",
+                              "SBATCH_NTASKS_=4",
+                              "SBATCH_",
+                              nullptr};
   Parsed parsed;
-  parsed.add(OptionParser(submit()).from_environment({"BAI_SUBMIT_", "SBATCH_"}, get).value());
+  parsed.add(OptionParser(submit()).from_environment({"BAI_SUBMIT_", "SBATCH_"}, vars).value());
   EXPECT_EQ(show(parsed), "ntasks=<2> time=<9> hold exclusive");
   EXPECT_EQ(parsed.given[0].place, "BAI_SUBMIT_NTASKS");
   EXPECT_EQ(parsed.given[1].place, "SBATCH_TIMELIMIT");

@@ -46,6 +46,7 @@ class Daemon {
                     conns.push_back(id);
                   });
                   if (answer) answer(id, text);
+                  return true;
                 },
             .on_opened = [this](ConnId id, const Caller&) { note([&] { opened.push_back(id); }); },
             .on_closed = [this](ConnId id) { note([&] { closed.push_back(id); }); }});

@@ -290,7 +290,7 @@ TEST_F(WithListener, bind_errors) {
   Daemon d(munge_socket());
   ListenerOptions o;
   o.bind = d.endpoint();
-  auto l = Listener::start(o, {.on_message = [](ConnId, const Caller&, std::string) {}});
+  auto l = Listener::start(o, {.on_message = [](ConnId, const Caller&, std::string) { return false; }});
   ASSERT_FALSE(l);
   EXPECT_EQ(l.error().code, "bind");
 }
