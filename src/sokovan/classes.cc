@@ -1,47 +1,69 @@
-// Classes of equal requests, and what each partition makes of them.
+// Classes of equal requests.
 #include <algorithm>
 
-#include "base/hostlist.h"
+#include "base/archive.h"
 #include "base/text.h"
-#include "model/constraint.h"
 #include "sokovan/impl.h"
 
 namespace bai::sokovan {
-namespace {
 
-std::string class_key(const JobSpec& spec) {
+// Whether jobs of different users that ask the same are different to one of these partitions.
+bool Scheduler::Impl::users_matter(std::string_view partitions) const {
+  auto matters = [](const Queue& q) {
+    return q.partition && (q.rules.predict || q.rules.planned_by_user || q.partition->exclusive_user);
+  };
+  const auto names = split_list(partitions);
+  if (names.empty()) return std::any_of(queues.begin(), queues.end(), matters);
+  return std::any_of(names.begin(), names.end(), [&](std::string_view name) {
+    auto it = queue_index.find(std::string(name));
+    return it != queue_index.end() && matters(queues[it->second]);
+  });
+}
+
+std::string Scheduler::Impl::class_key(const Job& job, bool any_switches) const {
+  const auto& spec = *job.spec;
   const auto& r = spec.request;
   std::string key;
   for (auto text : {spec.partition.view(), r.nodes_wanted.view(), r.nodes_excluded.view(),
-                    r.constraint.view(), r.licenses.view()}) {
+                    r.constraint.view(), r.licenses.view(), job.failed_nodes.view()}) {
     key += text;
     key += '\0';
   }
   const std::uint64_t numbers[] = {
-      r.min_nodes,       r.max_nodes,      r.tasks,
-      r.cpus_per_task,   r.tasks_per_node, r.mem_per_node_mib,
-      r.mem_per_cpu_mib, r.exclusive,      static_cast<std::uint64_t>(spec.time_limit)};
+      r.min_nodes,
+      r.max_nodes,
+      r.tasks,
+      r.cpus_per_task,
+      r.tasks_per_node,
+      r.mem_per_node_mib,
+      r.mem_per_cpu_mib,
+      std::uint64_t{r.exclusive} + 2 * std::uint64_t{any_switches} + 4 * std::uint64_t{r.exclusive_user},
+      static_cast<std::uint64_t>(spec.time_limit),
+      r.exclusive_user || users_matter(spec.partition) ? spec.uid + std::uint64_t{1} : 0};
   key.append(reinterpret_cast<const char*>(numbers), sizeof numbers);
-  if (r.exclusive_user) key += "user " + std::to_string(spec.uid);
+  if (r.extras_or_null) {
+    OutArchive archive(key);
+    archive(*r.extras_or_null);
+  }
   return key;
 }
 
-}  // namespace
-
-JobClass Scheduler::Impl::make_class(const std::shared_ptr<const JobSpec>& spec) {
+JobClass Scheduler::Impl::make_class(const Job& job, bool any_switches) const {
   JobClass c;
-  c.spec = spec;
-  for (auto name : split_list(spec->partition)) c.partitions.emplace_back(name);
-  if (auto licenses = parse_licenses(spec->request.licenses))
-    c.licenses = *std::move(licenses);
+  c.spec = job.spec;
+  c.failed_nodes = job.failed_nodes;
+  c.any_switches = any_switches;
+  for (auto name : split_list(job.spec->partition)) c.partitions.emplace_back(name);
+  if (auto parsed = parse_licenses(job.spec->request.licenses))
+    c.licenses = *std::move(parsed);
   else
     c.bad_licenses = true;
   return c;
 }
 
 // Counts one more job in.
-std::uint32_t Scheduler::Impl::class_of(const JobPtr& job) {
-  auto key = class_key(*job->spec);
+std::uint32_t Scheduler::Impl::class_of(const Job& job, bool any_switches) {
+  auto key = class_key(job, any_switches);
   auto [it, is_new] = class_index.try_emplace(key, 0);
   if (is_new) {
     if (free_classes.empty()) {
@@ -51,7 +73,7 @@ std::uint32_t Scheduler::Impl::class_of(const JobPtr& job) {
       it->second = free_classes.back();
       free_classes.pop_back();
     }
-    classes[it->second] = std::make_unique<JobClass>(make_class(job->spec));
+    classes[it->second] = std::make_unique<JobClass>(make_class(job, any_switches));
     classes[it->second]->key = std::move(key);
   }
   ++classes[it->second]->jobs;
@@ -66,117 +88,49 @@ void Scheduler::Impl::leave_class(std::uint32_t job_class) {
   free_classes.push_back(job_class);
 }
 
-Seconds Scheduler::Impl::limit_in(const JobSpec& spec, const Partition& partition) const {
-  if (spec.time_limit != 0) return spec.time_limit;
-  return partition.default_time != 0 ? partition.default_time : partition.max_time;
+void Scheduler::Impl::reclass() {
+  ++class_epoch;
+  std::vector<JobId> ids;
+  for (const auto& c : classes)
+    if (c)
+      for (const auto& key : c->queue) ids.push_back(key.id);
+  // Those that wait for something else find their class when it has come: only queues are told apart here.
+  for (auto id : ids) {
+    auto& entry = jobs.at(id);
+    const auto& job = *entry.job;
+    const auto joined = class_of(job, entry.any_switches);
+    const QueueKey key{job.priority, job.id, job.submitted};
+    classes[entry.job_class]->queue.erase(key);
+    leave_class(entry.job_class);
+    entry.job_class = joined;
+    entry.class_epoch = class_epoch;
+    classes[joined]->queue.insert(key);
+  }
+  must_pass = true;
 }
 
-std::shared_ptr<const Domain> Scheduler::Impl::domain_of(const Partition& partition,
-                                                         const ResourceRequest& request) const {
-  std::string key = partition.name.str();
-  for (auto text : {request.constraint.view(), request.nodes_excluded.view()}) {
-    key += '\0';
-    key += text;
-  }
-  auto& slot = domains[key];
-  if (auto known = slot.lock(); known && known->generation == generation) return known;
-  auto domain = std::make_shared<Domain>();
-  domain->generation = generation;
-  const auto constraint = parse_constraint(request.constraint);
-  const auto excluded = expand_hostlist(request.nodes_excluded);
-  std::set<std::string_view> out;
-  if (excluded) out.insert(excluded->begin(), excluded->end());
-  if (constraint) {
-    for (const auto& name : partition.nodes) {
-      auto it = node_index.find(name.str());
-      if (it == node_index.end()) continue;
-      const auto& node = nodes[it->second];
-      if (node.exists && !out.count(name.view()) && constraint->each.holds(node.features))
-        domain->nodes.push_back(it->second);
-    }
-    std::stable_sort(domain->nodes.begin(), domain->nodes.end(),
-                     [&](auto a, auto b) { return nodes[a].weight < nodes[b].weight; });
-  }
-  slot = domain;
-  if (domains.size() > 2 * classes.size() + 64)
-    std::erase_if(domains, [](const auto& item) { return item.second.expired(); });
-  return domain;
-}
-
-Option Scheduler::Impl::make_option(const JobClass& c, const PartitionPtr& partition, bool limits) const {
-  const auto& request = c.spec->request;
-  Option option;
-  option.partition = partition;
-  option.limit = limit_in(*c.spec, *partition);
-  option.domain = domain_of(*partition, request);
-  auto& wish = option.wish;
-  auto never = [&](Reason reason, std::string detail = {}) {
-    option.reason = reason;
-    option.detail = std::move(detail);
-    return option;
-  };
-  wish.cpus_per_task = std::max(1u, request.cpus_per_task);
-  wish.tasks_per_node = request.tasks_per_node;
-  wish.exclusive = request.exclusive || partition->oversubscribe_exclusive;
-  wish.exclusive_user = request.exclusive_user;
-  if (wish.exclusive_user) wish.uid = c.spec->uid;
-  if (partition->max_mem_per_node_mib) wish.max_mem_mib = partition->max_mem_per_node_mib;
-  wish.memory = memory_rule(request, *partition);
-  wish.min_nodes = std::max({1u, request.min_nodes, limits ? partition->min_nodes : 0});
-  wish.max_nodes = request.max_nodes;
-  if (limits && partition->max_nodes && (wish.max_nodes == 0 || wish.max_nodes > partition->max_nodes))
-    wish.max_nodes = partition->max_nodes;
-  const auto names = expand_hostlist(request.nodes_wanted);
-  if (!names) return never(Reason::kBadConstraints, names.error().message);
-  for (const auto& name : *names) {
-    auto it = node_index.find(name);
-    if (it == node_index.end() || !nodes[it->second].exists)
-      return never(Reason::kReqNodeNotAvail, "there is no node " + name);
-    if (std::find(option.domain->nodes.begin(), option.domain->nodes.end(), it->second) ==
-        option.domain->nodes.end())
-      return never(Reason::kBadConstraints,
-                   name + " is wanted, but is excluded, lacks the features or is in another partition");
-    if (std::find(wish.wanted.begin(), wish.wanted.end(), it->second) == wish.wanted.end())
-      wish.wanted.push_back(it->second);
-  }
-  wish.min_nodes = std::max(wish.min_nodes, static_cast<std::uint32_t>(wish.wanted.size()));
-  wish.tasks = std::max({1u, request.tasks, wish.min_nodes});
-  if (limits && partition->state == PartitionState::kDown) return never(Reason::kPartitionDown);
-  if (limits && partition->state == PartitionState::kInactive) return never(Reason::kPartitionInactive);
-  if (limits && partition->max_time != kUnlimited &&
-      (option.limit == kUnlimited || option.limit > partition->max_time))
-    return never(Reason::kPartitionTimeLimit,
-                 "the partition's limit is " + format_duration(partition->max_time));
-  if (wish.max_nodes && wish.min_nodes > wish.max_nodes)
-    return never(Reason::kPartitionNodeLimit, "at most " + std::to_string(wish.max_nodes) + " nodes");
-  if (!parse_constraint(request.constraint))
-    return never(Reason::kBadConstraints, "the constraint cannot be read");
-  if (option.domain->nodes.empty()) return never(Reason::kBadConstraints, "no node has the features");
-  const auto picks =
-      place(option.domain->nodes, wish, [&](std::uint32_t node) { return nodes[node].empty(); });
-  if (picks.empty()) return never(Reason::kPartitionConfig, "more than the partition's nodes have");
-  return option;
-}
-
-std::vector<PartitionPtr> Scheduler::Impl::partitions_of(const JobClass& c) const {
-  std::vector<PartitionPtr> list;
+std::vector<std::uint32_t> Scheduler::Impl::queues_of(const JobClass& c) const {
+  std::vector<std::uint32_t> out;
   for (const auto& name : c.partitions)
-    if (auto it = partitions.find(name); it != partitions.end()) list.push_back(it->second);
+    if (auto it = queue_index.find(name); it != queue_index.end() && queues[it->second].partition)
+      out.push_back(it->second);
   if (c.partitions.empty())
-    for (const auto& [name, partition] : partitions)
-      if (partition->is_default) list.push_back(partition);
-  return list;
+    for (std::uint32_t i = 0; i < queues.size(); ++i)
+      if (queues[i].partition && queues[i].partition->is_default) out.push_back(i);
+  return out;
 }
 
-void Scheduler::Impl::refresh(JobClass& c) const {
+void Scheduler::Impl::refresh(JobClass& c) {
   if (c.generation == generation) return;
   c.generation = generation;
   c.tier = 0;
   c.options.clear();
-  for (const auto& partition : partitions_of(c)) {
-    c.options.push_back(make_option(c, partition, true));
-    c.tier = std::max(c.tier, partition->priority_tier);
+  for (auto queue : queues_of(c)) {
+    add_options(c, queue, true, c.options);
+    c.tier = std::max(c.tier, queues[queue].partition->priority_tier);
   }
+  c.has_fallbacks =
+      std::any_of(c.options.begin(), c.options.end(), [](const Option& o) { return o.fallback; });
 }
 
 }  // namespace bai::sokovan

@@ -5,155 +5,97 @@
 
 namespace bai::sokovan {
 
-NodeRoom NodeSlot::empty() const { return {cpus, cpus, mem, mem, 0, false, {}}; }
-
-NodeRoom NodeSlot::now() const {
-  NodeRoom room = empty();
-  room.cpus_free = cpus > cpus_used ? cpus - cpus_used : 0;
-  room.mem_free_mib = mem > mem_used ? mem - mem_used : 0;
-  room.jobs = jobs;
-  room.exclusive_use = exclusive_jobs != 0;
-  room.tenancy = tenants.tenancy();
-  return room;
-}
-
 void Scheduler::Impl::set_node(const NodeSet& set) {
-  auto [it, is_new] = node_index.try_emplace(set.name.str(), static_cast<std::uint32_t>(nodes.size()));
-  if (is_new) nodes.emplace_back().name = set.name;
-  auto& node = nodes[it->second];
-  if (!node.exists || node.cpus != set.cpus || node.mem != set.mem_mib || node.weight != set.weight ||
-      node.features != set.features) {
+  const auto what = nodes.set(set);
+  if (what == Nodes::Changed::kNothing) return;
+  std::uint32_t node = 0;
+  const auto& slot = *nodes.find(set.name, &node);
+  if (what != Nodes::Changed::kUsable) {
     ++generation;
-    dirty = true;
-  } else if (node.usable == set.usable) {
+    must_pass = true;
+    nodes.set_leaf(node, topology.leaf_of(set.name));
+  }
+  ++up_generation;
+  changed = true;
+  if (!slot.usable) {
+    // Somebody counts on it, or avoids others while this one can do.
+    must_pass |= slot.plans != 0 || std::any_of(classes.begin(), classes.end(),
+                                                [](const auto& c) { return c && c->has_fallbacks; });
     return;
   }
-  dirty = true;
-  node.exists = true;
-  node.usable = set.usable;
-  node.cpus = set.cpus;
-  node.mem = set.mem_mib;
-  node.weight = set.weight;
-  node.features = set.features;
+  touched_nodes.push_back(node);
+  released_tasks += static_cast<std::uint64_t>(std::max(0, slot.total.cpus()));
+  ++released_nodes;
 }
 
-void Scheduler::Impl::set_partition(PartitionPtr partition) {
+void Scheduler::Impl::node_gone(const NodeGone& gone) {
+  if (!nodes.gone(gone.name)) return;
+  ++up_generation;
   ++generation;
-  dirty = true;
-  auto& slot = partitions[partition->name.str()];
-  slot = std::move(partition);
+  must_pass = true;
 }
 
-std::uint64_t Scheduler::Impl::acquire(Held held) {
-  const auto id = ++last_hold;
-  for (const auto& part : held.parts) {
-    auto& node = nodes[part.node];
-    node.cpus_used += part.cpus;
-    node.mem_used += part.mem;
-    ++node.jobs;
-    node.exclusive_jobs += held.exclusive;
-    node.tenants.add(held.uid, held.exclusive_user);
-  }
-  for (const auto& [name, count] : held.licenses) licenses_used[name] += count;
-  if (held.array) ++arrays[held.array].running;
-  ends.emplace(held.end, id);
-  holds.emplace(id, std::move(held));
-  return id;
+void Scheduler::Impl::set_partition(const PartitionPtr& partition) {
+  auto [it, is_new] =
+      queue_index.try_emplace(partition->name.str(), static_cast<std::uint32_t>(queues.size()));
+  if (is_new) queues.emplace_back();
+  auto& q = queues[it->second];
+  const auto before = q.rules;
+  const bool single = q.partition && q.partition->exclusive_user;
+  q.partition = partition;
+  q.rules = rules_of(partition->scheduling, settings);
+  q.placement = placement_named(partition->scheduling.placement);
+  ++generation;
+  must_pass = true;
+  if (q.rules.predict != before.predict || q.rules.planned_by_user != before.planned_by_user ||
+      partition->exclusive_user != single)
+    reclass();
 }
 
-void Scheduler::Impl::release(std::uint64_t id) {
-  auto it = holds.find(id);
-  if (it == holds.end()) return;
-  const Held held = std::move(it->second);
-  holds.erase(it);
-  ends.erase({held.end, id});
-  for (const auto& part : held.parts) {
-    auto& node = nodes[part.node];
-    node.cpus_used -= part.cpus;
-    node.mem_used -= part.mem;
-    --node.jobs;
-    node.exclusive_jobs -= held.exclusive;
-    node.tenants.remove(held.uid, held.exclusive_user);
-  }
-  for (const auto& [name, count] : held.licenses) licenses_used[name] -= count;
-  dirty = true;
-  if (!held.array) return;
-  --arrays[held.array].running;
-  unpark(held.array);
+void Scheduler::Impl::partition_gone(const Istr& name) {
+  auto it = queue_index.find(name.str());
+  if (it == queue_index.end() || !queues[it->second].partition) return;
+  queues[it->second].partition = nullptr;
+  ++generation;
+  must_pass = true;
 }
 
-bool Scheduler::Impl::array_is_full(const Job& job) const {
-  if (!job.array || job.array->max_running == 0) return false;
-  auto it = arrays.find(job.array_id);
-  return it != arrays.end() && it->second.running >= job.array->max_running;
+void Scheduler::Impl::set_settings(const SchedulingSettings& to) {
+  if (settings == to) return;
+  settings = to;
+  for (auto& q : queues)
+    if (q.partition) q.rules = rules_of(q.partition->scheduling, settings);
+  ++generation;
+  must_pass = true;
 }
 
-// After an array's count went down.
-void Scheduler::Impl::unpark(JobId array) {
-  auto it = arrays.find(array);
-  if (it == arrays.end()) return;
-  if (it->second.running == 0 && it->second.head == 0) {
-    arrays.erase(it);
-    return;
-  }
-  auto head = jobs.find(it->second.head);
-  if (head == jobs.end() || head->second.kind != Kind::kParked) return;
-  if (!array_is_full(*head->second.job)) enqueue(head->second, last_now);
+void Scheduler::Impl::set_topology(std::vector<Switch> to) {
+  topology.set(to, nodes);
+  ++generation;
+  must_pass = true;
 }
 
-void Scheduler::Impl::drop_decided(JobId id) {
-  auto it = decided.find(id);
-  if (it == decided.end()) return;
-  const auto list = std::move(it->second);
-  decided.erase(it);
-  for (auto hold : list) release(hold);
-}
-
-Held Scheduler::Impl::held_of(const Job& job) const {
-  Held held;
-  held.job = job.id;
-  held.array = job.array_id;
-  held.task = job.array_task;
-  held.exclusive = job.spec->request.exclusive;
-  held.exclusive_user = job.spec->request.exclusive_user;
-  held.uid = job.spec->uid;
-  held.end = kFarFuture;
-  if (!job.allocation) return held;
-  if (auto it = partitions.find(job.allocation->partition.str()); it != partitions.end()) {
-    held.exclusive |= it->second->oversubscribe_exclusive;
-    const auto limit = limit_in(*job.spec, *it->second);
-    if (limit != kUnlimited) held.end = (job.started.is_set() ? job.started : last_now) + limit;
-  } else if (job.spec->time_limit > 0) {
-    held.end = (job.started.is_set() ? job.started : last_now) + job.spec->time_limit;
-  }
-  for (const auto& share : job.allocation->nodes) {
-    auto it = node_index.find(share.node.str());
-    if (it != node_index.end()) held.parts.push_back({it->second, share.cpus, share.mem_mib});
-  }
-  if (auto licenses = parse_licenses(job.spec->request.licenses)) held.licenses = *std::move(licenses);
-  return held;
-}
-
-// Out of every queue and hold that knows it as it is now.
+// Out of every queue and booking that knows it as it is now.
 void Scheduler::Impl::unlink(Entry& entry) {
   const auto& job = *entry.job;
   if (entry.kind == Kind::kActive) {
     --active;
-    release(entry.hold);
-    entry.hold = 0;
+    release(entry.booking->id);
+    entry.booking = nullptr;
     return;
   }
   --pending;
+  auto& c = *classes[entry.job_class];
   if (entry.kind == Kind::kQueued) {
-    auto& c = *classes[entry.job_class];
     c.queue.erase({job.priority, job.id, job.submitted});
-    if (c.head == job.id) {  // what was reserved for it is anyone's now
-      c.head = 0;
-      dirty = true;
+    drop_plans_of(job.id);
+    if (c.first == job.id) {
+      c.first = 0;
+      changed = true;
     }
-  } else if (entry.kind == Kind::kBegin) {
-    begins.erase({job.spec->extras().begin, job.id});
   }
+  if (entry.timer.is_set()) timers.erase({entry.timer, job.id});
+  entry.timer = Time{};
   if (job.array) {
     auto it = arrays.find(job.array_id);
     if (it != arrays.end() && it->second.head == job.id) it->second.head = 0;
@@ -171,45 +113,55 @@ void Scheduler::Impl::remove_job(JobId id) {
 }
 
 void Scheduler::Impl::set_job(const JobPtr& job, bool dependencies_met) {
-  if (is_finished(job->state))
+  if (is_finished(job->state)) {
+    if (auto it = jobs.find(job->id); it != jobs.end() && it->second.kind == Kind::kActive &&
+                                      job->started.is_set() && job->ended >= job->started)
+      predictor.learn(job->spec->uid, job->spec->time_limit, job->ended - job->started);
     remove_job(job->id);
-  else if (is_active(job->state))
+  } else if (is_active(job->state)) {
     set_active(job);
-  else
+  } else {
     set_pending(job, dependencies_met);
+  }
 }
 
 void Scheduler::Impl::set_active(const JobPtr& job) {
   if (auto it = jobs.find(job->id); it != jobs.end() && it->second.kind == Kind::kActive) {
     auto& entry = it->second;
-    auto& old = holds.at(entry.hold);
-    Held held = held_of(*job);
-    if (held.parts == old.parts && held.exclusive == old.exclusive) {
-      if (held.end != old.end) {
-        ends.erase({old.end, entry.hold});
-        old.end = held.end;
-        ends.emplace(old.end, entry.hold);
-      }
-    } else {
-      release(entry.hold);
-      entry.hold = acquire(std::move(held));
-    }
+    auto& old = *entry.booking;
+    const bool same_end = entry.job->started == job->started && entry.job->spec == job->spec;
     entry.job = job;
+    Booking now = booking_of(*job);
+    if (now.parts == old.parts && now.exclusive == old.exclusive &&
+        now.exclusive_user == old.exclusive_user) {
+      if (same_end) return;
+      old.latest = now.latest;
+      old.extensions = 0;
+      if (now.to == old.to) return;
+      const bool earlier = now.to < old.to;
+      move_end(old, now.to);
+      changed = true;
+      if (earlier) touch_nodes(old);
+    } else {
+      release(old.id);
+      entry.booking = acquire(std::move(now));
+    }
     return;
   }
-  Held held = held_of(*job);
+  Booking mine = booking_of(*job);
   // The start that this confirms: decided for the job itself, or for a task of the array whose head had it.
   JobId owner = job->id;
   if (auto array = arrays.find(job->array_id); job->array_id && array != arrays.end() && array->second.head)
     if (!decided.count(owner)) owner = array->second.head;
-  std::uint64_t hold = 0;
+  Booking* booking = nullptr;
   if (auto it = decided.find(owner); it != decided.end()) {
     auto& list = it->second;
     for (auto candidate = list.begin(); candidate != list.end(); ++candidate) {
-      const auto& planned = holds.at(*candidate);
+      auto& planned = *bookings.at(*candidate);
       if (planned.task != job->array_task) continue;
-      if (planned.parts == held.parts && planned.exclusive == held.exclusive)
-        hold = *candidate;
+      if (planned.parts == mine.parts && planned.exclusive == mine.exclusive &&
+          planned.exclusive_user == mine.exclusive_user)
+        booking = &planned;
       else
         release(*candidate);
       list.erase(candidate);
@@ -221,20 +173,18 @@ void Scheduler::Impl::set_active(const JobPtr& job) {
     unlink(it->second);
     jobs.erase(it);
   }
-  if (hold) {
-    auto& planned = holds.at(hold);
-    planned.job = job->id;
-    planned.decided = false;
-    ends.erase({planned.end, hold});
-    if (job->started.is_set() || held.end == kFarFuture) planned.end = held.end;
-    ends.emplace(planned.end, hold);
+  if (booking) {
+    booking->job = job->id;
+    booking->kind = Booking::kRunning;
+    booking->latest = mine.latest;
+    move_end(*booking, mine.to);
   } else {
-    hold = acquire(std::move(held));
+    booking = acquire(std::move(mine));
   }
   Entry entry;
   entry.job = job;
   entry.kind = Kind::kActive;
-  entry.hold = hold;
+  entry.booking = booking;
   jobs.emplace(job->id, std::move(entry));
   ++active;
 }
@@ -248,28 +198,33 @@ void Scheduler::Impl::set_pending(const JobPtr& job, bool dependencies_met) {
     auto& entry = it->second;
     const auto& old = *entry.job;
     if (old.spec == job->spec && old.priority == job->priority && old.submitted == job->submitted &&
-        old.hold == job->hold && old.array == job->array && entry.dependencies_met == dependencies_met) {
-      if (entry.reported != job->reason) unreported.push_back(job->id);
+        old.eligible == job->eligible && old.hold == job->hold && old.array == job->array &&
+        old.failed_nodes == job->failed_nodes && entry.dependencies_met == dependencies_met) {
+      if (entry.reported != job->reason || entry.expected != job->expected_start)
+        unreported.push_back(job->id);
       entry.reported = job->reason;
+      entry.expected = job->expected_start;
       entry.job = job;
       return;
     }
   }
   if (it != jobs.end()) {
     // Join the new class before leaving the old one, so that it is not unmade between.
-    const auto joined = class_of(job);
+    const auto joined = class_of(*job, false);
     unlink(it->second);
     it->second = Entry{};
     it->second.job_class = joined;
   } else {
     it = jobs.emplace(job->id, Entry{}).first;
-    it->second.job_class = class_of(job);
+    it->second.job_class = class_of(*job, false);
   }
   drop_decided(job->id);
   auto& entry = it->second;
   entry.job = job;
+  entry.class_epoch = class_epoch;
   entry.dependencies_met = dependencies_met;
   entry.reported = job->reason;
+  entry.expected = job->expected_start;
   ++pending;
   if (job->array) arrays[job->array_id].head = job->id;
   enqueue(entry, last_now);
@@ -278,6 +233,7 @@ void Scheduler::Impl::set_pending(const JobPtr& job, bool dependencies_met) {
 // Finds the place of a pending job that is in no queue.
 void Scheduler::Impl::enqueue(Entry& entry, Time now) {
   const auto& job = *entry.job;
+  const auto& extras = job.spec->request.extras();
   const Time begin = job.spec->extras().begin;
   unreported.push_back(job.id);
   if (job.hold != Hold::kNone || !entry.dependencies_met) {
@@ -286,7 +242,8 @@ void Scheduler::Impl::enqueue(Entry& entry, Time now) {
   }
   if (begin > now) {
     entry.kind = Kind::kBegin;
-    begins.emplace(begin, job.id);
+    entry.timer = begin;
+    timers.emplace(begin, job.id);
     return;
   }
   if (job.array) {
@@ -294,26 +251,47 @@ void Scheduler::Impl::enqueue(Entry& entry, Time now) {
       entry.kind = Kind::kParked;
       return;
     }
-    if (job.array->waiting.empty()) {
+    if (tasks_left(job, 0) == 0) {
       entry.kind = Kind::kInFlight;
       return;
     }
   }
+  // How long it waits for few switches.
+  bool any_switches = false;
+  if (extras.switches && extras.switches_wait != kUnlimited) {
+    const Time until = std::max(job.eligible, job.submitted) + extras.switches_wait;
+    any_switches = until <= now;
+    if (!any_switches && !entry.timer.is_set()) {
+      entry.timer = until;
+      timers.emplace(until, job.id);
+    }
+  }
+  if (entry.any_switches != any_switches || entry.class_epoch != class_epoch) {
+    const auto joined = class_of(job, any_switches);
+    leave_class(entry.job_class);
+    entry.job_class = joined;
+    entry.any_switches = any_switches;
+    entry.class_epoch = class_epoch;
+  }
   entry.kind = Kind::kQueued;
-  const QueueKey key{job.priority, job.id, job.submitted};
-  classes[entry.job_class]->queue.insert(key);
-  touch(entry.job_class, key);
+  auto& c = *classes[entry.job_class];
+  c.queue.insert({job.priority, job.id, job.submitted});
+  joined.emplace_back(entry.job_class, job.id);
 }
 
-// A job joined the queue: what has to be tried because of it.
-void Scheduler::Impl::touch(std::uint32_t job_class, const QueueKey& key) {
-  auto& c = *classes[job_class];
-  if (dirty || (c.blocked && *c.queue.begin() != key)) return;  // an equal one before it did not fit
-  refresh(c);
-  for (const auto& reservation : reservations)
-    if (c.tier > reservation.tier || (c.tier == reservation.tier && key < reservation.key)) dirty = true;
-  if (!licenses_claimed.empty() || in_pass) dirty = true;
-  if (!dirty) touched.push_back(job_class);
+void Scheduler::Impl::fire_timers(Time now) {
+  while (!timers.empty() && timers.begin()->first <= now) {
+    auto& entry = jobs.at(timers.begin()->second);
+    timers.erase(timers.begin());
+    entry.timer = Time{};
+    if (entry.kind == Kind::kQueued) {  // it waited long enough for few switches
+      auto& c = *classes[entry.job_class];
+      c.queue.erase({entry.job->priority, entry.job->id, entry.job->submitted});
+      drop_plans_of(entry.job->id);
+      if (c.first == entry.job->id) c.first = 0;
+    }
+    enqueue(entry, now);
+  }
 }
 
 }  // namespace bai::sokovan

@@ -1,14 +1,11 @@
 // The scheduler's own state. Private to sokovan; one thread.
 //
-// Equal requests form a class, which holds its startable jobs in order; a pass takes the best head of all classes again and again. A
-// head that does not fit ends its class for the pass. So a pass costs what there is to start and the number of
-// classes, not the number of jobs. The first blocked job of each partition gets a reservation (EASY backfill: Lifka, "The
-// ANL/IBM SP Scheduling System", 1995): the earliest time at which running jobs' limits leave room for it, and where;
-// later jobs start only if they end by then, or take what it leaves over.
-// Hash maps are looked up, never walked: nothing depends on their order.
+// Equal requests form a class, which holds its startable jobs in order. A full pass takes the best head of all classes again and
+// again: it starts, or gets a planned start, or is passed over; a head that did not fit ends its class once no more starts are
+// planned. So a pass costs what there is to start and to plan and the number of classes, not the number of jobs. Between full passes
+// a change costs what it touches: see wake.cc. doc/sokovan.md tells the whole. Hash maps are looked up, never walked.
 #pragma once
 
-#include <compare>
 #include <map>
 #include <memory>
 #include <set>
@@ -16,79 +13,36 @@
 #include <unordered_map>
 #include <vector>
 
-#include "sokovan/place.h"
+#include "sokovan/finder.h"
+#include "sokovan/licenses.h"
+#include "sokovan/option.h"
+#include "sokovan/planner.h"
+#include "sokovan/policy.h"
+#include "sokovan/predictor.h"
 #include "sokovan/sokovan.h"
 
 namespace bai::sokovan {
 
-using Licenses = std::map<std::string, std::uint32_t>;
-
-struct NodeSlot {
-  Istr name;
-  std::vector<std::string> features;
-  std::uint32_t cpus = 0, cpus_used = 0;
-  std::uint64_t mem = 0, mem_used = 0;
-  std::uint32_t jobs = 0, exclusive_jobs = 0;
-  Tenants tenants;
-  std::uint32_t weight = 1;
-  bool exists = false, usable = false;
-
-  NodeRoom empty() const;
-  NodeRoom now() const;  // whether usable or not
-};
-
-// What an active job, or a start that was decided, has.
-struct Held {
-  struct Part {
-    std::uint32_t node, cpus;
-    std::uint64_t mem;
-    friend bool operator==(const Part&, const Part&) = default;
-  };
-  JobId job = 0;  // the array's head for a start decided from it
-  JobId array = 0;
-  std::uint32_t task = kNoTask;
-  bool exclusive = false;
-  bool exclusive_user = false;
-  std::uint32_t uid = 0;
-  bool decided = false;  // not confirmed yet
-  Time end;              // by its time limit
-  std::vector<Part> parts;
-  Licenses licenses;
-};
-
-// The nodes that a partition offers to a constraint, best first.
-struct Domain {
-  std::uint64_t generation = 0;
-  std::vector<std::uint32_t> nodes;
-};
-
-// A class's view of one of its partitions.
-struct Option {
-  PartitionPtr partition;
-  Wish wish;
-  Seconds limit = kUnlimited;
-  std::shared_ptr<const Domain> domain;
-  Reason reason = Reason::kNone;  // why never, as things are configured
-  std::string detail;
-};
-
-struct QueueKey {
-  std::uint32_t priority;
-  JobId id;
-  Time submitted;
-  friend std::strong_ordering operator<=>(const QueueKey& a, const QueueKey& b) {
-    if (auto c = b.priority <=> a.priority; c != 0) return c;
-    if (auto c = a.submitted <=> b.submitted; c != 0) return c;
-    return a.id <=> b.id;
-  }
-  friend bool operator==(const QueueKey&, const QueueKey&) = default;
+// A partition and how its queue is worked off.
+struct Queue {
+  PartitionPtr partition;  // null: it is gone
+  Rules rules;
+  const Placement* placement = nullptr;
+  // As of the last full pass:
+  bool blocked =
+      false;     // one of its jobs waits for resources; no others wait for anything else than that one
+  Rank blocker;  // which
+  std::uint32_t planned = 0;
+  std::map<std::uint32_t, std::uint32_t> planned_by_user;  // if there is a limit
 };
 
 struct JobClass {
   std::string key;
   std::shared_ptr<const JobSpec> spec;  // one of its jobs'
+  Istr failed_nodes;
+  bool any_switches = false;  // it waited long enough for few of them
   std::vector<std::string> partitions;
-  Licenses licenses;
+  std::map<std::string, std::uint32_t> licenses;
   bool bad_licenses = false;
   std::set<QueueKey> queue;
   std::uint32_t jobs = 0;  // that refer to it
@@ -96,13 +50,18 @@ struct JobClass {
   std::uint64_t generation = 0;
   std::uint32_t tier = 0;
   std::vector<Option> options;
-  // What was last said about it: its head, and all others.
-  bool blocked = false;  // its head did not fit in the last pass, and nothing came free since
-  JobId head = 0;
-  Reason head_reason = Reason::kNone;
-  Time head_expected;
+  bool has_fallbacks = false;
+  // What the last attempt found:
+  bool blocked =
+      false;  // its first job that is not planned did not fit, and nothing it could use came free since
+  std::uint64_t missing_tasks = 0, missing_nodes = 0;  // at least so much more must come free; see Releases
+  std::uint64_t released_tasks = 0;                    // the counters then
+  std::uint64_t released_nodes = 0;
+  // What was last said of those that are not planned.
   Reason rest = Reason::kPriority;
   std::string rest_detail;
+  JobId first = 0;  // and of the one that waits for more than that, without a planned start
+  Reason first_reason = Reason::kResources;
 };
 
 enum class Kind : std::uint8_t {
@@ -116,11 +75,15 @@ enum class Kind : std::uint8_t {
 
 struct Entry {
   JobPtr job;
-  std::uint64_t hold = 0;  // kActive: key in holds
+  Booking* booking = nullptr;  // kActive
   std::uint32_t job_class = 0;
   Kind kind = Kind::kStopped;
   Reason reported = Reason::kNone;
   bool dependencies_met = true;
+  bool any_switches = false;
+  std::uint32_t class_epoch = 0;
+  Time timer;     // when it is looked at again; 0: never
+  Time expected;  // the start that was reported
 };
 
 struct ArrayInfo {
@@ -128,110 +91,171 @@ struct ArrayInfo {
   std::uint32_t running = 0;  // tasks that are active or decided
 };
 
-// A blocked job's claim: from `at` on it needs what `left` leaves over of these nodes.
-struct Reservation {
-  std::string partition;
-  std::uint32_t tier = 0;  // of the job and its key: who comes before it
-  QueueKey key{};
-  Time at;                                 // kFarFuture: when it is not known
-  std::map<std::uint32_t, NodeRoom> left;  // by node: what others may still use beyond `at`
+// A planned start.
+struct Plan {
+  std::unique_ptr<Booking> booking;
+  Rank rank;
+  std::uint32_t job_class = 0;
+  std::uint32_t option = 0;  // of the class
+  std::uint32_t queue = 0;
+  Reason reason = Reason::kPriority;
 };
 
 struct Scheduler::Impl {
+  Impl();
+
   // ---- what was fed
-  std::vector<NodeSlot> nodes;  // in order of their first NodeSet
-  std::unordered_map<std::string, std::uint32_t> node_index;
-  std::map<std::string, PartitionPtr> partitions;
-  Licenses licenses_total, licenses_used;
+  Nodes nodes;
+  Topology topology;
+  Licenses licenses;
+  std::vector<Queue> queues;  // by number; a name keeps its number
+  std::map<std::string, std::uint32_t> queue_index;
+  SchedulingSettings settings;
   std::unordered_map<JobId, Entry> jobs;
   std::size_t pending = 0, active = 0;
+  Predictor predictor;
+  std::map<std::string, Placement> placements;  // plugins'
+
   // ---- derived
-  std::uint64_t generation = 1;  // of nodes' shapes and partitions
+  std::uint64_t generation = 1;     // of nodes' shapes and partitions
+  std::uint32_t class_epoch = 1;    // of what tells classes apart
+  std::uint64_t up_generation = 1;  // of which nodes are up
   std::vector<std::unique_ptr<JobClass>> classes;
   std::vector<std::uint32_t> free_classes;
   std::unordered_map<std::string, std::uint32_t> class_index;
-  mutable std::map<std::string, std::weak_ptr<const Domain>> domains;
-  std::set<std::pair<Time, JobId>> begins;
+  mutable std::map<std::string, std::pair<std::uint64_t, std::weak_ptr<const Filter>>> filters;
+  std::set<std::pair<Time, JobId>> timers;  // begin times, and ends of the wait for few switches
   std::unordered_map<JobId, ArrayInfo> arrays;
-  std::uint64_t last_hold = 0;
-  std::map<std::uint64_t, Held> holds;
-  std::set<std::pair<Time, std::uint64_t>> ends;                  // of holds
-  std::unordered_map<JobId, std::vector<std::uint64_t>> decided;  // holds by job
+  std::uint64_t last_booking = 0;
+  std::unordered_map<std::uint64_t, std::unique_ptr<Booking>> bookings;  // running and decided
+  std::set<std::pair<Time, std::uint64_t>> ends;                         // of bookings
+  std::unordered_map<JobId, std::vector<std::uint64_t>> decided;         // bookings by job
   std::vector<JobId> unreported;
-  bool dirty = false;  // a pass could start something
-  std::vector<std::uint32_t>
-      touched;  // classes with a new head behind all reservations: these alone need a try
   Time last_now;
-  // ---- the pass under way, kept when the budget ran out
-  struct Ranked {
-    std::uint32_t tier;
-    QueueKey key;
+  Finder finder;
+  Planner planner;
+
+  // ---- passes
+  // A class in a pass: its next job, and how many of an array's tasks were planned already.
+  struct Run {
+    Rank rank;
     std::uint32_t job_class;
-    friend bool operator<(const Ranked& a, const Ranked& b) {  // for a heap: the best is the largest
-      if (a.tier != b.tier) return a.tier < b.tier;
-      return b.key < a.key;
-    }
+    std::uint32_t tasks_planned;
+    bool tried;  // an equal one did not fit: only a planned start is left for it
+    friend bool operator<(const Run& a, const Run& b) {
+      return b.rank < a.rank;
+    }  // for a heap: the best is the largest
   };
-  bool in_pass = false;
-  std::vector<Ranked> heap;
-  std::vector<Reservation> reservations;
-  Licenses licenses_claimed;  // by blocked jobs ahead in this pass
+  bool in_pass = false, full_pass = false;
+  std::vector<Run> heap;
+  std::vector<Plan> plans;                                 // by rank within each queue
+  Time next_planned = kFarFuture;                          // no plan is for an earlier time
+  std::unordered_map<JobId, std::uint32_t> planned_tasks;  // how many plans a job has
+  std::map<std::uint32_t, Rank>
+      last_planned;       // by arena: the last of those who planned there since the full pass
+  bool must_pass = true;  // what was planned is void: a full pass comes before anything else
+  bool changed = false;   // a full pass could find better plans
+  Time last_pass;
+  std::uint64_t pass_steps = 0;  // what the last full pass cost
+  std::uint64_t steps_before = 0;
+  std::vector<std::uint32_t> touched_nodes;             // something came free there
+  std::vector<std::pair<std::uint32_t, JobId>> joined;  // jobs that joined the queue of a class
+  bool touched_licenses = false;
+  std::uint64_t released_tasks = 0, released_nodes = 0;  // CPUs and nodes that came free, ever
 
   // feed.cc
   void set_node(const NodeSet& set);
-  void set_partition(PartitionPtr partition);
+  void node_gone(const NodeGone& gone);
+  void set_partition(const PartitionPtr& partition);
+  void partition_gone(const Istr& name);
+  void set_settings(const SchedulingSettings& to);
+  void set_topology(std::vector<Switch> to);
   void set_job(const JobPtr& job, bool dependencies_met);
   void set_active(const JobPtr& job);
   void set_pending(const JobPtr& job, bool dependencies_met);
   void remove_job(JobId id);
-  void unlink(Entry& entry);  // out of queues and holds, not out of `jobs`
+  void unlink(Entry& entry);  // out of queues and bookings, not out of `jobs`
   void enqueue(Entry& entry, Time now);
+  void fire_timers(Time now);
+
+  // bookings.cc
+  Booking booking_of(const Job& job);
+  std::pair<Time, Time> ends_of(const Job& job) const;  // expected, at the latest
+  Booking* acquire(Booking booking);
+  void release(std::uint64_t id);
+  void drop_decided(JobId id);
+  void move_end(Booking& booking, Time to);
+  void extend_overdue(Time now);
+  void touch_nodes(const Booking& booking);
   bool array_is_full(const Job& job) const;  // runs as many tasks as it may
   void unpark(JobId array);
-  std::uint64_t acquire(Held held);
-  void release(std::uint64_t hold);
-  void drop_decided(JobId id);
-  Held held_of(const Job& job) const;
 
-  // classes.cc
-  std::uint32_t class_of(const JobPtr& job);
+  // classes.cc, options.cc
+  std::string class_key(const Job& job, bool any_switches) const;
+  JobClass make_class(const Job& job, bool any_switches) const;
+  std::uint32_t class_of(const Job& job, bool any_switches);
   void leave_class(std::uint32_t job_class);
-  static JobClass make_class(const std::shared_ptr<const JobSpec>& spec);
-  void refresh(JobClass& c) const;
-  // Without `limits` it asks for nodes only: not for the partition's state and limits.
-  Option make_option(const JobClass& c, const PartitionPtr& partition, bool limits) const;
-  std::vector<PartitionPtr> partitions_of(const JobClass& c) const;
-  std::shared_ptr<const Domain> domain_of(const Partition& partition, const ResourceRequest& request) const;
+  void reclass();  // when what classes are told apart by has changed
+  bool users_matter(std::string_view partitions) const;
+  void refresh(JobClass& c);
+  void add_options(const JobClass& c, std::uint32_t queue, bool limits, std::vector<Option>& out);
+  Option make_option(const JobClass& c, std::uint32_t queue, const ResourceRequest& request,
+                     const Constraint& constraint, const FeatureTest* matching, std::string_view avoid,
+                     bool limits);
+  std::vector<std::uint32_t> queues_of(const JobClass& c) const;
+  std::shared_ptr<const Filter> filter_of(std::uint32_t arena, const ResourceRequest& request,
+                                          const Constraint& constraint, const FeatureTest* matching,
+                                          std::string_view avoid);
   Seconds limit_in(const JobSpec& spec, const Partition& partition) const;
+  // How long it is expected to run, for planning.
+  Seconds expected(const Option& option) const;
+  bool is_up(Option& option);  // nodes that are up could hold it
+  const Placement* placement_named(std::string_view name) const;
 
   // pass.cc
   Decisions decide(Time now, const Budget& budget);
-  void begin_pass();
-  void begin_small_pass();
-  void touch(std::uint32_t job_class, const QueueKey& key);
+  void begin_full_pass(Time now);
+  void push(std::uint32_t job_class, const QueueKey& key, std::uint32_t tasks_planned, bool tried,
+            bool passing);
+  void run(Run next, Time now, Decisions& out);
+  bool usable(const Option& option) const;  // its queue does not stop it
+  bool has_quota(const Option& option, std::uint32_t uid) const;
+  std::uint32_t tasks_left(const Job& job, std::uint32_t planned) const;
+  const Option* startable(JobClass& c, Time now, std::vector<Pick>& picks, Decisions& out);
   bool try_start(JobClass& c, Entry& entry, Time now, Decisions& out);
-  void start(JobClass& c, Entry& entry, const Option& option, const std::vector<Pick>& picks, Time now,
+  void start(JobClass& c, Entry& entry, const Option& option, std::vector<Pick> picks, Time now,
              Decisions& out);
   void park(JobClass& c, Entry& entry);
-  void block(JobClass& c, Entry& entry, Time now, Decisions& out);
-  NodeRoom room_for(std::uint32_t node, const Wish& wish, Time end) const;
-  bool licenses_free(const JobClass& c) const;
-  // The earliest time when running jobs' ends leave room, and where. False when they never do.
-  bool find_shadow(const Option& option, Time now, Time& at, std::vector<Pick>& picks,
-                   std::map<std::uint32_t, NodeRoom>& rooms) const;
-  void reserve(const JobClass& c, const Option& option, const Job& job, Time at,
-               const std::vector<Pick>& picks, const std::map<std::uint32_t, NodeRoom>& rooms);
-  void take_from_reservations(const Held& held);
   std::shared_ptr<const Allocation> allocation_of(const Option& option, const std::vector<Pick>& picks) const;
+  NodeShare share_of(std::uint32_t node, std::uint32_t tasks, const Taken& taken) const;
+  bool holds(const Option& option, const Allocation& allocation, const std::vector<Pick>& picks) const;
+
+  // plans.cc
+  enum class Planning : std::uint8_t { kPlanned, kNoQuota, kNever };
+  Planning plan(JobClass& c, std::uint32_t job_class, Entry& entry, const Rank& rank, Time now);
+  bool find_plan(const Option& option, Time now, Planned& out);
+  void add_plan(std::uint32_t job_class, std::uint32_t option, const Job& job, const Rank& rank,
+                Reason reason, Planned planned);
+  void drop_plan(std::size_t index);
+  void drop_plans_of(JobId id);
+  void drop_all_plans();
+  void void_late_plans(Time now);
+  const Plan* plan_of(JobId id) const;  // the first; null: none
+  std::vector<PlannedStart> planned_starts() const;
+
+  // wake.cc
+  void begin_small_pass(Time now, Decisions& out);
+  void start_planned_early(const std::vector<std::uint32_t>& freed, bool licensed, Time now, Decisions& out);
+  bool could_but_for_plans(const Option& option, Time now);
+
+  // reports.cc
   void say(Entry& entry, Reason reason, const std::string& detail, Time expected, Decisions& out);
-  void say_head(JobClass& c, Entry& entry, Reason reason, const std::string& detail, Time expected,
-                Decisions& out);
-  void say_class(JobClass& c, JobId head, Reason rest, const std::string& detail, Decisions& out);
+  void say_class(JobClass& c, Reason rest, const std::string& detail);
   void flush_reports(Decisions& out);
 
   // feasible.cc
-  Status feasible(const Job& job) const;
-  Result<Start> would_start(const Job& job, Time now, Time* expected) const;
+  Status feasible(const Job& job);
+  Result<Start> would_start(const Job& job, Time now, Time* expected);
 };
 
 }  // namespace bai::sokovan

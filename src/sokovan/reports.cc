@@ -1,36 +1,24 @@
 // What is said about those who wait. Said once: each entry knows what its record says or was last told.
+#include "base/hostlist.h"
 #include "sokovan/impl.h"
 
 namespace bai::sokovan {
 
 void Scheduler::Impl::say(Entry& entry, Reason reason, const std::string& detail, Time expected,
                           Decisions& out) {
-  if (entry.reported == reason && entry.job->expected_start == expected) return;
+  if (entry.reported == reason && entry.expected == expected) return;
   entry.reported = reason;
+  entry.expected = expected;
   out.waiting.push_back({entry.job->id, reason, detail, expected});
 }
 
-void Scheduler::Impl::say_head(JobClass& c, Entry& entry, Reason reason, const std::string& detail,
-                               Time expected, Decisions& out) {
-  if (c.head_reason == reason && c.head_expected == expected && entry.reported == reason) return;
-  c.head_reason = reason;
-  c.head_expected = expected;
-  say(entry, reason, detail, expected, out);
-}
-
-// All of the class but `head` (0: all of it) wait for `rest`. Only a change of that walks the class.
-void Scheduler::Impl::say_class(JobClass& c, JobId head, Reason rest, const std::string& detail, Decisions&) {
-  if (c.rest != rest || c.rest_detail != detail)
-    for (const auto& key : c.queue) unreported.push_back(key.id);
+// All of the class that are not planned wait for `rest`. Only a change of that walks the class.
+void Scheduler::Impl::say_class(JobClass& c, Reason rest, const std::string& detail) {
+  if (rest != Reason::kPriority && c.first) unreported.push_back(std::exchange(c.first, 0));
+  if (c.rest == rest && c.rest_detail == detail) return;
+  for (const auto& key : c.queue) unreported.push_back(key.id);
   c.rest = rest;
   c.rest_detail = detail;
-  if (c.head == head) {
-    if (head == 0 && !c.queue.empty()) unreported.push_back(c.queue.begin()->id);
-    return;
-  }
-  if (c.head) unreported.push_back(c.head);
-  c.head = head;
-  c.head_reason = Reason::kNone;
 }
 
 void Scheduler::Impl::flush_reports(Decisions& out) {
@@ -45,10 +33,21 @@ void Scheduler::Impl::flush_reports(Decisions& out) {
         break;
       case Kind::kQueued: {
         const auto& c = *classes[entry.job_class];
-        if (c.head != id)
+        const auto* plan = plan_of(id);
+        if (plan) {
+          const Time at = plan->booking->from;
+          std::string detail;
+          if (plan->reason == Reason::kResources && entry.reported != Reason::kResources) {
+            std::vector<std::string> names;
+            for (const auto& part : plan->booking->parts) names.push_back(nodes[part.node].name.str());
+            detail = "next on " + compress_hostlist_sorted(std::move(names));
+          }
+          say(entry, plan->reason, detail, at < kUnknownEnd && at > last_now ? at : Time{}, out);
+        } else if (c.first == id) {
+          say(entry, c.first_reason, {}, {}, out);
+        } else {
           say(entry, c.rest, c.rest_detail, {}, out);
-        else
-          say(entry, c.head_reason, {}, c.head_expected, out);
+        }
         break;
       }
       case Kind::kStopped:

@@ -4,6 +4,13 @@
 
 namespace bai::sokovan {
 
+bool fit(const NodeRoom& room, const NodeShare& share, const Sharing& sharing) {
+  if (share.cpus == 0 || room.exclusive_use || (sharing.exclusive && room.jobs != 0)) return false;
+  if (!room.tenancy.admits(sharing.uid, sharing.exclusive_user)) return false;
+  return share.cpus <= room.cpus_free && share.mem_mib <= room.mem_free_mib &&
+         room.devices.holds(share.devices);
+}
+
 Scheduler::Scheduler() : impl_(std::make_unique<Impl>()) {}
 Scheduler::~Scheduler() = default;
 Scheduler::Scheduler(Scheduler&&) noexcept = default;
@@ -13,29 +20,18 @@ void Scheduler::apply(const Change& change) {
   struct Apply {
     Impl& impl;
     void operator()(const NodeSet& c) { impl.set_node(c); }
-    void operator()(const NodeGone& c) {
-      auto it = impl.node_index.find(c.name.str());
-      if (it == impl.node_index.end()) return;
-      impl.nodes[it->second].exists = impl.nodes[it->second].usable =
-          false;  // what still runs there stays counted
-      ++impl.generation;
-      impl.dirty = true;
-    }
+    void operator()(const NodeGone& c) { impl.node_gone(c); }
     void operator()(const PartitionSet& c) { impl.set_partition(c.partition); }
-    void operator()(const PartitionGone& c) {
-      if (!impl.partitions.erase(c.name.str())) return;
-      ++impl.generation;
-      impl.dirty = true;
-    }
+    void operator()(const PartitionGone& c) { impl.partition_gone(c.name); }
     void operator()(const JobSet& c) { impl.set_job(c.job, c.dependencies_met); }
     void operator()(const JobGone& c) { impl.remove_job(c.job); }
     void operator()(const LicensesSet& c) {
-      impl.dirty |= impl.licenses_total != c.total;
-      impl.licenses_total = c.total;
+      impl.licenses.set(c.total);
+      impl.must_pass = true;
     }
-    void operator()(const TopologySet&) {}
-    void operator()(const SettingsSet&) {}
-    void operator()(const RunEnded&) {}
+    void operator()(const TopologySet& c) { impl.set_topology(c.switches); }
+    void operator()(const SettingsSet& c) { impl.set_settings(c.settings); }
+    void operator()(const RunEnded& c) { impl.predictor.learn(c.uid, c.limit, c.run); }
   };
   std::visit(Apply{*impl_}, change);
 }
@@ -47,5 +43,7 @@ Result<Start> Scheduler::would_start(const Job& job, Time now, Time* expected) c
 Status Scheduler::feasible(const Job& job) const { return impl_->feasible(job); }
 std::size_t Scheduler::pending() const { return impl_->pending; }
 std::size_t Scheduler::running() const { return impl_->active; }
+std::vector<PlannedStart> Scheduler::planned() const { return impl_->planned_starts(); }
+std::string Scheduler::check(Time now) const { return impl_->nodes.check(now); }
 
 }  // namespace bai::sokovan

@@ -90,6 +90,14 @@ struct Decisions {
   std::uint64_t jobs_tried = 0;
 };
 
+// A start to come that nothing behind it may delay.
+struct PlannedStart {
+  JobId job = 0;  // an array's head may have several
+  Time at;
+  Time end;  // by the limit, or as predicted
+  std::shared_ptr<const Allocation> allocation;
+};
+
 struct Budget {
   std::uint32_t max_starts = 1000;  // per call
   std::uint64_t max_jobs = 0;       // tried per call; 0: all
@@ -116,10 +124,6 @@ struct Sharing {
 // when it commits a start.
 bool fit(const NodeRoom& room, const NodeShare& share, const Sharing& sharing);
 
-// What a node would give per task and per node; partition supplies memory defaults. Shared with the controller's admission.
-std::uint64_t memory_for(const ResourceRequest& request, const Partition& partition,
-                         std::uint32_t cpus_on_node);
-
 class Scheduler {
  public:
   Scheduler();
@@ -140,6 +144,10 @@ class Scheduler {
 
   std::size_t pending() const;
   std::size_t running() const;
+  // As of the last decide(), in the order in which they were planned.
+  std::vector<PlannedStart> planned() const;
+  // For tests: whether what is known incrementally is what a scheduler made anew would know. Empty when it is.
+  std::string check(Time now) const;
 
  private:
   struct Impl;

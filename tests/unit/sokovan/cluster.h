@@ -138,7 +138,7 @@ struct Toy {
   bool overcommitted() const {
     std::map<std::string, NodeRoom> rooms;
     for (const auto& [name, set] : nodes)
-      rooms[name] = {set.cpus, set.cpus, set.mem_mib, set.mem_mib, 0, false, {}};
+      rooms[name] = {set.cpus, set.cpus, set.mem_mib, set.mem_mib, 0, false, {}, DeviceRoom(set.devices)};
     for (const auto& [id, job] : jobs) {
       if (!is_active(job->state)) continue;
       const Sharing sharing{job->spec->request.exclusive, job->spec->request.exclusive_user, job->spec->uid};
@@ -148,6 +148,7 @@ struct Toy {
         room.cpus_free -= share.cpus, room.mem_free_mib -= share.mem_mib, ++room.jobs,
             room.exclusive_use |= sharing.exclusive;
         room.tenancy.add(sharing.uid, sharing.exclusive_user);
+        room.devices.take(share.devices);
       }
     }
     return false;

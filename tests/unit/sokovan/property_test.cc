@@ -200,7 +200,10 @@ TEST(SokovanProperties, a_new_scheduler_agrees) {
       fresh.apply(JobSet{job, !toy.reasons.count(id) || toy.reasons[id] != Reason::kDependency});
     EXPECT_EQ(fresh.running(), toy.scheduler.running());
     EXPECT_EQ(fresh.pending(), toy.scheduler.pending());
-    ASSERT_TRUE(fresh.decide(toy.now, {}).starts.empty()) << "seed " << seed << "\n" << toy.log;
+    const auto more = fresh.decide(toy.now, {}).starts;
+    ASSERT_TRUE(more.empty()) << "seed " << seed << ": job " << more[0].job << " on "
+                              << more[0].allocation->hostlist() << "\n"
+                              << toy.log;
   }
 }
 

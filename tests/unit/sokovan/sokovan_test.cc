@@ -134,17 +134,21 @@ TEST(Sokovan, constraints) {
 TEST(Sokovan, licences_are_counted_and_not_stolen) {
   Toy toy = two_nodes();
   toy.scheduler.apply(LicensesSet{{{"x", 3}}});
-  auto wants = [](const char* licenses) {
-    return with(Toy::spec(), [&](JobSpec& s) { s.request.licenses = licenses; });
+  auto wants = [](const char* licenses, Seconds limit) {
+    return with(Toy::spec(1, limit), [&](JobSpec& s) { s.request.licenses = licenses; });
   };
-  const auto one = toy.submit(wants("x"));
+  const auto one = toy.submit(wants("x", 60));
   toy.run();
-  const auto three = toy.submit(wants("x:3")), two = toy.submit(wants("x:2"));
+  const auto three = toy.submit(wants("x:3", 60)), two = toy.submit(wants("x:2", 61)),
+             quick = toy.submit(wants("x", 60));
   toy.run();
   EXPECT_TRUE(toy.running(one));
   EXPECT_EQ(toy.reasons.at(three), Reason::kLicenses);
+  EXPECT_EQ(toy.expected.at(three), toy.now + 60);
   EXPECT_FALSE(toy.running(two));  // would keep the other one waiting
+  EXPECT_TRUE(toy.running(quick));
   toy.end(one);
+  toy.end(quick);
   toy.run();
   EXPECT_TRUE(toy.running(three));
 }
@@ -308,15 +312,18 @@ TEST(Sokovan, backfills_only_what_does_not_delay) {
   EXPECT_EQ(toy.run(), Ids{wide});
 }
 
-TEST(Sokovan, without_limits_reserved_nodes_stay_free) {
+TEST(Sokovan, who_waits_for_jobs_without_limits_is_delayed_by_limited_ones_only) {
   Toy toy = two_nodes();
   const auto running = toy.submit(Toy::spec(4, kUnlimited));
   toy.run();
   const auto wide = toy.submit(Toy::spec(8, kUnlimited, 2));
-  const auto small = toy.submit(Toy::spec(1, 10));
+  const auto endless = toy.submit(Toy::spec(1, kUnlimited)), small = toy.submit(Toy::spec(1, 10));
   toy.run();
-  EXPECT_FALSE(toy.running(small));
+  EXPECT_FALSE(toy.running(endless));
+  EXPECT_TRUE(toy.running(small));
+  EXPECT_FALSE(toy.expected.at(wide).is_set());
   toy.end(running);
+  toy.end(small);
   toy.run();
   EXPECT_TRUE(toy.running(wide));
 }

@@ -1,0 +1,180 @@
+// Planned starts: made in order of rank, so that none is ever delayed by one behind it.
+#include <algorithm>
+
+#include "sokovan/impl.h"
+
+namespace bai::sokovan {
+
+bool Scheduler::Impl::has_quota(const Option& option, std::uint32_t uid) const {
+  const auto& q = queues[option.queue];
+  if (q.planned >= q.rules.planned) return false;
+  if (q.rules.planned_by_user == 0) return true;
+  auto it = q.planned_by_user.find(uid);
+  return it == q.planned_by_user.end() || it->second < q.rules.planned_by_user;
+}
+
+// The first time at which there are nodes and licences.
+bool Scheduler::Impl::find_plan(const Option& option, Time now, Planned& out) {
+  const auto limit = expected(option);
+  Time from = now;
+  for (int i = 0; i < 1000; ++i) {
+    from = licenses.earliest(option.licenses, from, limit);
+    if (from == kFarFuture || !planner.earliest(option, now, from, limit, out)) return false;
+    const Time end = limit == kUnlimited ? kFarFuture : out.at + limit;
+    if (licenses.fits(option.licenses, out.at, end)) return true;
+    from = Time{out.at.us + 1};
+  }
+  return false;
+}
+
+Scheduler::Impl::Planning Scheduler::Impl::plan(JobClass& c, std::uint32_t job_class, Entry& entry,
+                                                const Rank& rank, Time now) {
+  const auto uid = entry.job->spec->uid;
+  auto nothing = [&](Reason reason, const std::string& detail) {
+    say_class(c, reason, detail);
+    return Planning::kNever;
+  };
+  if (c.options.empty()) return nothing(Reason::kPartitionDown, "there is no such partition");
+  if (c.bad_licenses) return nothing(Reason::kLicenses, "the licences cannot be read");
+  const auto possible = std::find_if(c.options.begin(), c.options.end(),
+                                     [](const Option& o) { return o.reason == Reason::kNone; });
+  if (possible == c.options.end()) return nothing(c.options[0].reason, c.options[0].detail);
+  if (!licenses.ever(possible->licenses)) return nothing(Reason::kLicenses, "more than there are");
+  std::uint32_t best = kNowhere;
+  Planned best_plan;
+  bool quota = false, up = false, others_can = false, stopped = true;
+  for (std::uint32_t i = 0; i < c.options.size(); ++i) {
+    auto& option = c.options[i];
+    if (option.reason != Reason::kNone) continue;
+    stopped &= !usable(option);
+    if (!usable(option) || !has_quota(option, uid)) continue;
+    quota = true;
+    const bool here = is_up(option);
+    up |= here;
+    if (option.fallback && others_can) continue;
+    others_can |= here && !option.fallback;
+    Planned planned;
+    if (!here || !find_plan(option, now, planned)) continue;
+    if (best != kNowhere && best_plan.at <= planned.at) continue;
+    best = i;
+    best_plan = std::move(planned);
+  }
+  if (!quota) {
+    const bool waits = stopped || std::any_of(c.options.begin(), c.options.end(), [&](Option& o) {
+                         return o.reason == Reason::kNone && is_up(o);
+                       });
+    say_class(c, waits ? Reason::kPriority : Reason::kReqNodeNotAvail,
+              waits ? "" : "nodes that it needs are down or drained");
+    return Planning::kNoQuota;
+  }
+  if (!up) return nothing(Reason::kReqNodeNotAvail, "nodes that it needs are down or drained");
+  say_class(c, Reason::kPriority, {});
+  auto& q = queues[best == kNowhere ? possible->queue : c.options[best].queue];
+  Reason reason = Reason::kPriority;
+  if (!q.blocked)
+    reason = licenses.fits(possible->licenses, now, now + 1) ? Reason::kResources : Reason::kLicenses;
+  if (!q.blocked) q.blocker = rank;
+  q.blocked = true;
+  unreported.push_back(entry.job->id);
+  if (best == kNowhere) {  // nobody knows when
+    if (reason != Reason::kPriority) c.first = entry.job->id, c.first_reason = reason;
+    return Planning::kNever;
+  }
+  ++q.planned;
+  if (q.rules.planned_by_user) ++q.planned_by_user[uid];
+  add_plan(job_class, best, *entry.job, rank, reason, std::move(best_plan));
+  return Planning::kPlanned;
+}
+
+void Scheduler::Impl::add_plan(std::uint32_t job_class, std::uint32_t option_index, const Job& job,
+                               const Rank& rank, Reason reason, Planned planned) {
+  const auto& option = classes[job_class]->options[option_index];
+  const auto limit = expected(option);
+  auto booking = std::make_unique<Booking>();
+  booking->id = ++last_booking;
+  booking->job = job.id;
+  booking->array = job.array_id;
+  booking->uid = job.spec->uid;
+  booking->kind = Booking::kPlanned;
+  booking->exclusive = option.wish.exclusive;
+  booking->exclusive_user = option.single_user;
+  booking->from = planned.at;
+  booking->to = booking->latest = limit == kUnlimited ? kFarFuture : planned.at + limit;
+  booking->licenses = option.licenses;
+  for (auto& pick : planned.picks) booking->parts.push_back({pick.node, std::move(pick.taken)});
+  nodes.add(*booking);
+  licenses.add(*booking);
+  ++planned_tasks[job.id];
+  next_planned = std::min(next_planned, booking->from);
+  for (const auto& part : booking->parts)
+    for (const auto& place : nodes[part.node].places) {
+      auto [it, is_new] = last_planned.try_emplace(place.arena, rank);
+      if (it->second < rank) it->second = rank;
+    }
+  plans.push_back({std::move(booking), rank, job_class, option_index, option.queue, reason});
+}
+
+// What it had booked is anyone's.
+void Scheduler::Impl::drop_plan(std::size_t index) {
+  const auto plan = std::move(plans[index]);
+  plans.erase(plans.begin() + static_cast<std::ptrdiff_t>(index));
+  const auto& booking = *plan.booking;
+  nodes.remove(booking);
+  licenses.remove(booking);
+  touch_nodes(booking);
+  if (auto it = planned_tasks.find(booking.job); it != planned_tasks.end() && --it->second == 0)
+    planned_tasks.erase(it);
+  auto& q = queues[plan.queue];
+  --q.planned;
+  must_pass |= q.rules.nothing_passes;  // it was what all others there wait for
+  if (auto it = q.planned_by_user.find(booking.uid); it != q.planned_by_user.end() && it->second)
+    --it->second;
+  unreported.push_back(booking.job);
+}
+
+void Scheduler::Impl::drop_plans_of(JobId id) {
+  if (!planned_tasks.count(id)) return;
+  for (std::size_t i = plans.size(); i-- > 0;)
+    if (plans[i].booking->job == id) drop_plan(i);
+}
+
+void Scheduler::Impl::drop_all_plans() {
+  for (const auto& plan : plans) {
+    nodes.remove(*plan.booking);
+    licenses.remove(*plan.booking);
+    unreported.push_back(plan.booking->job);
+  }
+  plans.clear();
+  next_planned = kFarFuture;
+  planned_tasks.clear();
+  last_planned.clear();
+}
+
+// A planned start whose time has come without what it waited for counts no more, nor do those planned around it.
+void Scheduler::Impl::void_late_plans(Time now) {
+  if (next_planned > now) return;
+  next_planned = kFarFuture;
+  for (const auto& plan : plans) next_planned = std::min(next_planned, plan.booking->from);
+  must_pass |= next_planned <= now;
+}
+
+const Plan* Scheduler::Impl::plan_of(JobId id) const {
+  if (!planned_tasks.count(id)) return nullptr;
+  for (const auto& plan : plans)
+    if (plan.booking->job == id) return &plan;
+  return nullptr;
+}
+
+std::vector<PlannedStart> Scheduler::Impl::planned_starts() const {
+  std::vector<PlannedStart> out;
+  for (const auto& plan : plans) {
+    const auto& booking = *plan.booking;
+    auto allocation = std::make_shared<Allocation>();
+    allocation->partition = queues[plan.queue].partition->name;
+    for (const auto& part : booking.parts) allocation->nodes.push_back(share_of(part.node, 0, part.taken));
+    out.push_back({booking.job, booking.from, booking.to, std::move(allocation)});
+  }
+  return out;
+}
+
+}  // namespace bai::sokovan

@@ -1,0 +1,174 @@
+// Between full passes: what came free wakes those that could use it, what was submitted is tried alone. Planned starts stand;
+// nothing that is decided here delays one of them.
+#include <algorithm>
+
+#include "sokovan/impl.h"
+
+namespace bai::sokovan {
+namespace {
+
+Time end_of(Time now, Seconds limit) { return limit == kUnlimited ? kFarFuture : now + limit; }
+
+}  // namespace
+
+// The most that is free on a touched node of an arena, now or until a horizon: who needs more in any way is not woken.
+class Touched {
+ public:
+  Touched(const Nodes& nodes, const std::vector<std::uint32_t>& touched) : nodes_(nodes) {
+    for (auto node : touched)
+      for (const auto& place : nodes[node].places) {
+        if (place.arena >= most_.size()) most_.resize(place.arena + 1);
+        auto& arena = most_[place.arena];
+        for (std::size_t h = 0; h < kHorizons.size(); ++h)
+          arena[h] = larger(arena[h], nodes.arena_at(place.arena).free(h).at(place.position));
+      }
+  }
+  bool wakes(const Option& option, Time end) const {
+    if (option.arena >= most_.size()) return false;
+    return covers(most_[option.arena][nodes_.horizon_before(end)], option.wish.least);
+  }
+  bool wakes_now(const Option& option) const {
+    return option.arena < most_.size() && covers(most_[option.arena][0], option.wish.least);
+  }
+
+ private:
+  struct Most : std::array<Amounts, kHorizons.size()> {
+    Most() { fill(Amounts::nothing()); }
+  };
+  const Nodes& nodes_;
+  std::vector<Most> most_;
+};
+
+void Scheduler::Impl::begin_small_pass(Time now, Decisions& out) {
+  in_pass = true;
+  full_pass = false;
+  heap.clear();
+  auto came = std::exchange(joined, {});
+  std::sort(came.begin(), came.end());
+  came.erase(std::unique(came.begin(), came.end()), came.end());
+  auto first_unplanned = [&](const JobClass& c) {
+    auto it = c.queue.begin();
+    while (it != c.queue.end() && planned_tasks.count(it->id)) ++it;
+    return it;
+  };
+  for (const auto& [i, id] : came) {
+    auto* c = i < classes.size() ? classes[i].get() : nullptr;
+    if (!c || c->queue.empty()) continue;
+    refresh(*c);
+    const auto it = first_unplanned(*c);
+    if (it == c->queue.end() || (c->blocked && it->id != id)) continue;  // an equal one before it did not fit
+    // Who comes before one that planned on the same nodes belongs into the plan.
+    const Rank rank{c->tier, 0, 0, *it};
+    must_pass |= std::any_of(c->options.begin(), c->options.end(), [&](const Option& option) {
+      const auto& q = queues[option.queue];
+      if (option.reason == Reason::kNone && q.rules.nothing_passes && q.blocked && rank < q.blocker)
+        return true;
+      const auto last = last_planned.find(option.arena);
+      return option.reason == Reason::kNone && last != last_planned.end() && rank < last->second;
+    });
+    if (must_pass) return;
+    push(i, *it, 0, false, false);
+  }
+  const auto freed = std::move(touched_nodes);
+  touched_nodes.clear();
+  const bool licensed = std::exchange(touched_licenses, false);
+  if (freed.empty() && !licensed) return;
+  // Nobody passes a blocked job, so nobody but that one is to be tried; where it is not planned, a full pass finds it.
+  must_pass |= std::any_of(queues.begin(), queues.end(), [](const Queue& q) {
+    return q.partition && q.rules.nothing_passes && q.blocked && q.planned == 0;
+  });
+  if (must_pass) return;
+  start_planned_early(freed, licensed, now, out);
+  if (must_pass) return;
+  const Touched touched(nodes, freed);
+  for (std::uint32_t i = 0; i < classes.size(); ++i) {
+    auto* c = classes[i].get();
+    if (!c || !c->blocked || c->queue.empty()) continue;
+    refresh(*c);
+    if (!(licensed && !c->licenses.empty())) {
+      if (released_tasks - c->released_tasks < c->missing_tasks ||
+          released_nodes - c->released_nodes < c->missing_nodes)
+        continue;
+      if (std::none_of(c->options.begin(), c->options.end(), [&](const Option& option) {
+            return option.reason == Reason::kNone && touched.wakes(option, end_of(now, expected(option)));
+          }))
+        continue;
+    }
+    const auto it = first_unplanned(*c);
+    if (it != c->queue.end()) push(i, *it, 0, false, false);
+  }
+}
+
+// A planned job starts as soon as it can without touching another planned start. If the first of a queue could but for those
+// behind it, they are planned anew.
+void Scheduler::Impl::start_planned_early(const std::vector<std::uint32_t>& freed, bool licensed, Time now,
+                                          Decisions& out) {
+  const Touched touched(nodes, freed);
+  std::vector<std::size_t> order(plans.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::sort(order.begin(), order.end(), [&](auto a, auto b) { return plans[a].rank < plans[b].rank; });
+  std::vector<std::uint64_t> ids;  // plans move when some go
+  for (auto i : order) ids.push_back(plans[i].booking->id);
+  std::vector<bool> seen(queues.size());
+  for (auto id : ids) {
+    const auto at =
+        std::find_if(plans.begin(), plans.end(), [&](const Plan& p) { return p.booking->id == id; });
+    if (at == plans.end()) continue;
+    auto& plan = *at;
+    auto& c = *classes[plan.job_class];
+    if (c.generation != generation || plan.option >= c.options.size()) {
+      must_pass = true;
+      return;
+    }
+    const bool head = !seen[plan.queue];
+    seen[plan.queue] = true;
+    if (!(licensed && !c.licenses.empty()) &&
+        std::none_of(c.options.begin(), c.options.end(),
+                     [&](const Option& o) { return o.reason == Reason::kNone && touched.wakes_now(o); }))
+      continue;
+    auto& entry = jobs.at(plan.booking->job);
+    const auto index = static_cast<std::size_t>(at - plans.begin());
+    // Without its own plan, with all others'.
+    nodes.remove(*plan.booking);
+    licenses.remove(*plan.booking);
+    std::vector<Pick> picks;
+    const Option* option = nullptr;
+    if (!array_is_full(*entry.job)) option = startable(c, now, picks, out);
+    nodes.add(*plan.booking);
+    licenses.add(*plan.booking);
+    if (!option) {
+      if (head && std::any_of(c.options.begin(), c.options.end(),
+                              [&](const Option& o) { return could_but_for_plans(o, now); })) {
+        must_pass = true;
+        return;
+      }
+      continue;
+    }
+    auto& q = queues[plan.queue];
+    drop_plan(index);
+    start(c, entry, *option, std::move(picks), now, out);
+    // Who comes next shall have its planned start before others pass it.
+    if (q.planned < q.rules.planned / 2 || q.planned == 0) {
+      must_pass = true;
+      return;
+    }
+  }
+}
+
+// An upper bound: planned starts are all that could be in the way.
+bool Scheduler::Impl::could_but_for_plans(const Option& option, Time now) {
+  if (option.reason != Reason::kNone || !licenses.fits(option.licenses, now, now + 1)) return false;
+  const auto& arena = nodes.arena_at(option.arena);
+  std::uint64_t count = 0, tasks = 0;
+  for (auto p = arena.free(0).find(option.wish.least, 0); p != kNowhere;
+       p = arena.free(0).find(option.wish.least, p + 1)) {
+    ++finder.steps;
+    if (!option.allows(p)) continue;
+    ++count;
+    tasks += finder.capacity_at(option, p, now, now);
+    if (count >= option.wish.min_nodes && tasks >= option.wish.tasks) return true;
+  }
+  return false;
+}
+
+}  // namespace bai::sokovan
