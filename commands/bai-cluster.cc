@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "base/crash_point.h"
+#include "base/hostlist.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/output.h"
@@ -37,6 +38,12 @@ OptionTable table() {
        .arg = ArgKind::required,
        .value_name = "N",
        .help = "Nodes of a new cluster (3)"},
+      {.name = "emulate",
+       .letter = 'E',
+       .arg = ArgKind::required,
+       .value_name = "N",
+       .help =
+           "N virtual nodes instead, of one process: their jobs run nothing, for --comment=emulate:SECONDS"},
       {.name = "cpus",
        .letter = 'c',
        .arg = ArgKind::required,
@@ -71,6 +78,16 @@ Result<Wanted> wanted_of(const Parsed& parsed) {
     if (!value.ok())
       return Error{"bad_option", value.error().message, given->place, "a number from 1 to 4096"};
     out.nodes = static_cast<std::uint32_t>(*value);
+  }
+  if (const auto* given = parsed.find("emulate")) {
+    if (out.nodes)
+      return Error{"bad_option", "a cluster's nodes are real or virtual", given->place, "leave --nodes out"};
+    const auto value = parse_int(given->value, 1, kMaxHosts);
+    if (!value.ok())
+      return Error{"bad_option", value.error().message, given->place,
+                   "a number from 1 to " + std::to_string(kMaxHosts)};
+    out.nodes = static_cast<std::uint32_t>(*value);
+    out.emulate = true;
   }
   if (const auto* given = parsed.find("cpus")) {
     const auto value = parse_int(given->value, 1, 65533);
@@ -236,7 +253,7 @@ int main(int argc, char** argv) {
   if (verb != "run" && !parsed->rest.empty())
     return reporter.mistyped(
         {"bad_option", quote(parsed->rest.front()) + " is too much", verb, "see bai-cluster --help"});
-  for (const char* name : {"nodes", "cpus", "memory", "store", "keep"})
+  for (const char* name : {"nodes", "emulate", "cpus", "memory", "store", "keep"})
     if (!makes && parsed->has(name) && !(verb == "down" && std::string_view(name) == "keep"))
       return reporter.mistyped({"bad_option", "goes with up and run only", std::string("--") + name, ""});
   auto wanted = wanted_of(*parsed);

@@ -5,8 +5,11 @@
 #include <string>
 
 #include "agent/agent.h"
+#include "agent/emulation.h"
+#include "agent/emulator.h"
 #include "agent/inventory.h"
 #include "base/crash_point.h"
+#include "base/hostlist.h"
 #include "base/log.h"
 #include "base/options.h"
 #include "base/paths.h"
@@ -20,13 +23,15 @@ OptionTable table() {
   OptionTable t;
   t.program = "bai-agentd";
   t.synopsis = "[OPTION...]";
-  t.description = "Runs the jobs of one node. It stays in the foreground; jobs go on when it ends.";
+  t.description =
+      "Runs the jobs of one node, or with --emulate pretends to be many. It stays in the foreground; jobs go "
+      "on when it ends.";
   t.options = {
       {.name = "node",
        .letter = 'N',
        .arg = ArgKind::required,
        .value_name = "NAME",
-       .help = "The node's name in bai.conf; the host's name by default"},
+       .help = "The node's name in bai.conf, the host's by default; with --emulate, a list of names"},
       {.name = "conf",
        .letter = 'f',
        .arg = ArgKind::required,
@@ -40,6 +45,12 @@ OptionTable table() {
        .arg = ArgKind::required,
        .value_name = "SIZE",
        .help = "Say that the node has this much memory (MiB, or with K, M, G, T); with --cpus"},
+      {.name = "emulate",
+       .arg = ArgKind::required,
+       .value_name = "N[:SPEC]",
+       .help = "Be N virtual nodes whose jobs run nothing and take the time of --comment=emulate:SECONDS; "
+               "SPEC says what "
+               "each has: CPUs=64,RealMemory=256G"},
       {.name = "ctld",
        .arg = ArgKind::required,
        .value_name = "HOST:PORT",
@@ -61,6 +72,18 @@ OptionTable table() {
 int fail(const Error& error, int code) {
   fprintf(stderr, "bai-agentd: %s\n", error.text().c_str());
   return code;
+}
+
+// One line for nodes that are alike.
+int print_nodes(const std::vector<ConfigNode>& nodes) {
+  for (std::size_t from = 0, to = 0; from < nodes.size(); from = to) {
+    std::vector<std::string> names;
+    while (to < nodes.size() && nodes[to].shape == nodes[from].shape) names.push_back(nodes[to++].name.str());
+    ConfigNode like = nodes[from];
+    like.name = Istr(compress_hostlist(names));
+    if (printf("%s\n", node_line(like).c_str()) < 0) return 1;
+  }
+  return 0;
 }
 
 int print_node(const std::string& name, const std::optional<NodeShape>& invented) {
@@ -99,12 +122,30 @@ int main(int argc, char** argv) {
     if (!memory.ok()) return fail({"bad_option", memory.error().message, "--memory"}, 2);
     run.invented = agent::invented_shape(static_cast<std::uint32_t>(*cpus), *memory);
   }
-  if (given->has("print-node")) return print_node(run.node, run.invented);
+  const bool emulates = given->has("emulate");
+  if (emulates && given->has("cpus"))
+    return fail({"bad_option", "--cpus and --memory do not go with --emulate", "--cpus",
+                 "write --emulate N:CPUs=64,RealMemory=256G"},
+                2);
+  if (given->has("print-node") && !emulates) return print_node(run.node, run.invented);
+  if (given->has("print-node")) {
+    auto config = load_config(run.conf, nullptr);  // which may not be written yet
+    auto nodes = agent::parse_emulation(given->value_or("emulate", ""), given->value_or("node", ""),
+                                        config.ok() ? *config : ClusterConfig());
+    return nodes.ok() ? print_nodes(*nodes) : fail(nodes.error(), 2);
+  }
 
   if (auto armed = crash_points_init(); !armed.ok()) return fail(armed.error(), 2);
   std::vector<std::string> warnings;
   auto config = load_config(run.conf, &warnings);
   if (!config.ok()) return fail(config.error(), 2);
+  agent::EmulatorOptions virtual_ones{{}, run.controller, run.log_level_fixed};
+  if (emulates) {
+    auto nodes = agent::parse_emulation(given->value_or("emulate", ""), given->value_or("node", ""), *config);
+    if (!nodes.ok()) return fail(nodes.error(), 2);
+    virtual_ones.nodes = std::move(*nodes);
+    run.node = "emulator";  // in the names of files
+  }
   auto level = log::parse_level(given->value_or("log-level", config->agentd_log_level));
   if (!level.ok()) return fail(level.error(), 2);
   auto logging =
@@ -116,8 +157,9 @@ int main(int argc, char** argv) {
   for (const auto& warning : warnings) log::warning(warning);
 
   const Env env = Env::real();
-  auto agent = agent::Agent::start(env, run, *config);
-  Status done = agent.ok() ? (*agent)->run() : Status(agent.error());
+  const auto serve = [](auto started) { return started.ok() ? (*started)->run() : Status(started.error()); };
+  const Status done = emulates ? serve(agent::Emulator::start(env, std::move(virtual_ones), *config))
+                               : serve(agent::Agent::start(env, run, *config));
   if (done.ok()) return 0;
   log::error("cannot go on", {{"why", done.error().text()}});
   log::flush();

@@ -6,6 +6,7 @@
 
 #include "base/crash_point.h"
 #include "base/log.h"
+#include "base/rand.h"
 
 namespace bai::agent {
 
@@ -50,6 +51,13 @@ step::Request ending_request(const wire::SignalOrder& order) {
   return step::TerminateRequest{reason_of(order.as), "", -1};
 }
 
+// How far a node is in its interval when it is welcomed: nodes that came in one moment do not all speak in one moment ever after.
+std::int64_t heartbeat_phase(std::string_view node, std::int64_t interval_ms) {
+  std::uint64_t seed = 0;
+  for (char c : node) seed = seed * 131 + static_cast<unsigned char>(c);
+  return static_cast<std::int64_t>(splitmix64(seed) % static_cast<std::uint64_t>(interval_ms));
+}
+
 std::uint64_t limit_of(Seconds limit) { return limit > 0 ? static_cast<std::uint64_t>(limit) : 0; }
 
 }  // namespace
@@ -58,6 +66,7 @@ Machine::Machine(MachineStart start, const Input& now, Output& out)
     : facts_(std::move(start.facts)),
       boot_id_(std::move(start.boot_id)),
       seen_(start.seen),
+      one_of_many_(start.one_of_many),
       now_(now.now),
       mono_ms_(now.mono_ms) {
   facts_.attempts.clear();
@@ -218,10 +227,12 @@ void Machine::on_order(const wire::OrderBody& order, Output& out) {
 void Machine::on_welcome(const wire::AgentWelcome& welcome, Output& out) {
   if (!check_lineage(welcome.lineage, out)) return;
   if (session_ != Session::kWelcomed || !last_refusal_.empty())
-    log::info("registered", {{"cluster", welcome.cluster_name}, {"epoch", welcome.lineage.epoch}});
+    log::write(one_of_many_ ? log::Level::debug : log::Level::info, "registered",
+               {{"cluster", welcome.cluster_name}, {"epoch", welcome.lineage.epoch}});
   session_ = Session::kWelcomed;
   last_refusal_.clear();
   heartbeat_ms_ = std::clamp<std::int64_t>(welcome.heartbeat_s, 1, 3600) * 1000;
+  last_send_ms_ = mono_ms_ - heartbeat_phase(facts_.node, heartbeat_ms_);
   if (!welcome.config_text.empty()) {
     out.config_text = welcome.config_text;
     set_config_hash(welcome.config_hash);

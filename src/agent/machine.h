@@ -44,6 +44,7 @@ struct MachineStart {
   Lineage seen;
   std::vector<FoundAttempt> found;
   std::uint64_t config_hash = 0;
+  bool one_of_many = false;  // its registrations are not worth a line each in the log
 };
 
 // ---- inputs
@@ -165,6 +166,7 @@ class Machine {
   std::map<wire::AttemptKey, Entry> attempts_;
   std::set<wire::AttemptKey> news_;       // to be told
   std::set<wire::AttemptKey> open_ends_;  // told, not forgotten
+  bool one_of_many_ = false;
   Session session_ = Session::kDown;
   std::string last_refusal_;
   std::int64_t session_ms_ = 0;  // since when it is so

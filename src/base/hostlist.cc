@@ -214,6 +214,12 @@ std::string compress_hostlist_sorted(std::vector<std::string> names) {
   return compress_hostlist(names);
 }
 
+std::string numbered_hosts(std::string_view prefix, size_t count) {
+  const std::string last = std::to_string(count);
+  if (count == 1) return std::string(prefix) + last;
+  return std::string(prefix) + "[" + std::string(last.size() - 1, '0') + "1-" + last + "]";
+}
+
 bool host_less(std::string_view a, std::string_view b) {
   int padding = 0;  // the first difference in zero padding settles what is equal otherwise
   size_t i = 0;

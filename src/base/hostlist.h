@@ -28,6 +28,9 @@ std::string compress_hostlist(const std::vector<std::string>& names);
 // "n[1-2,10]".
 std::string compress_hostlist_sorted(std::vector<std::string> names);
 
+// The list of `count` hosts, numbered from 1 with as many digits as the last one needs: "n[001-120]", "n1".
+std::string numbered_hosts(std::string_view prefix, size_t count);
+
 // Order of host names: digits compare as numbers, so n2 comes before n10; equal numbers with less padding
 // first.
 bool host_less(std::string_view a, std::string_view b);

@@ -29,8 +29,8 @@ Error different(const Layout& layout, const std::string& what) {
 }
 
 Status check_same(const Layout& layout, const Settings& is, const Wanted& wanted) {
-  if (wanted.nodes && *wanted.nodes != is.nodes)
-    return different(layout, std::to_string(is.nodes) + " nodes");
+  if (wanted.nodes && (*wanted.nodes != is.nodes || wanted.emulate != is.emulated))
+    return different(layout, std::to_string(is.nodes) + (is.emulated ? " emulated nodes" : " nodes"));
   if (wanted.cpus && *wanted.cpus != is.cpus)
     return different(layout,
                      is.cpus ? std::to_string(is.cpus) + " CPUs a node" : "the machine's CPUs in each node");
@@ -47,6 +47,7 @@ Status check_same(const Layout& layout, const Settings& is, const Wanted& wanted
 Status create(const Layout& layout, const Wanted& wanted, Settings& s) {
   const Env env = Env::real();
   s.nodes = wanted.nodes.value_or(s.nodes);
+  s.emulated = wanted.emulate;
   s.cpus = wanted.cpus.value_or(0);
   s.memory_mib = wanted.memory_mib.value_or(0);
   // A size that is told is told whole: what was left out is the machine's.
@@ -68,8 +69,9 @@ Status create(const Layout& layout, const Wanted& wanted, Settings& s) {
   for (const auto& dir : {layout.run_dir(), layout.log_dir(), s.socket_dir})
     if (auto made = env.make_dirs(dir, dir_mode()); !made.ok()) return made;
   if (auto made = env.make_dirs(layout.ctld_dir(), 0700); !made.ok()) return made;
-  for (const auto& node : node_names(s))
-    if (auto made = env.make_dirs(layout.agents_dir() + "/" + node, 0711); !made.ok()) return made;
+  if (!s.emulated)
+    for (const auto& node : node_names(s))
+      if (auto made = env.make_dirs(layout.agents_dir() + "/" + node, 0711); !made.ok()) return made;
   if (auto made = make_munge_key(layout); !made.ok()) return made;
   if (auto made = env.write_file_atomic(layout.conf(), make_config(layout, s, geteuid()), 0644); !made.ok())
     return made;
@@ -87,8 +89,8 @@ void end_jobs(const Layout& layout, const Settings& settings) {
     const auto left = unfinished_jobs(settings, kAnswer);
     if (!left.ok() || *left == 0) return;
     // A node that is away keeps its jobs unfinished; so does one without its agent.
-    for (const auto& node : node_names(settings))
-      if (!find_process(layout, node)) return;
+    for (const auto& agent : agent_names(settings))
+      if (!find_process(layout, agent)) return;
     usleep(10'000);
   }
 }

@@ -16,6 +16,7 @@ namespace bai::cluster {
 // What a caller asks for; unset is the default, or what the cluster in that directory was made of.
 struct Wanted {
   std::optional<std::uint32_t> nodes;
+  bool emulate = false;  // with nodes: they are virtual
   std::optional<std::uint32_t> cpus;
   std::optional<std::uint64_t> memory_mib;
   std::optional<Store> store;

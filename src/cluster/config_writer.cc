@@ -26,7 +26,7 @@ std::string make_config(const Layout& layout, const Settings& settings, unsigned
   }
   line("KillWait", "5");
   if (uid == 0) line("AllowRootJobs", "yes");
-  out += settings.nodes == 1 ? "NodeName=n1" : "NodeName=n[1-" + std::to_string(settings.nodes) + "]";
+  out += "NodeName=" + node_list(settings);
   if (settings.cpus) out += " CPUs=" + std::to_string(settings.cpus);
   if (settings.memory_mib) out += " RealMemory=" + std::to_string(settings.memory_mib);
   out += " State=UNKNOWN\nPartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP\n";

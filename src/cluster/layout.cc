@@ -12,6 +12,7 @@
 #include "base/env.h"
 #include "base/fd.h"
 #include "base/hash.h"
+#include "base/hostlist.h"
 #include "base/text.h"
 #include "base/units.h"
 
@@ -47,17 +48,25 @@ std::string runtime_dir(const Layout& layout) {
 std::string munge_socket(const Settings& settings) { return settings.socket_dir + "/munge.socket"; }
 std::string postgres_socket_dir(const Settings& settings) { return settings.socket_dir + "/postgres"; }
 
+std::string node_list(const Settings& settings) {
+  if (settings.emulated) return numbered_hosts("n", settings.nodes);
+  return settings.nodes == 1 ? "n1" : "n[1-" + std::to_string(settings.nodes) + "]";
+}
+
 std::vector<std::string> node_names(const Settings& settings) {
-  std::vector<std::string> names;
-  for (std::uint32_t i = 1; i <= settings.nodes; ++i) names.push_back("n" + std::to_string(i));
-  return names;
+  auto names = expand_hostlist(node_list(settings));
+  return names.ok() ? *names : std::vector<std::string>();
+}
+
+std::vector<std::string> agent_names(const Settings& settings) {
+  return settings.emulated ? std::vector<std::string>{"emulator"} : node_names(settings);
 }
 
 std::vector<std::string> process_names(const Settings& settings) {
   std::vector<std::string> names = {"munged"};
   if (settings.store == Store::kPostgresql) names.push_back("postgres");
   names.push_back("ctld");
-  for (auto& node : node_names(settings)) names.push_back(std::move(node));
+  for (auto& agent : agent_names(settings)) names.push_back(std::move(agent));
   return names;
 }
 
@@ -106,6 +115,7 @@ Result<Settings> load_settings(const Layout& layout) {
     if (!pair) continue;
     const auto [key, value] = *pair;
     if (key == "nodes") out.nodes = static_cast<std::uint32_t>(number(value, 65536));
+    if (key == "emulated") out.emulated = value == "yes";
     if (key == "cpus") out.cpus = static_cast<std::uint32_t>(number(value, 65533));
     if (key == "memory_mib") out.memory_mib = static_cast<std::uint64_t>(number(value, INT64_MAX));
     if (key == "store") out.store = value == "postgresql" ? Store::kPostgresql : Store::kSqlite;
@@ -122,8 +132,8 @@ Result<Settings> load_settings(const Layout& layout) {
 
 Status save_settings(const Layout& layout, const Settings& s) {
   std::string text = "# written by bai-cluster\n";
-  text += "nodes=" + std::to_string(s.nodes) + "\ncpus=" + std::to_string(s.cpus) +
-          "\nmemory_mib=" + std::to_string(s.memory_mib);
+  text += "nodes=" + std::to_string(s.nodes) + (s.emulated ? "\nemulated=yes" : "") +
+          "\ncpus=" + std::to_string(s.cpus) + "\nmemory_mib=" + std::to_string(s.memory_mib);
   text += std::string("\nstore=") + (s.store == Store::kPostgresql ? "postgresql" : "sqlite");
   text += std::string("\nkeep=") + (s.keep ? "yes" : "no");
   text += "\nport=" + std::to_string(s.port) + "\nsocket_dir=" + s.socket_dir + "\nmade=" + s.made + "\n";

@@ -16,6 +16,7 @@ enum class Store : std::uint8_t { kSqlite, kPostgresql };
 // What is decided once, when the cluster is made, and kept in DIR/settings.
 struct Settings {
   std::uint32_t nodes = 3;
+  bool emulated = false;         // they are all one process's, and run nothing
   std::uint32_t cpus = 0;        // of each node; 0: what the machine has
   std::uint64_t memory_mib = 0;  // of each node; 0: what the machine has
   Store store = Store::kSqlite;
@@ -49,8 +50,11 @@ std::string runtime_dir(const Layout& layout);
 std::string munge_socket(const Settings& settings);
 std::string postgres_socket_dir(const Settings& settings);
 
-// "n1", "n2"...
+// "n1", "n2"...; emulated ones have as many digits as the last: "n0001".
+std::string node_list(const Settings& settings);
 std::vector<std::string> node_names(const Settings& settings);
+// Its bai-agentds: one for each node, named like it, or "emulator".
+std::vector<std::string> agent_names(const Settings& settings);
 // The names of all its processes, in the order in which they start.
 std::vector<std::string> process_names(const Settings& settings);
 

@@ -33,8 +33,8 @@ Status end_processes(const Layout& layout, const Settings& settings) {
   auto names = process_names(settings);
   std::reverse(names.begin(), names.end());
   // The agents end together: each gets its signal before any is waited for.
-  for (const auto& node : node_names(settings))
-    if (auto process = find_process(layout, node)) kill(process->pid, SIGTERM);
+  for (const auto& agent : agent_names(settings))
+    if (auto process = find_process(layout, agent)) kill(process->pid, SIGTERM);
   for (const auto& name : names) {
     auto process = find_process(layout, name);
     if (!process) {
@@ -117,12 +117,17 @@ Status Starter::ctld() {
 }
 
 Status Starter::agents() {
-  for (const auto& node : node_names(settings_)) {
-    if (adopt(node)) continue;
-    std::vector<std::string> argv = {program_path("bai-agentd"), "-N", node, "--conf", layout_.conf()};
-    if (settings_.cpus) argv.insert(argv.end(), {"--cpus", std::to_string(settings_.cpus)});
-    if (settings_.memory_mib) argv.insert(argv.end(), {"--memory", std::to_string(settings_.memory_mib)});
-    if (auto done = start(node, argv); !done.ok()) return done;
+  for (const auto& agent : agent_names(settings_)) {
+    if (adopt(agent)) continue;
+    std::vector<std::string> argv = {program_path("bai-agentd"), "--conf", layout_.conf()};
+    if (settings_.emulated) {  // what each has is in bai.conf
+      argv.insert(argv.end(), {"--emulate", std::to_string(settings_.nodes), "--node", node_list(settings_)});
+    } else {
+      argv.insert(argv.end(), {"-N", agent});
+      if (settings_.cpus) argv.insert(argv.end(), {"--cpus", std::to_string(settings_.cpus)});
+      if (settings_.memory_mib) argv.insert(argv.end(), {"--memory", std::to_string(settings_.memory_mib)});
+    }
+    if (auto done = start(agent, argv); !done.ok()) return done;
     crash_point("cluster.agent_started");
   }
   return await("not all nodes got ready", 5, [this] {
@@ -135,7 +140,8 @@ Status Starter::agents() {
 bool Starter::fresh_agents_registered() const {
   const auto known = nodes(settings_, kAnswer);
   return known.ok() && std::all_of(known->begin(), known->end(), [this](const Node& node) {
-           return !is_started(node.name.view()) || node.agent_started >= began_;
+           return !is_started(settings_.emulated ? "emulator" : node.name.view()) ||
+                  node.agent_started >= began_;
          });
 }
 
