@@ -39,7 +39,6 @@ OptionTable table() {
        .value_name = "N",
        .help = "Nodes of a new cluster (3)"},
       {.name = "emulate",
-       .letter = 'E',
        .arg = ArgKind::required,
        .value_name = "N",
        .help =

@@ -90,7 +90,7 @@ def processes(word):
 class Cluster:
     """One private cluster below TMPDIR, and a work directory that is writable for everybody."""
 
-    def __init__(self, nodes=2, cpus=4, memory="2G", store="sqlite", options=()):
+    def __init__(self, nodes=2, cpus=4, memory="2G", store="sqlite", options=(), emulate=False):
         self.top = tempfile.mkdtemp(prefix="c")
         os.chmod(self.top, 0o755)
         self.dir = os.path.join(self.top, "d")
@@ -98,9 +98,9 @@ class Cluster:
         os.mkdir(self.work)
         os.chmod(self.work, 0o1777)
         self.conf = os.path.join(self.dir, "bai.conf")
-        self.options = ["--nodes", str(nodes), "--cpus", str(cpus), "--memory", memory, "--store", store, *options]
+        self.options = ["--emulate" if emulate else "--nodes", str(nodes), "--cpus", str(cpus), "--memory", memory, "--store", store, *options]
         self.streams = []  # of submissions; they end before the cluster does
-        self.nodes = [f"n{i}" for i in range(1, nodes + 1)]
+        self.nodes = [f"n{i:0{len(str(nodes)) if emulate else 1}}" for i in range(1, nodes + 1)]
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("BAI_", "SLURM_", "SBATCH_", "SQUEUE_"))}
         self.env.update(PATH=BIN + ":" + os.environ["PATH"], BAI_CONF=self.conf)
 

@@ -575,6 +575,32 @@ TEST(AgentMachine, BeatsWithinTheTimeItWasTold) {
   EXPECT_LE(beats, 5);
 }
 
+// However close together they came.
+TEST(AgentMachine, HeartbeatsOfManyNodesAreSpread) {
+  std::map<int, int> first;  // by second
+  for (int n = 0; n < 1000; ++n) {
+    MachineStart start;
+    start.facts.node = "n" + std::to_string(1000 + n);
+    start.one_of_many = true;
+    Output out;
+    Machine machine(std::move(start), Input{Time{}, 0, Tick{}}, out);
+    machine.handle(Input{Time{}, 0, SessionUp{}}, out);
+    wire::AgentWelcome welcome;
+    welcome.lineage = lineage();
+    welcome.heartbeat_s = 10;
+    machine.handle(Input{Time{}, 0, OrderIn{welcome}}, out);
+    EXPECT_TRUE(out.heartbeat);
+    for (int s = 1; s <= 10; ++s) {
+      Output later;
+      machine.handle(Input{Time{}, s * 1000, Tick{}}, later);
+      if (!later.heartbeat) continue;
+      ++first[s];
+      break;
+    }
+  }
+  for (int s = 1; s <= 9; ++s) EXPECT_GT(first[s], 50) << s;
+}
+
 TEST(AgentMachine, ConfigurationsAreTakenAndReported) {
   Node node;
   wire::AgentConfig config;

@@ -124,6 +124,14 @@ TEST(Hostlist, round_trip) {
   }
 }
 
+TEST(Hostlist, numbers_hosts) {
+  EXPECT_EQ(numbered_hosts("n", 1), "n1");
+  EXPECT_EQ(numbered_hosts("n", 9), "n[1-9]");
+  EXPECT_EQ(numbered_hosts("n", 10), "n[01-10]");
+  EXPECT_EQ(numbered_hosts("gpu-", 1000), "gpu-[0001-1000]");
+  EXPECT_EQ(expand_hostlist(numbered_hosts("n", 1000))->size(), 1000u);
+}
+
 TEST(Hostlist, survives_noise) {
   std::mt19937 random(7);
   const std::string_view bytes = "n1059[]-,, .\x01\xff";
