@@ -61,7 +61,7 @@ struct ListenerCallbacks {
   std::function<bool(ConnId, const Caller&, std::string plaintext)> on_message{};
   // A session without early data is open (an agent's, before its first message). May be empty.
   std::function<void(ConnId, const Caller&)> on_opened{};
-  // A connection for which on_message said true is gone; nothing more comes from it. May be empty.
+  // A connection that on_opened told of, or for which on_message said true, is gone; nothing more comes from it. May be empty.
   std::function<void(ConnId)> on_closed{};
 };
 

@@ -101,6 +101,7 @@ void Listener::Impl::on_hello(const ConnPtr& conn, Parts hello) {
     conn->known = true;
     end_handshake(*conn);
     release_hello(*conn);
+    conn->followed = !opened->early && callbacks.on_opened;
     if (!opened->early) enqueue(conn, conn->session->seal({}));
   }
   if (opened->early) {
