@@ -21,7 +21,7 @@ say = $(if $(V),,@printf '  %-6s %s\n' '$(1)' '$(2)')
 
 # --- packages: Debian 12's names -------------------------------------------------------------------------------
 packages := g++ autoconf libboost-program-options-dev libmunge-dev munge libzmq3-dev cppzmq-dev libcereal-dev \
-  libsodium-dev libsqlite3-dev libpq-dev libhwloc-dev nlohmann-json3-dev libfmt-dev libspdlog-dev
+  libsodium-dev zlib1g-dev libsqlite3-dev libpq-dev libhwloc-dev nlohmann-json3-dev libfmt-dev libspdlog-dev
 packages_check := libgtest-dev python3 postgresql
 packages_fuzz := clang libclang-rt-14-dev
 packages_lint := clang-format clang-tidy shellcheck python3
@@ -121,7 +121,7 @@ endif
 fuzz_flags := $(std_flags) $(CPPFLAGS) -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
   -fno-sanitize-recover=undefined -DBAI_FUZZING
 # What the static programs may need, and what the daemons may need beside it; only what is used is linked.
-command_libs := -lboost_program_options -lmunge -lsodium $(LIBS)
+command_libs := -lboost_program_options -lmunge -lsodium -lz $(LIBS)
 daemon_libs := -lzmq -lsqlite3 -lpq -lhwloc $(command_libs)
 
 # Version and directories reach the code in one file.
