@@ -229,14 +229,17 @@ build-tests: all $(unit_bin)
 run-check: build-tests
 	@tests/run --build $(BUILD) --sanitize '$(SANITIZE)' --timeout $(TEST_TIMEOUT) $(T)
 
-# Seeds: tests/data/fuzz/NAME/*. What a run finds worth keeping goes to build/fuzz/corpus, what fails to build/fuzz/found.
+# What a run finds worth keeping goes to build/fuzz/corpus, what fails to build/fuzz/found.
 run-fuzz: $(fuzz_bin:$(BUILD)/fuzz/%=run-fuzz-%)
-run-fuzz-%: $(BUILD)/fuzz/%
-	@mkdir -p $(BUILD)/fuzz/corpus/$* $(BUILD)/fuzz/found
+.PHONY: fuzz-seeds
+fuzz-seeds:
+	@tests/fuzz/seeds $(BUILD)/fuzz/seeds
+run-fuzz-%: $(BUILD)/fuzz/% fuzz-seeds
+	@mkdir -p $(BUILD)/fuzz/{corpus,seeds}/$* $(BUILD)/fuzz/found
 	$(call say,FUZZ,$* ($(FUZZ_SECONDS) s))
 	@log=$(BUILD)/fuzz/$*.log; \
 	$< -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -artifact_prefix=$(BUILD)/fuzz/found/$*- \
-	  $(BUILD)/fuzz/corpus/$* $(wildcard tests/data/fuzz/$*) >$$log 2>&1 || { tail -n 60 $$log; echo "fuzz target $* failed"; exit 1; }; \
+	  $(BUILD)/fuzz/{corpus,seeds}/$* >$$log 2>&1 || { tail -n 60 $$log; echo "fuzz target $* failed"; exit 1; }; \
 	grep '^Done ' $$log | sed 's/^/    $*: /'
 
 run-bench: all $(bench_bin)

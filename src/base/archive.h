@@ -143,6 +143,7 @@ class InArchive : public cereal::InputArchive<InArchive, cereal::AllowEmptyClass
   }
   void get_bytes(void* to, std::size_t n) {
     if (left() < n) return fail("it ends too early");
+    if (n == 0) return;  // `to` may be null then
     std::memcpy(to, p_, n);
     p_ += n;
   }

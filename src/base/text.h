@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -25,6 +26,17 @@ std::vector<std::string_view> split(std::string_view s, char separator,
 std::vector<std::string_view> split_list(std::string_view s, char separator = ',');
 // The words between runs of blanks.
 std::vector<std::string_view> split_blanks(std::string_view s);
+
+// Not of a text that is gone when its parts are looked at.
+template <class S>
+  requires std::is_same_v<S, std::string>
+std::vector<std::string_view> split(S&&, char, size_t = 0) = delete;
+template <class S>
+  requires std::is_same_v<S, std::string>
+std::vector<std::string_view> split_list(S&&, char = ',') = delete;
+template <class S>
+  requires std::is_same_v<S, std::string>
+std::vector<std::string_view> split_blanks(S&&) = delete;
 
 // The parts with the separator between them; works for any range of strings or string_views.
 template <class Range>

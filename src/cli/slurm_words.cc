@@ -132,7 +132,7 @@ std::optional<std::string> slurm_getopt_text(std::string_view program, const Err
     out += ": option " + quoted + " doesn't allow an argument";
   } else if (message.starts_with("could be any of ")) {
     out += ": option " + quoted + " is ambiguous; possibilities:";
-    for (auto name : split_list(message.substr(16))) out += " '" + std::string(name) + "'";
+    for (auto name : split_list(std::string_view(message).substr(16))) out += " '" + std::string(name) + "'";
   } else {
     return {};
   }

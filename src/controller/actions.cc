@@ -1,5 +1,6 @@
 // Cancel, hold, release, requeue: who may, on what, and what follows.
 #include <algorithm>
+#include <unordered_set>
 
 #include "base/hostlist.h"
 #include "base/text.h"
@@ -47,6 +48,7 @@ std::vector<wire::JobRef> Machine::select(const wire::JobFilter& filter, const C
       if (!is_finished(entry.job->state) && selector.matches(*entry.job)) refs.push_back({id, kNoTask});
     return refs;
   }
+  std::unordered_set<JobId> whole;  // arrays: named twice, their tasks are gone through once
   for (const auto& ref : filter.jobs) {
     JobPtr job = find(ref.job);
     bool array = arrays_.contains(ref.job);
@@ -55,6 +57,7 @@ std::vector<wire::JobRef> Machine::select(const wire::JobFilter& filter, const C
       continue;
     }
     if (array && ref.task == kNoTask) {  // all of it: the head and every task with a record
+      if (!whole.insert(ref.job).second) continue;
       if (job && job->array && others.matches(*job)) refs.push_back({ref.job, kNoTask});
       bool any_left = false;
       for (auto [task, id] : arrays_.at(ref.job).tasks) {

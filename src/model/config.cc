@@ -193,11 +193,15 @@ struct ConfigBuilder {
     std::vector<std::uint32_t> indices;
     std::vector<Istr> strangers;  // named before they join
     const auto text = p.nodes_text.view();
-    if (iequals(text, "ALL")) {
+    const bool all = iequals(text, "ALL");
+    Result<std::vector<std::string>> names = std::vector<std::string>();
+    if (!all) names = expand_hostlist(text, kMaxHosts);
+    if (!names) return bad(place, "Nodes: " + names.error().message, names.error().remedy);
+    total += all ? config.nodes.size() : names->size();
+    if (total > kMaxPartitionNodes) return bad(place, "the partitions name too many nodes");
+    if (all) {
       indices = config.by_name_;
     } else {
-      auto names = expand_hostlist(text, kMaxHosts);
-      if (!names) return bad(place, "Nodes: " + names.error().message, names.error().remedy);
       for (const auto& name : *names) {
         if (const auto* node = config.find_node(name)) {
           indices.push_back(static_cast<std::uint32_t>(node - config.nodes.data()));
@@ -216,8 +220,6 @@ struct ConfigBuilder {
     }
     std::sort(indices.begin(), indices.end());
     indices.erase(std::unique(indices.begin(), indices.end()), indices.end());
-    total += indices.size() + strangers.size();
-    if (total > kMaxPartitionNodes) return bad(place, "the partitions name too many nodes");
     p.nodes.reserve(indices.size() + strangers.size());
     for (auto i : indices) {
       p.nodes.push_back(config.nodes[i].name);

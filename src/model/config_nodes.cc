@@ -11,6 +11,8 @@ namespace {
 namespace cv = config_value;
 using Text = std::string_view;
 
+constexpr std::size_t kMaxFeatures = 256;  // each node of a line has its list
+
 Status bad(Text value, const char* what, std::string remedy) {
   return Error{"bad_config", quote(value) + " " + what, "", std::move(remedy)};
 }
@@ -55,6 +57,8 @@ Status set_features(NodeLine& line, Text value) {
     if (feature.find_first_of("&|()[]*: \t\"'") != feature.npos || has_control(feature) ||
         feature.size() > 255)
       return bad(feature, "is no feature", "use letters, digits, - and _");
+    if (line.node.features.size() == kMaxFeatures)
+      return bad(feature, "is one feature too many", "a node has at most " + std::to_string(kMaxFeatures));
     line.node.features.emplace_back(feature);
   }
   return {};

@@ -31,8 +31,13 @@ inline void save(OutArchive& a, const IdSet& set) {
 inline void load(InArchive& a, IdSet& set) {
   std::vector<std::pair<std::uint32_t, std::uint32_t>> ranges;
   a(ranges);
-  for (auto [first, last] : ranges)
-    if (first <= last) set.insert(first, last);
+  // As save() writes them: then each goes to the end, while in another order each could move all others.
+  for (std::size_t i = 0; i < ranges.size(); ++i) {
+    const auto [first, last] = ranges[i];
+    if (first > last || (i > 0 && first <= std::uint64_t{ranges[i - 1].second} + 1))
+      return a.fail("ranges of ids are not in order");
+    set.insert(first, last);
+  }
 }
 
 }  // namespace bai

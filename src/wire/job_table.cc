@@ -104,7 +104,8 @@ void JobTableBuilder::add(const Job& job, Seconds time_limit_in_force, std::stri
   row.mail_user = text(kMailUser, extras.mail_user);
   row.mail_events = extras.mail_events;
   if (job.array) {
-    row.array_tasks = text(kArrayTasks, std::string_view(format_array_spec(job.array->waiting, 0)));
+    row.array_tasks =
+        text(kArrayTasks, std::string_view(format_array_spec(job.array->waiting, 0, kMaxText + 1)));
     row.array_waiting = static_cast<std::uint32_t>(job.array->waiting.count());
     row.array_max_running = job.array->max_running;
   }

@@ -183,7 +183,7 @@ struct UpdateRequest {
   std::vector<std::pair<std::string, std::string>> values;
   template <class A>
   void serialize(A& a) {
-    a(kind, jobs, cap(names, 65536), values);
+    a(kind, jobs, cap(names, 65536), cap(values, 100));
   }
 };
 

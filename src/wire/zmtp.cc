@@ -62,12 +62,18 @@ bool read_properties(std::string_view data, std::string& socket_type) {
 
 void ZmtpDecoder::feed(std::string_view bytes) {
   if (state_ == State::failed) return;
-  if (pos_ == in_.size()) {
-    in_.clear();
-    pos_ = 0;
+  // A peer whose every packet ends within a frame's header must not keep what was read before it. No more is moved than was used.
+  if (pos_ >= in_.size() - pos_) {
+    in_.erase(0, std::exchange(pos_, 0));
     if (in_.capacity() > 256 * 1024) in_.shrink_to_fit();
   }
   in_.append(bytes);
+}
+
+std::size_t ZmtpDecoder::held() const {
+  std::size_t bytes = in_.size() + frame_.size();
+  for (const auto& part : parts_) bytes += part.size();
+  return bytes;
 }
 
 bool ZmtpDecoder::refuse(std::string why) {

@@ -47,6 +47,9 @@ class ZmtpDecoder {
   int peer_minor() const { return peer_minor_; }
   const std::string& peer_type() const { return peer_type_; }  // its Socket-Type, once ready
 
+  // Bytes that it holds, of what is not complete.
+  std::size_t held() const;
+
   // Bytes that the protocol itself wants sent (PONGs), moved out.
   std::string take_output() { return std::exchange(output_, {}); }
 

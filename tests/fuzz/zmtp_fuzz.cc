@@ -31,6 +31,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       if (message.empty() || message.size() > limits.parts || bytes > limits.message_bytes) std::abort();
     }
     decoder.take_output();
+    // What is not complete, a header, and the chunks last fed.
+    if (decoder.held() > limits.message_bytes + limits.command_bytes + 256) std::abort();
   }
   return 0;
 }

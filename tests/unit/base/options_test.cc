@@ -129,6 +129,16 @@ TEST(Options, permuting_tables_read_on) {
   const OptionParser parser(table);
   EXPECT_EQ(show(parser.parse({"7", "-n", "4", "8", "-e", "9"})), "ntasks=<4> exclusive | 7 8 9");
   EXPECT_EQ(show(parser.parse({"7", "--", "-n", "4"})), "| 7 -n 4");
+  EXPECT_EQ(show(parser.parse({"7", "", "-", "8", "-n4", "9", "10"})), "ntasks=<4> | 7  - 8 9 10");
+}
+
+// As many as an argument list holds: by the square of their number it would take minutes.
+TEST(Options, half_a_million_words_are_read_at_once) {
+  OptionTable table = submit();
+  table.permute = true;
+  const auto got = OptionParser(table).parse(std::vector<std::string>(500'000, "7"));
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->rest.size(), 500'000u);
 }
 
 TEST(Options, argv_skips_the_program) {

@@ -308,7 +308,11 @@ TEST(Selector, JudgesEveryField) {
   EXPECT_TRUE(judge([](auto& f) { f.jobs = {{7, kNoTask}}; }));
   EXPECT_TRUE(judge([](auto& f) { f.jobs = {{7, 3}}; }));
   EXPECT_FALSE(judge([](auto& f) { f.jobs = {{7, 4}}; }));
+  EXPECT_TRUE(judge([](auto& f) { f.jobs = {{7, 5}, {8, 1}, {7, 3}, {7, 1}}; })) << "in any order";
+  EXPECT_FALSE(judge([](auto& f) { f.jobs = {{9, 3}, {8, kNoTask}}; }));
   EXPECT_TRUE(judge([](auto& f) { f.users = {"1000"}; }));
+  EXPECT_TRUE(judge([](auto& f) { f.users = {"bob", "ann"}; }));
+  EXPECT_FALSE(judge([](auto& f) { f.users = {"4294968296"}; })) << "1000, if it were cut to 32 bits";
   EXPECT_FALSE(judge([](auto& f) { f.users = {"bob"}; }));
   EXPECT_FALSE(judge([](auto& f) { f.mine = true; }));
   EXPECT_TRUE(judge([](auto& f) { f.partitions = {"b"}; }));
@@ -318,6 +322,36 @@ TEST(Selector, JudgesEveryField) {
   job.allocation = std::make_shared<const Allocation>(Allocation{"b", {{"n2", 1, 0}}});
   EXPECT_TRUE(judge([](auto& f) { f.nodes = {"n[1-3]"}; }));
   EXPECT_FALSE(judge([](auto& f) { f.partitions = {"a"}; })) << "it runs in the other one";
+  auto head = std::make_shared<ArrayHead>();
+  head->waiting.insert(5, 9);
+  job.array = head;
+  job.id = 7;
+  job.array_task = kNoTask;
+  EXPECT_TRUE(judge([](auto& f) { f.jobs = {{7, 3}, {7, 9}}; })) << "a head is found by a task that waits";
+  EXPECT_FALSE(judge([](auto& f) { f.jobs = {{7, 3}, {7, 4}}; }));
+}
+
+// A caller may send as much in one request; if it cost their product, the controller would stand still for minutes.
+TEST(Selector, AMillionNamesCostARecordNothing) {
+  JobSpec spec;
+  spec.user = "ann";
+  Job job;
+  job.id = 9;
+  job.array_id = 7;
+  job.array_task = 3;
+  job.spec = std::make_shared<const JobSpec>(spec);
+  wire::JobFilter filter;
+  for (std::uint32_t i = 0; i < 300'000; ++i) {
+    filter.jobs.push_back({7, 300'000 - i});
+    filter.users.push_back("u" + std::to_string(i));
+  }
+  filter.users.emplace_back("ann");
+  filter.nodes.assign(65'536, "n[1-65536]");
+  const Selector selector(filter, Caller{});
+  int found = 0;
+  job.allocation = std::make_shared<const Allocation>(Allocation{"b", {{"n2", 1, 0}}});
+  for (int i = 0; i < 20'000; ++i) found += selector.matches(job);
+  EXPECT_EQ(found, 20'000);
 }
 
 }  // namespace

@@ -53,6 +53,20 @@ TEST(Config, nodes_and_defaults) {
   EXPECT_EQ(c->find_node("nope"), nullptr);
 }
 
+// A short text must not mean gigabytes, nor minutes.
+TEST(Config, what_lists_stand_for_is_bounded) {
+  std::string names = "1", features = "f0";
+  for (int i = 1; i < 65'536; ++i) names += ",1";
+  for (int i = 1; i < 256; ++i) features += ",f" + std::to_string(i);
+  EXPECT_EQ(error("NodeName=n1 Features=" + features + "\n"), "");
+  EXPECT_EQ(error("NodeName=n1 Features=" + features + ",one\n"),
+            "bai.conf:4: Features: 'one' is one feature too many (a node has at most 256)");
+  std::string text = "NodeName=n1\nPartitionName=DEFAULT Nodes=n[" + names + "]\n";
+  for (int i = 0; i < 64; ++i) text += "PartitionName=p" + std::to_string(i) + "\n";
+  EXPECT_EQ(error(text), "");
+  EXPECT_EQ(error(text + "PartitionName=last\n"), "bai.conf:70: the partitions name too many nodes");
+}
+
 TEST(Config, a_node_line_reads_back) {
   auto c = parse(
       "NodeName=g1 Sockets=2 CoresPerSocket=4 ThreadsPerCore=2 RealMemory=100 Features=a,b State=DRAIN "

@@ -100,14 +100,15 @@ TEST(Launch, digest_covers_every_field) {
 TEST(Launch, digest_covers_who_runs_where_and_what_is_opened) {
   const auto good = record().digest(signed_spec(), Uuid{});
   using Change = void (*)(JobSpec&);
-  for (Change change : {Change([](JobSpec& s) { s.workdir = "/root"; }), Change([](JobSpec& s) { s.uid = 0; }),
-                        Change([](JobSpec& s) { s.gid = 0; }), Change([](JobSpec& s) { s.std_out = "../out"; }),
-                        Change([](JobSpec& s) { s.std_err = Istr(); }),
-                        Change([](JobSpec& s) { s.open_mode = OpenMode::kTruncate; }), Change([](JobSpec& s) {
-                          JobExtras extras;
-                          extras.std_in = "secret";
-                          s.set_extras(std::move(extras));
-                        })}) {
+  for (Change change :
+       {Change([](JobSpec& s) { s.workdir = "/root"; }), Change([](JobSpec& s) { s.uid = 0; }),
+        Change([](JobSpec& s) { s.gid = 0; }), Change([](JobSpec& s) { s.std_out = "../out"; }),
+        Change([](JobSpec& s) { s.std_err = Istr(); }),
+        Change([](JobSpec& s) { s.open_mode = OpenMode::kTruncate; }), Change([](JobSpec& s) {
+          JobExtras extras;
+          extras.std_in = "secret";
+          s.set_extras(std::move(extras));
+        })}) {
     JobSpec spec = signed_spec();
     change(spec);
     EXPECT_NE(good, record().digest(spec, Uuid{}));
@@ -160,6 +161,23 @@ Node node(std::uint32_t used, std::uint32_t jobs, std::uint32_t completing) {
 
 std::string words(const Node& n) {
   return node_state_word(n) + " " + node_state_compact(n) + " " + node_state_long(n);
+}
+
+// From a stranger: backwards, each range would move all that came before it.
+TEST(Serialize, ranges_of_ids_come_in_order) {
+  using Ranges = std::vector<std::pair<std::uint32_t, std::uint32_t>>;
+  IdSet ids;
+  ids.insert(1, 3);
+  ids.insert(5);
+  ids.insert(0xfffffffe, 0xffffffff);
+  EXPECT_EQ(encode(ids), encode(Ranges{{1, 3}, {5, 5}, {0xfffffffe, 0xffffffff}}));
+  EXPECT_EQ(*decode<IdSet>(encode(ids)), ids);
+  for (const Ranges& bad : {Ranges{{5, 5}, {1, 3}}, Ranges{{1, 3}, {3, 5}}, Ranges{{1, 3}, {4, 5}},
+                            Ranges{{3, 1}}, Ranges{{1, 0xffffffff}, {0, 0}}})
+    EXPECT_FALSE(decode<IdSet>(encode(bad)));
+  Ranges many;
+  for (std::uint32_t i = 1'000'000; i > 0; --i) many.emplace_back(2 * i, 2 * i);
+  EXPECT_FALSE(decode<IdSet>(encode(many)));
 }
 
 TEST(NodeState, as_slurm_prints_them) {

@@ -105,6 +105,7 @@ TEST_F(StepNursery, ShepherdsOutliveTheirAgentAndSaveTheEnd) {
   auto saved = load_status(launch_.end_file);
   ASSERT_TRUE(saved.ok());
   EXPECT_EQ(*saved, *read_status(dir_));
+  ASSERT_TRUE(eventually([&] { return !shepherd_alive(*read_started(dir_)); }));
 }
 
 }  // namespace

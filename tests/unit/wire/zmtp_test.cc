@@ -50,6 +50,21 @@ TEST(Zmtp, decodes_byte_by_byte) {
   EXPECT_EQ(d.peer_minor(), 1);
 }
 
+TEST(Zmtp, keeps_nothing_of_what_was_read_when_every_packet_ends_within_a_header) {
+  ZmtpDecoder d;
+  d.feed(stream({"first"}) + '\0');
+  std::string packet = "\x64" + std::string(100, 'x');
+  packet += '\0';  // the next header's first byte
+  int messages = 0;
+  for (int i = 0; i < 1000; ++i) {
+    Parts out;
+    while (d.next(out) == Got::message) ++messages;
+    ASSERT_LE(d.held(), 4 * packet.size()) << "after " << messages << " messages";
+    d.feed(packet);
+  }
+  EXPECT_EQ(messages, 1000);
+}
+
 TEST(Zmtp, several_messages_at_once) {
   std::string bytes = stream({"1"});
   zmtp_append(bytes, {"2", "3"});
