@@ -128,7 +128,8 @@ daemon_libs := -lzmq -lsqlite3 -lpq -lhwloc $(command_libs)
 path_file := src/base/paths.cc
 path_defs := -DBAI_VERSION='"$(VERSION)"' $(foreach d,bindir sbindir pkglibexecdir sysconfdir localstatedir \
   runstatedir,-DBAI_$(d)='"$($(d))"')
-defs = $(if $(filter $(path_file),$<),$(path_defs))
+defs = $(if $(filter $(path_file),$<),$(path_defs)) \
+  $(if $(filter tests/sanitize/%,$<),-DBAI_REPORTS='"$(abspath $(BUILD))/reports/stepd"')
 
 # Tests are compiled more than they are run.
 unit_opt = $(if $(filter tests/unit/%,$<),-O1 -g1)
@@ -144,7 +145,8 @@ command_cc := $(wildcard commands/*.cc)
 unit_cc := $(sort $(shell find tests/unit -name '*.cc' 2>/dev/null))
 bench_cc := $(wildcard tests/bench/*.cc)
 fuzz_cc := $(wildcard tests/fuzz/*.cc)
-all_cc := $(lib_cc) $(daemon_cc) $(command_cc) $(unit_cc) $(bench_cc) $(fuzz_cc)
+sanitize_cc := $(wildcard tests/sanitize/*.cc)
+all_cc := $(lib_cc) $(daemon_cc) $(command_cc) $(unit_cc) $(bench_cc) $(fuzz_cc) $(sanitize_cc)
 
 obj = $(1:%.cc=$(BUILD)/obj/%.o)
 lib := $(BUILD)/libbai.a
@@ -190,6 +192,7 @@ $(daemon_bin): $(lib) $(BUILD)/flags/link
 	$(Q)$(CXX) $(link_flags) $(filter %.o,$^) $(lib) $(daemon_libs) -o $@
 $(command_cc:commands/%.cc=$(BUILD)/bin/%): $(BUILD)/bin/%: $(BUILD)/obj/commands/%.o
 $(daemon_cc:daemons/%.cc=$(BUILD)/bin/%): $(BUILD)/bin/%: $(BUILD)/obj/daemons/%.o
+$(BUILD)/bin/bai-stepd: $(if $(SANITIZE),$(call obj,tests/sanitize/stepd.cc))
 
 # No prerequisite: in a fresh tree the link in contrib points at what is not there yet.
 $(slurm_bin): $(BUILD)/%:

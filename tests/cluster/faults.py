@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 
-from bai import Cluster, Skip, await_true, check, equal, need_root, run_tests, test
+from bai import SLOW, Cluster, Skip, await_true, check, equal, need_root, run_tests, test
 from bai_stream import Stream, balance
 
 RUNNING = 'echo ready; while [ ! -e {0} ]; do sleep 0.05; done; echo "$BAI_JOB_ID $BAI_JOB_ATTEMPT" >> ran; echo done'
@@ -238,7 +238,7 @@ def a_store_that_stands_still_under_large_scripts(_):
     c = postgres_cluster()
     bound, each, many = 128 << 20, 3 << 20, 60
     try:
-        c.configure("MessageTimeout=60")
+        c.configure(f"MessageTimeout={60 * SLOW}")
         stopped = family(c.pid("postgres"))
         results = []
 

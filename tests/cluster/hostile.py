@@ -19,6 +19,12 @@ def resident_kib(c):
         return int(f.read().split()[1]) * resource.getpagesize() // 1024
 
 
+def grown_less(before_kib, now_kib, mib):
+    """Sanitizers keep what was freed for a while, or something about every byte."""
+    most = mib * {"address,undefined": 3, "thread": 8}.get(os.environ.get("BAI_SANITIZE"), 1)
+    check(now_kib < before_kib + (most << 10), f"{before_kib} KiB became {now_kib} KiB")
+
+
 def counted(c):
     out = c.run("bai-diag", "--json").stdout
     return {(m["group"], m["name"]): m["value"] for m in json.loads(out)["metrics"]}
@@ -82,7 +88,7 @@ def endless_parts_and_endless_pings_take_no_memory(c):
             while sent < 200 << 20 and peer.send(block):
                 sent += len(block)
             check(sent < 200 << 20, f"200 MiB of {unit[:10]!r} were taken")
-    check(resident_kib(c) < before + (48 << 10), f"{before} KiB became {resident_kib(c)} KiB")
+    grown_less(before, resident_kib(c), 48)
     unmoved(c, pid)
 
 
@@ -130,7 +136,7 @@ def thousands_of_silent_connections_keep_nobody_out(c):
                     peer.close()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    check(sizes[1] < sizes[0] + (24 << 10), f"memory grows with each flood: {sizes} KiB")
+    grown_less(sizes[0], sizes[1], 24)
     c.run("bai-cancel", "--state=PENDING")
     check(len(warnings(c, "code=busy")) <= 2, "not logged once")
 
@@ -288,7 +294,7 @@ def known_callers_who_talk_nonsense(c):
         peer.close()
     equal(len([n for n in json.loads(c.run("bai-info", "--json").stdout)["nodes"] if n["name"] == "n1"]), 1, "n1")
     check(len(warnings(c, "could not be read")) <= 5, f"{len(warnings(c, 'could not be read'))} lines in the log")
-    check(resident_kib(c) < before + (48 << 10), f"{before} KiB became {resident_kib(c)} KiB")
+    grown_less(before, resident_kib(c), 48)
     unmoved(c, pid)
 
 
@@ -341,7 +347,7 @@ def who_asks_for_much_and_reads_nothing(c):
                 sent += 1
                 if sent % 500 == 0:
                     c.run("bai-queue", "--jobs=1", ok=None)
-            check(resident_kib(c) < before + (450 << 10), f"{before} KiB became {resident_kib(c)} KiB")
+            grown_less(before, resident_kib(c), 450)
     await_true(lambda: counted(c)["wire", "connections"] <= 4, "the end of its connections")
     c.run("bai-cancel", "--state=PENDING")
     unmoved(c, pid)
