@@ -26,7 +26,7 @@ int uhold(ControlCall& c) { return control_jobs(c, wire::JobAction::kHold, true)
 int release(ControlCall& c) { return control_jobs(c, wire::JobAction::kRelease, false); }
 int requeue(ControlCall& c) { return control_jobs(c, wire::JobAction::kRequeue, false); }
 int requeue_hold(ControlCall& c) { return control_jobs(c, wire::JobAction::kRequeueHold, false); }
-int drain(ControlCall& c) { return control_nodes(c, "DRAIN"); }
+int drain(ControlCall& c) { return c.parsed.has("plan") ? control_drain_plan(c) : control_nodes(c, "DRAIN"); }
 int resume(ControlCall& c) { return control_nodes(c, "RESUME"); }
 int reconfigure(ControlCall& c) { return control_plain(c, wire::ReconfigureRequest{}); }
 int shutdown(ControlCall& c) {
@@ -90,6 +90,7 @@ OptionTable control_table(const Dialect& dialect) {
       {.name = "details", .letter = 'd', .help = "Show more"},
       {.name = "history", .help = "With show job: every move of its life"},
       {.name = "oneliner", .letter = 'o', .help = "One line for each record"},
+      {.name = "plan", .help = "With drain: only say which planned starts it would delay"},
       {.name = "quiet", .letter = 'Q', .help = "Only errors"},
       {.name = "reason", .letter = 'r', .arg = ArgKind::required, .value_name = "TEXT", .help = "With drain: why"},
       {.name = "verbose", .letter = 'v', .help = "Say more", .hidden = true},

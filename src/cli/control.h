@@ -28,6 +28,7 @@ struct ControlCall {
 // The subcommands; each returns the exit status.
 int control_show(ControlCall& call);
 int control_update(ControlCall& call);
+int control_drain_plan(ControlCall& call);
 int control_ping(ControlCall& call);
 int control_check_config(ControlCall& call);
 // hold, uhold, release, requeue, requeuehold

@@ -12,6 +12,7 @@
 #include "cli/environment.h"
 #include "cli/output.h"
 #include "cli/slurm_words.h"
+#include "cli/sweep.h"
 #include "model/filename.h"
 
 namespace bai::cli {
@@ -185,6 +186,19 @@ int run_submit(const Dialect& dialect, int argc, const char* const* argv) {
   parsed.add(std::move(*environment));
   reporter.set_quiet(parsed.has("quiet"));
 
+  if (const Given* given = parsed.find("sweep")) {
+    auto sweep = parse_sweep(given->value, table);
+    if (!sweep.ok()) return reporter.mistyped(sweep.error());
+    return run_sweep(
+        *sweep, parsed,
+        [&](const Parsed& with) -> Result<wire::SubmitReply> {
+          SubmitBatch batch;
+          if (Status added = add_job(*submitter, with, *script, args, batch, reporter); !added.ok())
+            return added.error();
+          return submit_one(*session, batch, {}, true);
+        },
+        reporter);
+  }
   SubmitBatch batch;
   if (Status added = add_job(*submitter, parsed, *script, std::move(args), batch, reporter); !added.ok())
     return reporter.mistyped(added.error());

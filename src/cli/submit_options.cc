@@ -54,6 +54,7 @@ std::vector<Option> job_options() {
       {.name = "request-id", .arg = kReq, .value_name = "ID", .help = "Settle a submission whose outcome is unknown"},
       {.name = "requeue", .help = "Run the job again after a node fails", .directive = true, .env = "REQUEUE"},
       {.name = "signal", .arg = kReq, .value_name = "[B:]SIGNAL[@S]", .help = "Send a signal S seconds (60) before the time limit; B: to the script only", .directive = true, .env = "SIGNAL"},
+      {.name = "sweep", .arg = kReq, .value_name = "OPTION=FROM..TO[,STEP]", .help = "Say when it could start for each value; submit nothing"},
       {.name = "test-only", .help = "Say when the job could start; submit nothing", .directive = true, .env = "TEST_ONLY"},
       {.name = "time", .letter = 't', .arg = kReq, .value_name = "LIMIT", .help = "Time limit: minutes, H:MM:SS, D-HH", .directive = true, .env = "TIMELIMIT"},
       {.name = "verbose", .letter = 'v', .help = "Say more", .directive = true, .hidden = true},

@@ -40,10 +40,7 @@ void Engine::run() {
       } else if (auto* changes = std::get_if<std::vector<sokovan::Change>>(&item)) {
         for (const auto& change : *changes) scheduler.apply(change);
       } else {
-        auto& question = std::get<Question>(item);
-        Time expected;
-        auto start = scheduler.would_start(question.job, now_(), &expected);
-        question.answer(std::move(start), expected);
+        std::get<Question>(item)(scheduler, now_());
       }
     }
     bool complete = false;

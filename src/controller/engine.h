@@ -12,11 +12,8 @@
 
 namespace bai::controller {
 
-// A what-if question: where and when would this start?
-struct Question {
-  Job job;
-  std::function<void(Result<sokovan::Start>, Time expected)> answer;  // called on the engine's thread
-};
+// A what-if question, put to the scheduler between two passes, on the engine's thread.
+using Question = std::function<void(const sokovan::Scheduler&, Time now)>;
 
 // How long the engine sleeps until `wakeup`, a moment of the wall clock; in microseconds. Never long: the wall clock may be set, or go on
 // while the machine sleeps, and the clock that measures the wait does not follow.

@@ -1,6 +1,9 @@
 #include "controller/queries.h"
 
+#include <algorithm>
+
 #include "base/hostlist.h"
+#include "base/text.h"
 #include "controller/select.h"
 
 namespace bai::controller {
@@ -84,6 +87,50 @@ wire::ConfigReply answer_config(const View& view, Time now) {
     if (node->drain || node->condition == NodeCondition::kDown)
       reply.overrides.emplace_back("Node " + name, node_state_long(*node) + ": " + node->reason.str());
   return reply;
+}
+
+Result<WhyAnswer> begin_why(const View& view, wire::JobRef ref, Time now) {
+  const JobCell* cell = view.find(ref.job);
+  // A task that has no record of its own yet waits with its head.
+  if (ref.task != kNoTask)
+    view.for_each([&](const JobCell& other) {
+      if (other.job->array_id != ref.job || other.job->array_task != ref.task) return true;
+      cell = &other;
+      return false;
+    });
+  if (!cell) return Error{"no_such_job", "Invalid job id specified", "", "see bai-queue"};
+  WhyAnswer answer;
+  wire::JobTableBuilder rows;
+  rows.add(*cell->job, cell->time_limit, batch_host(*cell->job));
+  answer.reply.now = now;
+  answer.reply.table = rows.take();
+  if (!is_finished(cell->job->state) && !is_active(cell->job->state)) answer.job = cell->job->id;
+  return answer;
+}
+
+Result<DrainPlanAnswer> begin_drain_plan(const View& view, const wire::DrainPlanRequest& request, Time now) {
+  DrainPlanAnswer answer;
+  answer.reply.now = now;
+  for (const auto& list : request.nodes) {
+    auto names = expand_hostlist(list);
+    if (!names) return names.error();
+    for (const auto& name : *names) {
+      if (!view.nodes.contains(name))
+        return Error{"no_such_node", "there is no node " + quote(name), "", "see bai-info --Node"};
+      answer.nodes.emplace_back(name);
+    }
+  }
+  view.for_each([&](const JobCell& cell) {
+    const auto& job = *cell.job;
+    if (!is_active(job.state) || !job.allocation) return true;
+    const auto& held = job.allocation->nodes;
+    if (std::any_of(held.begin(), held.end(), [&](const auto& share) {
+          return std::find(answer.nodes.begin(), answer.nodes.end(), share.node) != answer.nodes.end();
+        }))
+      answer.reply.running.push_back(job.id);
+    return true;
+  });
+  return answer;
 }
 
 }  // namespace bai::controller

@@ -243,6 +243,31 @@ struct Server::Impl {
                         replied(id);
                         return sent;
                       }});
+    } else if (auto* why = std::get_if<wire::WhyRequest>(&request.body)) {
+      auto answer = begin_why(*view, why->job, env.now());
+      if (!answer) {
+        reply(wire::ErrorBody{answer.error()});
+      } else if (answer->job == 0) {
+        reply(std::move(answer->reply));
+      } else {
+        engine->ask([this, conn, id = request.id, answer = std::move(*answer)](
+                        const sokovan::Scheduler& scheduler, Time now) mutable {
+          if (auto explanation = scheduler.explain(answer.job, now); explanation.ok())
+            answer.reply.explanation = std::move(*explanation);
+          send(conn, id, std::move(answer.reply));
+        });
+      }
+    } else if (auto* plan = std::get_if<wire::DrainPlanRequest>(&request.body)) {
+      auto answer = begin_drain_plan(*view, *plan, env.now());
+      if (!answer) {
+        reply(wire::ErrorBody{answer.error()});
+      } else {
+        engine->ask([this, conn, id = request.id, answer = std::move(*answer)](
+                        const sokovan::Scheduler& scheduler, Time now) mutable {
+          answer.reply.delays = scheduler.without(answer.nodes, now);
+          send(conn, id, std::move(answer.reply));
+        });
+      }
     } else if (auto* level = std::get_if<wire::LogLevelRequest>(&request.body)) {
       auto parsed = log::parse_level(level->level);
       if (!caller.is_operator) {
@@ -370,19 +395,22 @@ struct Server::Impl {
     job.spec = std::make_shared<const JobSpec>(std::move(spec));
     job.submitted = env.now();
     job.priority = kDefaultPriority;
-    engine->ask({std::move(job), [this, conn, id = request.id](Result<sokovan::Start> start, Time expected) {
-                   if (!start) {
-                     send(conn, id, wire::ErrorBody{start.error()});
-                   } else {
-                     wire::SubmitReply reply;
-                     reply.expected_start = expected;
-                     reply.cpus = start->allocation->cpus();
-                     reply.node_list = start->allocation->hostlist();
-                     reply.partition = start->allocation->partition.str();
-                     send(conn, id, std::move(reply));
-                   }
-                   replied(id);
-                 }});
+    engine->ask(
+        [this, conn, id = request.id, job = std::move(job)](const sokovan::Scheduler& scheduler, Time now) {
+          Time expected;
+          auto start = scheduler.would_start(job, now, &expected);
+          if (!start) {
+            send(conn, id, wire::ErrorBody{start.error()});
+          } else {
+            wire::SubmitReply reply;
+            reply.expected_start = expected;
+            reply.cpus = start->allocation->cpus();
+            reply.node_list = start->allocation->hostlist();
+            reply.partition = start->allocation->partition.str();
+            send(conn, id, std::move(reply));
+          }
+          replied(id);
+        });
   }
 
   wire::PongReply pong(const View& view) {

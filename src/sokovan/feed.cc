@@ -71,6 +71,7 @@ void Scheduler::Impl::set_settings(const SchedulingSettings& to) {
 
 void Scheduler::Impl::set_topology(std::vector<Switch> to) {
   topology.set(to, nodes);
+  switches = std::move(to);
   ++generation;
   must_pass = true;
 }
@@ -109,6 +110,7 @@ void Scheduler::Impl::remove_job(JobId id) {
     unlink(it->second);
     jobs.erase(it);
   }
+  estimates.gone(id);
   drop_decided(id);
 }
 

@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "sokovan/estimates.h"
 #include "sokovan/finder.h"
 #include "sokovan/licenses.h"
 #include "sokovan/option.h"
@@ -106,6 +107,7 @@ struct Scheduler::Impl {
 
   // ---- what was fed
   Nodes nodes;
+  std::vector<Switch> switches;
   Topology topology;
   Licenses licenses;
   std::vector<Queue> queues;  // by number; a name keeps its number
@@ -148,7 +150,8 @@ struct Scheduler::Impl {
   };
   bool in_pass = false, full_pass = false;
   std::vector<Run> heap;
-  std::vector<Plan> plans;                                 // by rank within each queue
+  std::vector<Plan> plans;  // by rank within each queue
+  Estimates estimates;
   Time next_planned = kFarFuture;                          // no plan is for an earlier time
   std::unordered_map<JobId, std::uint32_t> planned_tasks;  // how many plans a job has
   std::map<std::uint32_t, Rank>
@@ -256,6 +259,14 @@ struct Scheduler::Impl {
   // feasible.cc
   Status feasible(const Job& job);
   Result<Start> would_start(const Job& job, Time now, Time* expected);
+
+  // explain.cc
+  class Explainer;
+  Result<Explanation> explain(JobId id, Time now);
+
+  // snapshot.cc
+  std::vector<Change> snapshot() const;
+  std::vector<Delay> without(const std::vector<Istr>& leaving, Time now) const;
 };
 
 }  // namespace bai::sokovan

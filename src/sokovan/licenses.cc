@@ -46,6 +46,13 @@ void Licenses::trim(Time now) {
   for (auto& slot : slots_) slot.timeline.trim(now);
 }
 
+std::map<std::string, std::uint32_t> Licenses::totals() const {
+  std::map<std::string, std::uint32_t> out;
+  for (const auto& slot : slots_)
+    if (slot.total > 0) out[slot.name] = static_cast<std::uint32_t>(slot.total);
+  return out;
+}
+
 bool Licenses::ever(const LicenseNeeds& needs) const {
   for (const auto& [index, count] : needs)
     if (count > slots_[index].total) return false;

@@ -24,6 +24,7 @@ class Licenses {
   void move_end(const Booking& booking, Time to);
 
   void trim(Time now);  // forgets what was before
+  std::map<std::string, std::uint32_t> totals() const;
   bool ever(const LicenseNeeds& needs) const;
   bool fits(const LicenseNeeds& needs, Time from, Time to) const;
   // The first time from `from` on; kFarFuture: never.

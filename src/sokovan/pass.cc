@@ -269,6 +269,7 @@ void Scheduler::Impl::start(JobClass& c, Entry& entry, const Option& option, std
   }
   decided[job.id].push_back(acquire(std::move(booking))->id);
   out.starts.push_back(std::move(start));
+  estimates.started(job.id, now);
   if (c.first == job.id) c.first = 0;
   if (job.array && array_is_full(job)) return park(c, entry);
   if (tasks_left(job, 0) != 0 && job.array) return;

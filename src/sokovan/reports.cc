@@ -42,7 +42,9 @@ void Scheduler::Impl::flush_reports(Decisions& out) {
             for (const auto& part : plan->booking->parts) names.push_back(nodes[part.node].name.str());
             detail = "next on " + compress_hostlist_sorted(std::move(names));
           }
-          say(entry, plan->reason, detail, at < kUnknownEnd && at > last_now ? at : Time{}, out);
+          const bool known = at < kUnknownEnd && at > last_now;
+          if (known && !job.array) estimates.told(id, at);
+          say(entry, plan->reason, detail, known ? at : Time{}, out);
         } else if (c.first == id) {
           say(entry, c.first_reason, {}, {}, out);
         } else {

@@ -40,6 +40,10 @@ Decisions Scheduler::decide(Time now, const Budget& budget) { return impl_->deci
 Result<Start> Scheduler::would_start(const Job& job, Time now, Time* expected) const {
   return impl_->would_start(job, now, expected);
 }
+Result<Explanation> Scheduler::explain(JobId job, Time now) const { return impl_->explain(job, now); }
+std::vector<Delay> Scheduler::without(const std::vector<Istr>& nodes, Time now) const {
+  return impl_->without(nodes, now);
+}
 Status Scheduler::feasible(const Job& job) const { return impl_->feasible(job); }
 std::size_t Scheduler::pending() const { return impl_->pending; }
 std::size_t Scheduler::running() const { return impl_->active; }

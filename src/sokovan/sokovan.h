@@ -12,6 +12,7 @@
 
 #include "base/istr.h"
 #include "base/time.h"
+#include "model/explanation.h"
 #include "model/job.h"
 #include "model/node.h"
 #include "model/scheduling.h"
@@ -141,6 +142,14 @@ class Scheduler {
   Result<Start> would_start(const Job& job, Time now, Time* expected) const;
   // Whether any nodes, empty, could ever hold it; the Error says what no node has.
   Status feasible(const Job& job) const;
+
+  // Why a job that was fed waits, and what would let it start. Looks at every node and every queue once, and tries some thirty
+  // changed requests. Errors: "not_pending".
+  Result<Explanation> explain(JobId job, Time now) const;
+
+  // Planned starts that would be later, or not planned any more, without these nodes: an equal scheduler is made and tried, which
+  // takes as long as feeding all anew and two full passes.
+  std::vector<Delay> without(const std::vector<Istr>& nodes, Time now) const;
 
   std::size_t pending() const;
   std::size_t running() const;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "model/explanation.h"
 #include "model/job.h"
 #include "model/node.h"
 #include "wire/job_table.h"
@@ -208,10 +209,28 @@ struct LogLevelRequest {
   }
 };
 
+// Why a job waits. Answered by WhyReply.
+struct WhyRequest {
+  JobRef job;
+  template <class A>
+  void serialize(A& a) {
+    a(job);
+  }
+};
+
+// What would change if nodes were taken out of service now. Answered by DrainPlanReply.
+struct DrainPlanRequest {
+  std::vector<std::string> nodes;  // host lists
+  template <class A>
+  void serialize(A& a) {
+    a(cap(nodes, 65536));
+  }
+};
+
 using RequestBody =
     std::variant<PingRequest, SubmitRequest, QueueRequest, WatchRequest, WaitRequest, HistoryRequest,
                  AccountingRequest, ClusterRequest, ConfigRequest, DiagRequest, ActionRequest, UpdateRequest,
-                 ReconfigureRequest, ShutdownRequest, LogLevelRequest>;
+                 ReconfigureRequest, ShutdownRequest, LogLevelRequest, WhyRequest, DrainPlanRequest>;
 
 struct Request {
   RequestId id;         // made by the caller; a repeat of a changing request gets the first answer
@@ -358,8 +377,30 @@ struct DoneReply {
   }
 };
 
-using ReplyBody = std::variant<ErrorBody, PongReply, SubmitReply, JobsReply, WatchBatch, WaitReply,
-                               HistoryReply, ClusterReply, ConfigReply, DiagReply, ActionReply, DoneReply>;
+struct WhyReply {
+  Time now;
+  JobTable table;  // the job
+  // Absent when it does not wait.
+  std::optional<Explanation> explanation;
+  template <class A>
+  void serialize(A& a) {
+    a(now, table, explanation);
+  }
+};
+
+struct DrainPlanReply {
+  Time now;
+  std::vector<Delay> delays;
+  std::vector<JobId> running;  // on the nodes: they go on
+  template <class A>
+  void serialize(A& a) {
+    a(now, cap(delays, 1 << 20), cap(running, 1 << 20));
+  }
+};
+
+using ReplyBody =
+    std::variant<ErrorBody, PongReply, SubmitReply, JobsReply, WatchBatch, WaitReply, HistoryReply,
+                 ClusterReply, ConfigReply, DiagReply, ActionReply, DoneReply, WhyReply, DrainPlanReply>;
 
 struct Reply {
   RequestId id;

@@ -71,14 +71,13 @@ class EngineTest : public testing::Test {
       return false;
     };
   }
-  Result<sokovan::Start> ask(Job what, Time* expected) {
+  Result<sokovan::Start> ask(const Job& what, Time* expected) {
     std::optional<Result<sokovan::Start>> answer;
-    engine.ask({std::move(what), [&](Result<sokovan::Start> start, Time when) {
-                  std::lock_guard lock(mutex);
-                  answer = std::move(start);
-                  *expected = when;
-                  happened.notify_all();
-                }});
+    engine.ask([&](const sokovan::Scheduler& scheduler, Time now) {
+      std::lock_guard lock(mutex);
+      answer = scheduler.would_start(what, now, expected);
+      happened.notify_all();
+    });
     std::unique_lock lock(mutex);
     EXPECT_TRUE(happened.wait_for(lock, std::chrono::seconds(20), [&] { return answer.has_value(); }));
     return answer.value_or(Error{"none", ""});
@@ -157,7 +156,7 @@ TEST_F(EngineTest, AnswersWhatWouldStartAndQueuesNothing) {
 }
 
 TEST_F(EngineTest, StopsWithQuestionsInTheQueue) {
-  for (int i = 0; i < 100; ++i) engine.ask({*job(1), [](Result<sokovan::Start>, Time) {}});
+  for (int i = 0; i < 100; ++i) engine.ask([](const sokovan::Scheduler&, Time) {});
   engine.stop();
   EXPECT_EQ(engine.backlog(), 0u);
 }

@@ -125,6 +125,8 @@ std::map<std::string, std::string> samples() {
   request("reconfigure", ReconfigureRequest{});
   request("shutdown", ShutdownRequest{true});
   request("log_level", LogLevelRequest{"debug"});
+  request("why", WhyRequest{{7, 3}});
+  request("drain_plan", DrainPlanRequest{{"n[1-2]"}});
   JobTableBuilder rows;
   rows.add(job(), 3600, "n1");
   reply("error", ErrorBody{{"no_such_job", "there is no job 7", "-j", "see bai-queue"}});
@@ -135,6 +137,16 @@ std::map<std::string, std::string> samples() {
         HistoryReply{{{7, 1, 98, Time{4}, JobState::kPending, JobState::kConfiguring, "scheduler", 0}}});
   reply("action", ActionReply{{{{7, 3}, ErrorBody{{"not_permitted", "no", "", ""}}, ""}}});
   reply("done", DoneReply{{"nothing changed"}});
+  Explanation explanation;
+  explanation.asks = "--nodes=2";
+  explanation.reason = Reason::kResources;
+  explanation.places = {
+      {"main", Reason::kNone, "", 2, 9, 1, 1, 5, 1, 1, 1, 2, {{"memory", 1}}, {{"CPUs", 5}}}};
+  explanation.blockers = {{5, Time{9}, "n1"}};
+  explanation.what_if = {{"--nodes=1", Time{6}, true}};
+  explanation.estimates = {3, -1, -5, 60};
+  reply("why", WhyReply{Time{6}, {}, explanation});
+  reply("drain_plan", DrainPlanReply{Time{6}, {{7, Time{8}, Time{9}}}, {5}});
   AttemptReport report{{12, 2}, AttemptPhase::kEnded, AttemptEnd::kTimeout, Time{1}, Time{2},
                        {1, 15}, "time limit",         {10, 20, 30}};
   AgentRegister hello;
