@@ -72,7 +72,7 @@ Result<Sweep> parse_sweep(std::string_view text, const OptionTable& table) {
   if (key == "cpus") key = "cpus-per-task";
   Sweep sweep;
   sweep.option = table.find(key);
-  if (!sweep.option || sweep.option->arg == ArgKind::none || !sweep.option->directive)
+  if (!sweep.option || sweep.option->arg != ArgKind::required || !sweep.option->directive)
     return bad("no option " + quote(key) + " to vary", text);
   const Unit unit = unit_of(sweep.option->name);
   std::string_view range = text.substr(equals + 1);

@@ -63,6 +63,7 @@ class Scheduler::Impl::Explainer {
     out_.estimates = impl_.estimates.record();
     out_.asks = asks(*job_.spec);
     say_reason();
+    lift();
     for (const auto& option : class_.options)
       if (!option.fallback && option.alternative == 0) out_.places.push_back(place(option));
     count_ahead();
@@ -71,7 +72,6 @@ class Scheduler::Impl::Explainer {
       set_start(booking.from, true);
       find_blockers(booking.parts, booking.from);
     }
-    lift();
     if (own_.empty()) estimate();
     if (out_.startable) try_changes();
     restore();
