@@ -81,7 +81,7 @@ std::string place_text(const PlaceReport& p) {
     parts.push_back(std::to_string(p.reserved) + (p.reserved == 1 ? " is" : " are") +
                     " kept for jobs in front");
   std::string free = std::to_string(p.free) + (p.free == 1 ? " has" : " have") + " room now";
-  if (p.free && p.tasks > 1)
+  if (p.free && p.free_tasks < p.tasks)
     free += " for " + std::to_string(std::min(p.free_tasks, p.tasks)) + " of " + count(p.tasks, "task");
   parts.push_back(free);
   return out + "; " + join(parts, ", ");
