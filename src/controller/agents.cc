@@ -81,10 +81,11 @@ void Machine::on_agent(const FromAgent& message) {
   wire::AgentOrders orders;
   for (const auto& report : std::get<wire::AgentAttempts>(message.body).attempts)
     on_report(entry, report, orders.forget);
-  if (!orders.forget.empty()) {
-    orders.lineage = lineage_;
-    out_->effects.orders.push_back({message.conn, std::move(orders)});
-  }
+  if (orders.forget.empty()) return;
+  const std::size_t ended = orders.forget.size();
+  orders.lineage = lineage_;
+  out_->effects.orders.push_back({message.conn, std::move(orders)});
+  forget_old(2 * ended);
 }
 
 void Machine::on_register(ConnId conn, const wire::AgentRegister& hello) {

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "base/thread_name.h"
 #include "controller/select.h"
 
 namespace bai::controller {
@@ -21,6 +22,7 @@ void Archivist::stop() {
 }
 
 void Archivist::run() {
+  name_thread("archivist");
   for (;;) {
     auto items = channel_.take(std::nullopt);
     if (items.empty()) return;

@@ -5,6 +5,7 @@
 
 #include "base/crash_point.h"
 #include "base/log.h"
+#include "base/thread_name.h"
 #include "controller/queries.h"
 
 namespace bai::controller {
@@ -85,6 +86,7 @@ void Committer::stop() {
 }
 
 void Committer::run() {
+  name_thread("store");
   for (;;) {
     auto items =
         channel_.take(Clock::now() + (watchers_.behind() ? kCatchUp : std::min(kIdle, hooks_.confirm_every)));

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/thread_name.h"
+
 namespace bai::controller {
 
 std::int64_t engine_wait_us(Time wakeup, Time now) {
@@ -23,6 +25,7 @@ void Engine::stop() {
 }
 
 void Engine::run() {
+  name_thread("engine");
   sokovan::Scheduler scheduler;
   std::uint64_t generation = 0;
   Time wakeup;

@@ -322,29 +322,26 @@ void Machine::on_tick() {
     answers_.erase(answer_ages_.front().second);
     answer_ages_.pop_front();
   }
-  forget_old();
+  forget_old(kForgetPerTick);
 }
 
-void Machine::forget_old() {
-  int budget = 2000;
-  for (auto it = finished_.begin(); it != finished_.end() && budget > 0;) {
-    auto [ended, id] = *it;
-    if (ended + config_->min_job_age > now_) break;
+// Ended jobs leave once MinJobAge is over: at most `budget` of them, which costs more than a look at those that must stay.
+void Machine::forget_old(std::size_t budget) {
+  for (std::size_t looks = 10 * budget; looks > 0 && budget > 0 && !finished_.empty(); --looks) {
+    const auto [since, id] = *finished_.begin();
+    if (since + config_->min_job_age > now_) break;
+    finished_.erase(finished_.begin());
     JobPtr job = find(id);
-    if (!job || !is_finished(job->state)) {
-      it = finished_.erase(it);
-      continue;
-    }
-    // An array goes as a whole, and what others wait for stays: their answers depend on it.
+    // It was requeued, and is here again for its later end if it had one.
+    if (!job || !is_finished(job->state) || job->ended + config_->min_job_age > now_) continue;
+    // An array goes as a whole, and what others wait for stays: their answers depend on it. They are asked again later.
     auto array = arrays_.find(job->array_id);
     bool needed = dependents_.contains(id) || (job->array_id && dependents_.contains(job->array_id)) ||
                   (array != arrays_.end() && array->second.unfinished > 0);
     if (needed) {
-      ++it;
-      --budget;
+      finished_.insert({now_ + (kAskAgain - config_->min_job_age), id});
       continue;
     }
-    it = finished_.erase(it);
     --budget;
     bool last_of_array = true;
     if (array != arrays_.end()) {

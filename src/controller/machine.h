@@ -25,6 +25,10 @@ inline constexpr std::uint32_t kDefaultPriority = 1'000'000;
 // credential lives, so that a first sending can never arrive after its answer was dropped.
 inline constexpr std::int64_t kAnswerMemoryMs = 15 * 60 * 1000;
 inline constexpr std::int64_t kResendMs = 5'000;
+// Ended jobs that each tick may forget; an agent's report makes up for twice the ends that it brings, so that they leave as fast as
+// they come. Those that are needed after MinJobAge are looked at again after so many seconds.
+inline constexpr std::size_t kForgetPerTick = 2'000;
+inline constexpr Seconds kAskAgain = 30;
 // How often one request may make all nodes be looked at; once costs at most a tenth of a millisecond with ten thousand of them.
 inline constexpr std::uint32_t kSearchesPerRequest = 2'000;
 // A setting whose name ends in an id, and whose text is one: jobs between them may have been given by a database that was lost.
@@ -123,7 +127,7 @@ class Machine {
   const Partition* partition_of(const Job& job) const;
   void load(store::Loaded loaded);
   void load_config();
-  void forget_old();
+  void forget_old(std::size_t budget);
   void mail(const Job& job, std::uint16_t event, std::string_view what);
 
   // submit.cc
@@ -215,7 +219,7 @@ class Machine {
   std::set<JobId> singletons_;                   // waiting ones
   std::set<JobId> delayed_;                      // after:ID+MINUTES whose ID has started
   std::set<std::pair<Time, JobId>> deadlines_;   // of waiting jobs
-  std::set<std::pair<Time, JobId>> finished_;    // by end, until forgotten
+  std::set<std::pair<Time, JobId>> finished_;    // until forgotten: by end, or when they were still needed, later
   std::map<JobId, std::vector<std::pair<ConnId, RequestId>>> waiters_;
   sokovan::Admission admission_;
   std::uint32_t searches_ = 0;  // that admission_ may make in the request under way

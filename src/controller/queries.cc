@@ -58,17 +58,16 @@ wire::ClusterReply answer_cluster(const View& view, Time now) {
   reply.stale = view.stale;
   if (view.config) {
     for (const auto& node : view.config->nodes)
-      if (auto it = view.nodes.find(node.name.view()); it != view.nodes.end())
-        reply.nodes.push_back(*it->second);
-    for (const auto& [name, node] : view.nodes)
-      if (!view.config->find_node(name)) reply.nodes.push_back(*node);
+      if (auto known = view.nodes.find(node.name.view())) reply.nodes.push_back(*known);
+    view.nodes.for_each([&](const Node& node) {
+      if (!view.config->find_node(node.name.view())) reply.nodes.push_back(node);
+    });
     for (const auto& partition : view.config->partitions)
       if (auto it = view.partitions.find(partition.name.view()); it != view.partitions.end()) {
         Partition copy = *it->second;
         copy.total_cpus = 0;
         for (const auto& name : copy.nodes)
-          if (auto node = view.nodes.find(name.view()); node != view.nodes.end())
-            copy.total_cpus += node->second->declared.cpus;
+          if (auto node = view.nodes.find(name.view())) copy.total_cpus += node->declared.cpus;
         reply.partitions.push_back(std::move(copy));
       }
   }
@@ -83,9 +82,11 @@ wire::ConfigReply answer_config(const View& view, Time now) {
     if (partition->overridden)
       reply.overrides.emplace_back("Partition " + name,
                                    "changed by update; see bai-control show partition " + name);
-  for (const auto& [name, node] : view.nodes)
-    if (node->drain || node->condition == NodeCondition::kDown)
-      reply.overrides.emplace_back("Node " + name, node_state_long(*node) + ": " + node->reason.str());
+  view.nodes.for_each([&](const Node& node) {
+    if (node.drain || node.condition == NodeCondition::kDown)
+      reply.overrides.emplace_back("Node " + node.name.str(),
+                                   node_state_long(node) + ": " + node.reason.str());
+  });
   return reply;
 }
 

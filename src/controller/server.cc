@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/paths.h"
 #include "base/text.h"
+#include "base/thread_name.h"
 #include "controller/archivist.h"
 #include "controller/committer.h"
 #include "controller/engine.h"
@@ -30,6 +31,7 @@ namespace bai::controller {
 namespace {
 
 constexpr std::size_t kMaxWaiting = 128 << 20;  // bytes of requests on their way to the store, about
+constexpr std::size_t kOtherFiles = 256;        // descriptors that are not connections, generously
 constexpr std::size_t kRecordBytes = 2 << 10;   // what a decoded job takes beside its script, about
 
 std::string host_name() {
@@ -46,15 +48,14 @@ std::uint64_t resident_kib() {
 }
 
 // Connections take descriptors, and the store must not go short of them. Raises the soft limit, which is 1,024 almost everywhere.
-std::size_t descriptors() {
+std::size_t descriptors(std::size_t wanted) {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit)) return 1024;
-  const rlim_t wanted = std::min<rlim_t>(limit.rlim_max, 65536);
   if (limit.rlim_cur < wanted) {
-    limit.rlim_cur = wanted;
+    limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, wanted);
     if (setrlimit(RLIMIT_NOFILE, &limit)) getrlimit(RLIMIT_NOFILE, &limit);
   }
-  return static_cast<std::size_t>(std::min<rlim_t>(limit.rlim_cur, 65536));
+  return static_cast<std::size_t>(std::min<rlim_t>(limit.rlim_cur, wanted));
 }
 
 void send_mail(const std::string& program, const MailOut& mail) {
@@ -426,10 +427,10 @@ struct Server::Impl {
       reply.trouble = lost_why.empty() ? view.trouble : lost_why;
     }
     reply.admitting = reply.trouble.empty();
-    for (const auto& [name, node] : view.nodes) {
+    view.nodes.for_each([&reply](const Node& node) {
       reply.nodes++;
-      reply.nodes_ready += node->connected && node->responding && node->condition == NodeCondition::kUp;
-    }
+      reply.nodes_ready += node.connected && node.responding && node.condition == NodeCondition::kUp;
+    });
     return reply;
   }
 
@@ -511,6 +512,7 @@ struct Server::Impl {
   }
 
   void run_state() {
+    name_thread("state");
     auto next_tick = std::chrono::steady_clock::now() + std::chrono::seconds(1);
     while (!ending) {
       auto items = inputs.take(next_tick);
@@ -650,8 +652,13 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options) {
     const bool v6 = address.find(':') != address.npos;
     listen.bind = (v4 ? address : v6 ? "[" + address + "]" : "*") + ":" + std::to_string(config.ctld_port);
   }
-  const std::size_t files = descriptors();
-  listen.max_connections = std::min(listen.max_connections, files - std::min<std::size_t>(files / 2, 256));
+  listen.max_connections +=
+      config.nodes.size();  // each node's session stays; the rest is for those who come and go
+  const std::size_t files = descriptors(listen.max_connections + kOtherFiles);
+  listen.max_connections = std::min(listen.max_connections, files - std::min(files / 2, kOtherFiles));
+  if (listen.max_connections < config.nodes.size() + kOtherFiles)
+    log::warning("the limit of open files is too low for all nodes and those who ask: raise LimitNOFILE",
+                 {{"limit", files}, {"nodes", config.nodes.size()}});
   listen.max_handshakes = std::min(listen.max_handshakes, listen.max_connections / 2);
   listen.self.munge_socket = config.munge_socket;
   listen.self.cluster_uuid = s.opened.cluster.hex();

@@ -65,8 +65,7 @@ ViewPtr advance(const View& before, const Effects& effects, const Lineage& linea
       next->chunks.insert(slot, std::move(chunk));
     }
   }
-  for (const auto& node : effects.nodes) next->nodes[node->name.str()] = node;
-  for (const auto& name : effects.nodes_gone) next->nodes.erase(name.str());
+  next->nodes = before.nodes.with(effects.nodes, effects.nodes_gone);
   for (const auto& partition : effects.partitions) next->partitions[partition->name.str()] = partition;
   for (const auto& name : effects.partitions_gone) next->partitions.erase(name.str());
   if (effects.config) next->config = effects.config;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "controller/io.h"
+#include "controller/node_table.h"
 
 namespace bai::controller {
 
@@ -28,7 +29,7 @@ struct JobChunk {
 struct View {
   Lineage lineage;
   std::vector<std::shared_ptr<const JobChunk>> chunks;  // by base
-  std::map<std::string, NodePtr, std::less<>> nodes;
+  NodeTable nodes;
   std::map<std::string, PartitionPtr, std::less<>> partitions;
   std::shared_ptr<const ClusterConfig> config;
   std::string trouble;

@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 
+#include "base/thread_name.h"
 #include "wire/listener_impl.h"
 
 namespace bai::wire {
@@ -48,6 +49,7 @@ void tune(int fd) {
 }  // namespace
 
 void Listener::Impl::io_loop() {
+  name_thread("wire-io");
   std::array<epoll_event, 256> events{};
   std::optional<Clock::time_point> stop_at;
   for (;;) {

@@ -1,4 +1,5 @@
 // The listener's workers: MUNGE, unsealing, and the callbacks.
+#include "base/thread_name.h"
 #include "wire/listener_impl.h"
 
 namespace bai::wire {
@@ -17,6 +18,7 @@ void Listener::Impl::give_work(const ConnPtr& conn) {
 }
 
 void Listener::Impl::work_loop() {
+  name_thread("wire-work");
   bool greeted = false;  // last; they take turns
   for (;;) {
     ConnPtr conn;

@@ -203,6 +203,56 @@ TEST(MachineArrays, ACancelledHeadIsForgottenByItself) {
   EXPECT_EQ(c.state->jobs.size(), 0u);
 }
 
+TEST(MachineForgets, EndsMakeRoomAsFastAsTheyCome) {
+  Cluster c(make_config("MinJobAge=10\n"));
+  c.up();
+  std::vector<JobId> early;
+  for (int i = 0; i < 3; ++i) c.complete(early.emplace_back(c.submit()));
+  JobId late = c.submit();
+  c.now = c.now + 11;  // within one tick
+  c.complete(late);
+  EXPECT_FALSE(c.find(early[0]) || c.find(early[1]));
+  EXPECT_TRUE(c.find(early[2]) && c.find(late)) << "two for each";
+  c.pass(1);
+  EXPECT_FALSE(c.find(early[2]));
+  EXPECT_TRUE(c.find(late));
+}
+
+TEST(MachineForgets, WhatIsNeededStaysAndKeepsNobodyElse) {
+  Cluster c(make_config("MinJobAge=10\n"));
+  c.up();
+  JobId held = c.submit([](auto& s) { s.hold = true; });
+  JobId needed = c.submit();
+  JobId waits = c.submit([&](wire::Submission& s) {
+    Cluster::after(DependencyKind::kAfterOk, needed)(s);
+    Cluster::after(DependencyKind::kAfterOk, held)(s);
+  });
+  JobId other = c.submit();
+  c.complete(needed);
+  c.complete(other);
+  c.pass(100);
+  EXPECT_FALSE(c.find(other));
+  ASSERT_TRUE(c.find(needed));
+  c.cancel(held);
+  c.cancel(waits);
+  c.pass(10 + kAskAgain);
+  EXPECT_FALSE(c.find(needed));
+}
+
+TEST(MachineForgets, ARequeuedJobStaysForItsLaterEnd) {
+  Cluster c(make_config("MinJobAge=10\n"));
+  c.up();
+  JobId id = c.submit();
+  c.complete(id);
+  c.pass(5);
+  c.code(wire::JobAction::kRequeue, {id, kNoTask}, root());
+  c.complete(id);
+  c.pass(8);
+  EXPECT_TRUE(c.find(id));
+  c.pass(4);
+  EXPECT_FALSE(c.find(id));
+}
+
 struct DependencyCase {
   K kind;
   ExitStatus exit;
