@@ -51,7 +51,9 @@ void Scheduler::Impl::begin_small_pass(Time now, Decisions& out) {
     while (it != c.queue.end() && planned_tasks.count(it->id)) ++it;
     return it;
   };
+  std::uint32_t pushed = UINT32_MAX;
   for (const auto& [i, id] : came) {
+    if (i == pushed) continue;  // once for all of a class: each start goes on to the next
     auto* c = i < classes.size() ? classes[i].get() : nullptr;
     if (!c || c->queue.empty()) continue;
     refresh(*c);
@@ -68,6 +70,7 @@ void Scheduler::Impl::begin_small_pass(Time now, Decisions& out) {
     });
     if (must_pass) return;
     push(i, *it, 0, false, false);
+    pushed = i;
   }
   const auto freed = std::move(touched_nodes);
   touched_nodes.clear();
