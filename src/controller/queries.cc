@@ -116,7 +116,7 @@ Result<DrainPlanAnswer> begin_drain_plan(const View& view, const wire::DrainPlan
     auto names = expand_hostlist(list);
     if (!names) return names.error();
     for (const auto& name : *names) {
-      if (!view.nodes.contains(name))
+      if (!view.nodes.find(name))
         return Error{"no_such_node", "there is no node " + quote(name), "", "see bai-info --Node"};
       answer.nodes.emplace_back(name);
     }
