@@ -126,7 +126,7 @@ void Scheduler::Impl::drop_plan(std::size_t index) {
     planned_tasks.erase(it);
   auto& q = queues[plan.queue];
   --q.planned;
-  must_pass |= q.rules.nothing_passes;  // it was what all others there wait for
+  must_pass |= q.planned == 0;  // who comes next shall have its planned start before others pass it
   if (auto it = q.planned_by_user.find(booking.uid); it != q.planned_by_user.end() && it->second)
     --it->second;
   unreported.push_back(booking.job);

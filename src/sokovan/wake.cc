@@ -150,11 +150,8 @@ void Scheduler::Impl::start_planned_early(const std::vector<std::uint32_t>& free
     auto& q = queues[plan.queue];
     drop_plan(index);
     start(c, entry, *option, std::move(picks), now, out);
-    // Who comes next shall have its planned start before others pass it.
-    if (q.planned < q.rules.planned / 2 || q.planned == 0) {
-      must_pass = true;
-      return;
-    }
+    must_pass |= q.planned < q.rules.planned / 2;
+    if (must_pass) return;
   }
 }
 
