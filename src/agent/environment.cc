@@ -4,6 +4,7 @@
 #include <iterator>
 #include <map>
 #include <optional>
+#include <set>
 #include <string_view>
 
 #include "base/text.h"
@@ -59,6 +60,18 @@ Value end_time(const Context& c) {
   return std::to_string((job_of(c).started + c.order.time_limit).seconds());
 }
 
+// The indices of the job's GPUs on this node, as "0,2".
+Value gpus_of(const Context& c) {
+  const auto* share = share_of(c);
+  if (!share) return {};
+  std::set<std::uint32_t> indices;
+  for (const auto& device : share->devices)
+    if (device.kind == "gpu" && device.index != kCountedDevice) indices.insert(device.index);
+  std::string out;
+  for (auto index : indices) out += (out.empty() ? "" : ",") + std::to_string(index);
+  return out.empty() ? Value() : Value(std::move(out));
+}
+
 enum class Names : std::uint8_t { kBoth, kBai, kSlurm };
 struct Variable {
   std::string_view name;  // after BAI_ and SLURM_
@@ -100,6 +113,12 @@ const Variable kVariables[] = {
     {"MEM_PER_CPU", Names::kBoth,
      [](const Context& c) {
        return number_if(spec_of(c).request.mem_per_cpu_mib > 0, spec_of(c).request.mem_per_cpu_mib);
+     }},
+    {"JOB_GPUS", Names::kBoth, [](const Context& c) { return gpus_of(c); }},
+    {"GPUS_ON_NODE", Names::kBoth,
+     [](const Context& c) {
+       const Value gpus = gpus_of(c);
+       return gpus ? number(1 + std::count(gpus->begin(), gpus->end(), ',')) : Value();
      }},
     {"SUBMIT_DIR", Names::kBoth,
      [](const Context& c) {
@@ -220,6 +239,9 @@ std::vector<std::string> job_environment(const EnvironmentContext& given) {
     if (variable.names != Names::kBai) add("SLURM_", variable.name, *value);
   }
   add("", "SLURMD_NODENAME", given.node);
+  if (const Value gpus = gpus_of(context))
+    for (auto name : {"CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL"})
+      add("", name, *gpus);
   add("", "ENVIRONMENT", "BATCH");  // as Slurm sets it
   for (const auto& entry : ours) context.had.erase(std::string_view(entry).substr(0, entry.find('=')));
 

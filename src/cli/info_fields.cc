@@ -158,6 +158,12 @@ void put_features(std::string& out, const InfoRow& row) {
   out += node && !node->features.empty() ? join(node->features, ",") : std::string("(null)");
 }
 
+void put_gres(std::string& out, const InfoRow& row) {
+  const Node* node = first(row);
+  out += node && !node->declared.devices.empty() ? format_device_groups(node->declared.devices)
+                                                 : std::string("(null)");
+}
+
 void put_reason(std::string& out, const InfoRow& row) {
   const Node* node = first(row);
   out += node && !node->reason.empty() ? node->reason.view() : std::string_view("none");
@@ -203,7 +209,7 @@ const Field<InfoRow> kFields[] = {
     BAI_FIELD('f', "features", "AVAIL_FEATURES", put_features(out, r)),
     BAI_FIELD('F', "nodeaiot", "NODES(A/I/O/T)", put_counts(out, count_nodes(r))),
     BAI_FIELD('g', "groups", "GROUPS", out += r.partition && !r.partition->allow_groups.empty() ? join(r.partition->allow_groups, ",") : std::string("all")),
-    BAI_FIELD('G', "gres", "GRES", out += "(null)"; (void)r),
+    BAI_FIELD('G', "gres", "GRES", put_gres(out, r)),
     BAI_FIELD('h', "oversubscribe", "OVERSUBSCRIBE", out += r.partition && r.partition->oversubscribe_exclusive ? "EXCLUSIV" : "NO"),
     BAI_FIELD('H', "timestamp", "TIMESTAMP", put_reason_time(out, r)),
     BAI_FIELD('I', "priorityjobfactor", "PRIO_JOB_FACTOR", put(out, r.partition ? r.partition->priority_job_factor : 0)),

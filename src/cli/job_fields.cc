@@ -118,7 +118,7 @@ const Field<JobView> kFields[] = {
     BAI_FIELD('n', "reqnodes", "REQ_NODES", out += j.text(j.row->nodes_wanted)),
     BAI_FIELD('N', "nodelist", "NODELIST", out += j.text(j.row->node_list)),
     BAI_FIELD('o', "command", "COMMAND", put_or_null(out, command_line(j))),
-    BAI_FIELD('O', "contiguous", "CONTIGUOUS", out += '0'; (void)j),
+    BAI_FIELD('O', "contiguous", "CONTIGUOUS", out += j.row->contiguous ? '1' : '0'),
     BAI_FIELD('p', "priority", "PRIORITY", put_float_priority(out, j)),
     BAI_FIELD('P', "partition", "PARTITION", out += j.partition.empty() ? j.text(j.row->partition) : j.partition),
     BAI_FIELD('q', "qos", "QOS", put_or_null(out, j.text(j.row->qos))),
@@ -195,10 +195,10 @@ const Field<JobView> kFields[] = {
     BAI_FIELD(0, "system_comment", "SYSTEM_COMMENT", out += "(null)"; (void)j),
     BAI_FIELD(0, "tres-bind", "TRES_BIND", out += "N/A"; (void)j),
     BAI_FIELD(0, "tres-freq", "TRES_FREQ", out += "N/A"; (void)j),
-    BAI_FIELD(0, "tres-per-job", "TRES_PER_JOB", out += "N/A"; (void)j),
-    BAI_FIELD(0, "tres-per-node", "TRES_PER_NODE", out += "N/A"; (void)j),
-    BAI_FIELD(0, "tres-per-socket", "TRES_PER_SOCKET", out += "N/A"; (void)j),
-    BAI_FIELD(0, "tres-per-task", "TRES_PER_TASK", out += "N/A"; (void)j),
+    BAI_FIELD(0, "tres-per-job", "TRES_PER_JOB", out += j.row->tres_per_job ? j.text(j.row->tres_per_job) : std::string_view("N/A")),
+    BAI_FIELD(0, "tres-per-node", "TRES_PER_NODE", out += j.row->tres_per_node ? j.text(j.row->tres_per_node) : std::string_view("N/A")),
+    BAI_FIELD(0, "tres-per-socket", "TRES_PER_SOCKET", out += j.row->tres_per_socket ? j.text(j.row->tres_per_socket) : std::string_view("N/A")),
+    BAI_FIELD(0, "tres-per-task", "TRES_PER_TASK", out += j.row->tres_per_task ? j.text(j.row->tres_per_task) : std::string_view("N/A")),
     BAI_FIELD(0, "wait4switch", "WAIT4SWITCH", out += "0:00"; (void)j),
 };
 #undef BAI_FIELD
@@ -289,7 +289,9 @@ std::string tres_text(const JobView& job) {
   if (mem == 0 && row.mem_per_node_mib != kAllMemory)
     mem = row.mem_per_cpu_mib ? row.mem_per_cpu_mib * row.cpus : row.mem_per_node_mib * row.nodes;
   if (mem != 0) out += ",mem=" + format_memory(mem);
-  return out + ",node=" + std::to_string(row.nodes) + ",billing=" + std::to_string(row.cpus);
+  out += ",node=" + std::to_string(row.nodes) + ",billing=" + std::to_string(row.cpus);
+  if (row.tres_held) out += "," + std::string(job.text(row.tres_held));
+  return out;
 }
 
 std::string command_line(const JobView& job) {
@@ -376,6 +378,11 @@ void put_job_json(JsonWriter& json, const JobView& job) {
   text("nodes_excluded", row.nodes_excluded);
   text("constraint", row.constraint);
   text("licenses", row.licenses);
+  text("tres_per_job", row.tres_per_job);
+  text("tres_per_node", row.tres_per_node);
+  text("tres_per_socket", row.tres_per_socket);
+  text("tres_per_task", row.tres_per_task);
+  text("devices", row.tres_held);
   text("node_list", row.node_list);
   text("batch_host", row.batch_host);
   text("command", row.command);

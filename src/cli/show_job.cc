@@ -100,7 +100,7 @@ void placement(RecordWriter& w, const JobView& job) {
       .line();
   w.null_key("Features", job.text(row.constraint)).key("DelayBoot", "00:00:00").line();
   w.key("OverSubscribe", oversubscribe(job))
-      .key("Contiguous", "0")
+      .key("Contiguous", row.contiguous ? "1" : "0")
       .null_key("Licenses", job.text(row.licenses));
   w.key("Network", "(null)").line();
 }
@@ -121,6 +121,10 @@ void show_job(std::string& out, const JobView& job, bool one_line) {
   w.key("StdIn", path(job, row.std_in)).line();
   w.key("StdOut", path(job, row.std_out)).line();
   w.key("Power", "");
+  for (auto [name, text] :
+       {std::pair{"TresPerJob", row.tres_per_job}, std::pair{"TresPerNode", row.tres_per_node},
+        std::pair{"TresPerSocket", row.tres_per_socket}, std::pair{"TresPerTask", row.tres_per_task}})
+    if (text) w.line().key(name, job.text(text));
   if (row.mail_events)
     w.line()
         .key("MailUser", row.mail_user ? job.text(row.mail_user) : job.text(row.user))

@@ -46,7 +46,7 @@ void show_node(std::string& out, const Node& node, const std::vector<Partition>&
   const std::string features = node.features.empty() ? "(null)" : join(node.features, ",");
   w.key("AvailableFeatures", features).line();
   w.key("ActiveFeatures", features).line();
-  w.key("Gres", "(null)").line();
+  w.null_key("Gres", format_device_groups(shape.devices)).line();
   w.key("NodeAddr", node.address.empty() ? node.name.view() : node.address.view())
       .key("NodeHostName", node.name.view());
   if (!node.version.empty()) w.key("Version", node.version.view());

@@ -3,9 +3,11 @@
 #include "base/hostlist.h"
 #include "base/text.h"
 #include "base/units.h"
+#include "cli/option_reader.h"
 #include "cli/report.h"
-#include "cli/slurm_words.h"
+#include "cli/request_options.h"
 #include "cli/values.h"
+#include "model/constraint.h"
 
 namespace bai::cli {
 namespace {
@@ -22,7 +24,10 @@ std::vector<Option> job_options() {
       {.name = "bulk", .arg = kReq, .value_name = "FILE", .help = "Submit many jobs: one JSON object a line, keys as these options (-: standard input)"},
       {.name = "chdir", .letter = 'D', .arg = kReq, .value_name = "DIR", .help = "Run the script in this directory", .directive = true, .aliases = {"workdir"}},
       {.name = "comment", .arg = kReq, .value_name = "TEXT", .help = "A comment, shown with the job", .directive = true, .env = "COMMENT"},
-      {.name = "constraint", .letter = 'C', .arg = kReq, .value_name = "LIST", .help = "Only nodes with these features (a&b, a|b)", .directive = true, .env = "CONSTRAINT"},
+      {.name = "constraint", .letter = 'C', .arg = kReq, .value_name = "LIST", .help = "Only nodes with these features (a&b, a|b, [a|b], [a*2&b*4])", .directive = true, .env = "CONSTRAINT"},
+      {.name = "contiguous", .help = "Nodes next to each other", .directive = true},
+      {.name = "cores-per-socket", .arg = kReq, .value_name = "N", .help = "Only nodes with at least N cores a socket", .directive = true},
+      {.name = "cpus-per-gpu", .arg = kReq, .value_name = "N", .help = "Processors for each GPU", .directive = true, .env = "CPUS_PER_GPU"},
       {.name = "cpus-per-task", .letter = 'c', .arg = kReq, .value_name = "N", .help = "Processors for each task", .directive = true, .env = "CPUS_PER_TASK"},
       {.name = "deadline", .arg = kReq, .value_name = "TIME", .help = "Drop the job if it cannot end before this", .directive = true, .env = "DEADLINE"},
       {.name = "dependency", .letter = 'd', .arg = kReq, .value_name = "LIST", .help = "Wait for other jobs: afterok:7:8, afterany:9, singleton; ',' for all, '?' for any", .directive = true, .env = "DEPENDENCY"},
@@ -30,6 +35,11 @@ std::vector<Option> job_options() {
       {.name = "exclude", .letter = 'x', .arg = kReq, .value_name = "NODES", .help = "Not on these nodes", .directive = true},
       {.name = "exclusive", .arg = kOpt, .value_name = "user", .help = "Whole nodes, shared with no other job", .directive = true, .env = "EXCLUSIVE"},
       {.name = "export", .arg = kReq, .value_name = "WHAT", .help = "Environment for the job: ALL (default), NONE, NIL, or names and NAME=VALUE", .directive = true, .env = "EXPORT"},
+      {.name = "gpus", .letter = 'G', .arg = kReq, .value_name = "[TYPE:]N", .help = "GPUs for the whole job; 0.5 is half of one", .directive = true, .env = "GPUS"},
+      {.name = "gpus-per-node", .arg = kReq, .value_name = "[TYPE:]N", .help = "GPUs on each node", .directive = true, .env = "GPUS_PER_NODE"},
+      {.name = "gpus-per-socket", .arg = kReq, .value_name = "[TYPE:]N", .help = "GPUs for each socket; give --sockets-per-node", .directive = true, .env = "GPUS_PER_SOCKET"},
+      {.name = "gpus-per-task", .arg = kReq, .value_name = "[TYPE:]N", .help = "GPUs for each task", .directive = true, .env = "GPUS_PER_TASK"},
+      {.name = "gres", .arg = kReq, .value_name = "LIST", .help = "Devices on each node: KIND[:TYPE]:N,...", .directive = true, .env = "GRES"},
       {.name = "hold", .letter = 'H', .help = "Submit held; bai-control release lets it go", .directive = true},
       {.name = "input", .letter = 'i', .arg = kReq, .value_name = "FILE", .help = "Standard input (default: /dev/null)", .directive = true, .env = "INPUT"},
       {.name = "job-name", .letter = 'J', .arg = kReq, .value_name = "NAME", .help = "The job's name (default: the script's)", .directive = true, .env = "JOB_NAME"},
@@ -38,12 +48,17 @@ std::vector<Option> job_options() {
       {.name = "mail-user", .arg = kReq, .value_name = "USER", .help = "Send it to this user or address", .directive = true},
       {.name = "mem", .arg = kReq, .value_name = "SIZE", .help = "Memory on each node: 512 (MiB), 4G", .directive = true, .env = "MEM_PER_NODE"},
       {.name = "mem-per-cpu", .arg = kReq, .value_name = "SIZE", .help = "Memory for each processor", .directive = true, .env = "MEM_PER_CPU"},
+      {.name = "mem-per-gpu", .arg = kReq, .value_name = "SIZE", .help = "Memory for each GPU", .directive = true, .env = "MEM_PER_GPU"},
+      {.name = "mincpus", .arg = kReq, .value_name = "N", .help = "At least so many processors on each node", .directive = true},
       {.name = "nice", .arg = kOpt, .value_name = "N", .help = "Lower the priority by N (default: 100)", .directive = true, .env = "NICE"},
       {.name = "no-requeue", .help = "Never run the job a second time", .directive = true, .env = "NO_REQUEUE"},
       {.name = "nodelist", .letter = 'w', .arg = kReq, .value_name = "NODES", .help = "On these nodes: n[1-4],n7", .directive = true},
       {.name = "nodes", .letter = 'N', .arg = kReq, .value_name = "N[-M]", .help = "Number of nodes, or least and most", .directive = true},
       {.name = "ntasks", .letter = 'n', .arg = kReq, .value_name = "N", .help = "Number of tasks to make room for", .directive = true},
+      {.name = "ntasks-per-core", .arg = kReq, .value_name = "N", .help = "At most N tasks on each core", .directive = true},
+      {.name = "ntasks-per-gpu", .arg = kReq, .value_name = "N", .help = "At most N tasks for each GPU", .directive = true},
       {.name = "ntasks-per-node", .arg = kReq, .value_name = "N", .help = "Tasks on each node", .directive = true},
+      {.name = "ntasks-per-socket", .arg = kReq, .value_name = "N", .help = "At most N tasks on each socket", .directive = true},
       {.name = "open-mode", .arg = kReq, .value_name = "append|truncate", .help = "How output files are opened", .directive = true, .env = "OPEN_MODE"},
       {.name = "output", .letter = 'o', .arg = kReq, .value_name = "FILE", .help = "Standard output: %j job, %A array, %a task, %x name, %u user, %N node", .directive = true, .env = "OUTPUT"},
       {.name = "parsable", .help = "Print only the job's number", .directive = true},
@@ -54,9 +69,14 @@ std::vector<Option> job_options() {
       {.name = "request-id", .arg = kReq, .value_name = "ID", .help = "Settle a submission whose outcome is unknown"},
       {.name = "requeue", .help = "Run the job again after a node fails", .directive = true, .env = "REQUEUE"},
       {.name = "signal", .arg = kReq, .value_name = "[B:]SIGNAL[@S]", .help = "Send a signal S seconds (60) before the time limit; B: to the script only", .directive = true, .env = "SIGNAL"},
+      {.name = "sockets-per-node", .arg = kReq, .value_name = "N", .help = "Only nodes with at least N sockets", .directive = true},
+      {.name = "spread-job", .help = "Over as many nodes as possible", .directive = true, .env = "SPREAD_JOB"},
       {.name = "sweep", .arg = kReq, .value_name = "OPTION=FROM..TO[,STEP]", .help = "Say when it could start for each value; submit nothing"},
+      {.name = "switches", .arg = kReq, .value_name = "N[@TIME]", .help = "At most N leaf switches; any after waiting for TIME", .directive = true, .env = "REQ_SWITCH"},
       {.name = "test-only", .help = "Say when the job could start; submit nothing", .directive = true, .env = "TEST_ONLY"},
+      {.name = "threads-per-core", .arg = kReq, .value_name = "N", .help = "Only nodes with at least N threads a core", .directive = true, .env = "THREADS_PER_CORE"},
       {.name = "time", .letter = 't', .arg = kReq, .value_name = "LIMIT", .help = "Time limit: minutes, H:MM:SS, D-HH", .directive = true, .env = "TIMELIMIT"},
+      {.name = "tmp", .arg = kReq, .value_name = "SIZE", .help = "Only nodes with so much temporary disk", .directive = true},
       {.name = "verbose", .letter = 'v', .help = "Say more", .directive = true, .hidden = true},
       {.name = "wait", .letter = 'W', .help = "Wait for the job's end and exit as it did", .directive = true, .env = "WAIT"},
       {.name = "wrap", .arg = kReq, .value_name = "COMMAND", .help = "Submit this shell command instead of a script"},
@@ -64,49 +84,9 @@ std::vector<Option> job_options() {
 }
 // clang-format on
 
-// Reads options one after another and keeps the first error.
-class Reader {
- public:
-  Reader(const Parsed& parsed, const Dialect& dialect) : parsed_(parsed), slurm_(dialect.slurm) {}
-
-  const Given* find(std::string_view name) const { return parsed_.find(name); }
-  // Runs `parse` on the value of an option that was given; an error of its gets the place.
-  template <class F>
-  void with(std::string_view name, F parse) {
-    if (const Given* given = parsed_.find(name); given && !error_) check(*given, parse(given->value));
-  }
-  template <class T, class U>
-  void into(std::string_view name, U& out, Result<T> (*parse)(std::string_view)) {
-    with(name, [&](std::string_view text) -> Status {
-      auto value = parse(text);
-      if (!value.ok()) return value.error();
-      out = static_cast<U>(*value);
-      return {};
-    });
-  }
-  void check(const Given& given, const Status& status) {
-    if (status.ok() || error_) return;
-    error_ = slurm_ ? slurm_value_error(given, status.error()) : status.error();
-    if (!slurm_) error_->place = given.place;
-  }
-  const std::optional<Error>& error() const { return error_; }
-
- private:
-  const Parsed& parsed_;
-  bool slurm_;
-  std::optional<Error> error_;
-};
-
-Result<std::int64_t> positive(std::string_view text) { return parse_count(text, 1, 1 << 30); }
 Result<std::int64_t> nice_value(std::string_view text) {
   return text.empty() ? Result<std::int64_t>(100) : parse_int(text, -2147483645, 2147483645);
 }
-Status plain_text(std::string_view text) {
-  if (has_control(text) || !is_utf8(text))
-    return Error{"bad_value", "control characters are not allowed: " + quote(text), "", ""};
-  return {};
-}
-
 std::string absolute(std::string_view dir, const std::string& cwd) {
   if (dir.starts_with('/')) return std::string(dir);
   while (dir.starts_with("./")) dir.remove_prefix(2);
@@ -114,7 +94,7 @@ std::string absolute(std::string_view dir, const std::string& cwd) {
   return cwd == "/" ? "/" + std::string(dir) : cwd + "/" + std::string(dir);
 }
 
-void read_resources(Reader& in, ResourceRequest& request) {
+void read_resources(OptionReader& in, ResourceRequest& request) {
   in.into("ntasks", request.tasks, positive);
   in.into("cpus-per-task", request.cpus_per_task, positive);
   in.into("ntasks-per-node", request.tasks_per_node, positive);
@@ -164,12 +144,16 @@ void read_resources(Reader& in, ResourceRequest& request) {
       return plain_text(value);
     };
   };
-  in.with("constraint", text(request.constraint));
+  in.with("constraint", [&](std::string_view value) -> Status {
+    request.constraint = Istr(value);
+    if (auto read = parse_constraint(value); !read) return read.error();
+    return plain_text(value);
+  });
   in.with("licenses", text(request.licenses));
 }
 
 // Makes nodes, tasks and the list of nodes agree, as sbatch does.
-void settle_counts(Reader& in, ResourceRequest& request, std::vector<std::string>& warnings) {
+void settle_counts(OptionReader& in, ResourceRequest& request, std::vector<std::string>& warnings) {
   const bool tasks_given = in.find("ntasks") != nullptr;
   if (in.find("nodes")) request.asked |= kAskedNodes;
   if (tasks_given || request.tasks_per_node != 0) request.asked |= kAskedTasks;
@@ -202,7 +186,7 @@ void settle_counts(Reader& in, ResourceRequest& request, std::vector<std::string
   if (request.max_nodes > request.tasks) request.max_nodes = request.tasks;
 }
 
-void read_extras(Reader& in, const SubmitContext& context, JobExtras& extras) {
+void read_extras(OptionReader& in, const SubmitContext& context, JobExtras& extras) {
   auto when = [&](Time& out) {
     return [&out, &context](std::string_view text) -> Status {
       auto at = parse_when(text, context.now, When::kFuture);
@@ -248,8 +232,9 @@ Result<wire::Submission> make_submission(const Parsed& parsed, const SubmitConte
                                          std::vector<std::string>& warnings) {
   wire::Submission out;
   JobSpec& spec = out.spec;
-  Reader in(parsed, *context.dialect);
+  OptionReader in(parsed, *context.dialect);
   read_resources(in, spec.request);
+  read_request_extras(in, spec.request);
   settle_counts(in, spec.request, warnings);
   JobExtras extras;
   read_extras(in, context, extras);

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "sokovan/site.h"
 
 namespace bai::controller {
 
@@ -167,7 +168,7 @@ void Machine::load_config() {
     out_->effects.partitions.push_back(partition);
     tell(sokovan::PartitionSet{partition});
   }
-  tell(sokovan::LicensesSet{config_->licenses});
+  for (auto& change : sokovan::feed_of(*config_)) tell(std::move(change));
 }
 
 // ---- records
@@ -193,12 +194,7 @@ void Machine::tell(sokovan::Change change) {
   out_->feed.push_back(std::move(change));
 }
 
-void Machine::feed_job(const JobEntry& entry) {
-  if (is_finished(entry.job->state))
-    tell(sokovan::JobGone{entry.job->id});
-  else
-    tell(sokovan::JobSet{entry.job, entry.dependencies_met});
-}
+void Machine::feed_job(const JobEntry& entry) { tell(sokovan::JobSet{entry.job, entry.dependencies_met}); }
 
 void Machine::event(const Job& before, const Job& after, std::string_view cause, std::uint32_t actor) {
   change(store::EventPut{

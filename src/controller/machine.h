@@ -133,6 +133,7 @@ class Machine {
   // submit.cc
   void on_submit(const FromCommand& command, const wire::SubmitRequest& request);
   Result<JobId> admit(const Caller& caller, const wire::Submission& submission);
+  Status check_request(const ResourceRequest& request) const;
   Status check_submission(const Caller& caller, const wire::Submission& submission, JobSpec& spec) const;
   Status check_partitions(const Caller& caller, JobSpec& spec) const;
   // Whether nodes could run it that are up, or down for now.

@@ -4,6 +4,7 @@
 #include "base/hostlist.h"
 #include "base/text.h"
 #include "controller/machine.h"
+#include "model/constraint.h"
 
 namespace bai::controller {
 namespace {
@@ -15,9 +16,12 @@ Error refused(std::string code, std::string message, std::string place, std::str
 // MiB that one node gives at least.
 std::uint64_t least_memory(const ResourceRequest& request) {
   std::uint64_t per_task = 0;
-  if (__builtin_mul_overflow(request.mem_per_cpu_mib, request.cpus_per_task, &per_task)) per_task = kAllMemory;
+  if (__builtin_mul_overflow(request.mem_per_cpu_mib, request.cpus_per_task, &per_task))
+    per_task = kAllMemory;
   return std::max(request.mem_per_node_mib, per_task);
 }
+
+constexpr DeviceAmount kMostDevicesAsked = DeviceAmount{1} << 40;
 
 bool any_of(const std::vector<Istr>& allowed, std::string_view name) {
   return std::any_of(allowed.begin(), allowed.end(), [&](const Istr& a) { return a == name || a == "ALL"; });
@@ -96,6 +100,35 @@ Status Machine::check_partitions(const Caller& caller, JobSpec& spec) const {
   return {};
 }
 
+// What is asked of nodes beside their number and CPUs: understood, and of kinds that some node has.
+Status Machine::check_request(const ResourceRequest& request) const {
+  if (auto constraint = parse_constraint(request.constraint); !constraint)
+    return refused("bad_constraint", constraint.error().message, "--constraint", constraint.error().remedy);
+  const auto& extras = request.extras();
+  if (extras.mem_per_gpu_mib && (request.mem_per_node_mib || request.mem_per_cpu_mib))
+    return refused("bad_request", "--mem, --mem-per-cpu and --mem-per-gpu exclude each other",
+                   "--mem-per-gpu", "give one of them");
+  for (const auto& wanted : extras.devices) {
+    if (wanted.amount > kMostDevicesAsked * kWholeDevice)
+      return refused("bad_devices", "more devices than there can be", "--gres", "ask for fewer");
+    auto has = [&](const std::vector<DeviceGroup>& groups) {
+      return std::any_of(groups.begin(), groups.end(), [&](const DeviceGroup& group) {
+        return group.kind == wanted.kind && type_matches(wanted.type, group.type);
+      });
+    };
+    const bool known = std::any_of(config_->nodes.begin(), config_->nodes.end(),
+                                   [&](const ConfigNode& n) { return has(n.shape.devices); }) ||
+                       std::any_of(nodes_.begin(), nodes_.end(),
+                                   [&](const auto& item) { return has(item.second.node->declared.devices); });
+    const std::string what = wanted.kind.str() + (wanted.type.empty() ? "" : ":" + wanted.type.str());
+    if (!known)
+      return refused("bad_devices",
+                     "invalid generic resource (gres) specification: no node has " + quote(what),
+                     wanted.kind == "gpu" ? "--gpus" : "--gres", "see bai-info -o \"%N %G\"");
+  }
+  return {};
+}
+
 Status Machine::check_submission(const Caller& caller, const wire::Submission& submission,
                                  JobSpec& spec) const {
   if (spec.uid != caller.uid || spec.gid != caller.gid)
@@ -125,6 +158,9 @@ Status Machine::check_submission(const Caller& caller, const wire::Submission& s
         return refused("bad_node", "node " + name + " is wanted and excluded at once", option,
                        "leave one out");
   }
+  if (auto good = check_request(request); !good) return good;
+  for (const auto& other : request.extras().alternatives)
+    if (auto good = check_request(other); !good) return good;
   if (!request.licenses.empty()) {
     for (auto item : split_list(request.licenses.view())) {
       auto colon = item.find(':');

@@ -37,13 +37,14 @@ std::string nearest_key(std::string_view key, const std::vector<KeyRow<T>>& rows
   return did_you_mean(key, known);
 }
 
-enum class LineKind { kGlobal, kNode, kPartition, kIgnored };
+enum class LineKind { kGlobal, kNode, kPartition, kSwitch, kIgnored };
 
 LineKind kind_of(const ConfigLine& line) {
   const auto& key = line.items.front().key;
   if (same_key(key, "NodeName")) return LineKind::kNode;
   if (same_key(key, "PartitionName")) return LineKind::kPartition;
-  for (auto other : {"DownNodes", "NodeSet", "FrontendName", "SwitchName"})
+  if (same_key(key, "SwitchName")) return LineKind::kSwitch;
+  for (auto other : {"DownNodes", "NodeSet", "FrontendName"})
     if (same_key(key, other)) return LineKind::kIgnored;
   return LineKind::kGlobal;
 }
@@ -59,6 +60,7 @@ struct ConfigBuilder {
   Partition partition_defaults{};
   std::set<std::string> warned{}, given{};
   std::vector<std::string> node_places{}, partition_places{};
+  std::map<std::string, std::string> switch_places{};
   std::string user_place{}, last_file{};
 
   void warn(const std::string& place, const std::string& text) {
@@ -174,6 +176,48 @@ struct ConfigBuilder {
     return {};
   }
 
+  Status a_switch(const ConfigLine& line) {
+    Switch made;
+    made.name = Istr(line.items.front().value);
+    for (const auto& item : line.items)
+      if (auto status = set(made, line, item, switch_rows(), ignored_switch_keys()); !status) return status;
+    if (!is_host_name(made.name.view()))
+      return bad(line.place(), quote(made.name.view()) + " is no name of a switch");
+    if (made.nodes.empty() == made.switches.empty())
+      return bad(line.place(),
+                 "switch " + quote(made.name.view()) + " has neither nodes nor switches, or both",
+                 "a leaf has Nodes=, an inner one Switches=");
+    if (!switch_places.emplace(made.name.str(), line.place()).second)
+      return bad(line.place(), "switch " + quote(made.name.view()) + " is there twice");
+    config.switches.push_back(std::move(made));
+    return {};
+  }
+
+  // What they name is there, and each hangs below one at most.
+  Status finish_switches() {
+    std::set<Istr> below, placed;
+    for (const auto& s : config.switches) {
+      const auto& place = switch_places.at(s.name.str());
+      for (const auto& name : s.switches) {
+        if (!switch_places.count(name.str()))
+          return bad(place, "switch " + quote(s.name.view()) + " names switch " + quote(name.view()) +
+                                ", which no SwitchName line does");
+        if (name == s.name || !below.insert(name).second)
+          return bad(place, "switch " + quote(name.view()) + " is below two switches, or itself");
+      }
+      for (const auto& name : s.nodes) {
+        if (!config.find_node(name.view()) && !config.dynamic_nodes)
+          return bad(place, "switch " + quote(s.name.view()) + " names node " + quote(name.view()) +
+                                ", which no NodeName line does");
+        if (!placed.insert(name).second)
+          return bad(place, "node " + quote(name.view()) + " is at two leaf switches");
+      }
+    }
+    if (!config.switches.empty() && below.size() == config.switches.size())
+      return bad(switch_places.at(config.switches[0].name.str()), "the switches go round in a ring");
+    return {};
+  }
+
   Status index_nodes() {
     const auto& nodes = config.nodes;
     auto& order = config.by_name_;
@@ -280,6 +324,7 @@ struct ConfigBuilder {
       return bad(last_file, "StoreLocation is not an absolute path, as StoreType=sqlite needs",
                  "begin it with /, or set StoreType=postgresql");
     if (auto status = index_nodes(); !status) return status;
+    if (auto status = finish_switches(); !status) return status;
     return finish_partitions();
   }
 
@@ -295,6 +340,8 @@ struct ConfigBuilder {
           keep = row && !row->key.secret && !row->key.local;
         } else if (kind_of(line) == LineKind::kNode) {
           keep = find_row(node_rows(), item.key);
+        } else if (kind_of(line) == LineKind::kSwitch) {
+          keep = find_row(switch_rows(), item.key);
         } else {
           keep = find_row(partition_rows(), item.key);
         }
@@ -325,6 +372,9 @@ Result<ClusterConfig> parse_config(const std::vector<ConfigLine>& lines, std::ve
         break;
       case LineKind::kPartition:
         status = builder.partition(line);
+        break;
+      case LineKind::kSwitch:
+        status = builder.a_switch(line);
         break;
       case LineKind::kIgnored:
         if (builder.warned.insert(lower(line.items[0].key)).second)

@@ -16,6 +16,8 @@
 #include "base/time.h"
 #include "model/ids.h"
 #include "model/node.h"
+#include "model/scheduling.h"
+#include "model/topology.h"
 
 namespace bai {
 
@@ -77,7 +79,7 @@ struct ClusterConfig : ClientConfig {
   std::string state_save_location = "/var/lib/bai/ctld";
   std::string agentd_spool_dir = "/var/lib/bai/agentd";
   std::string agentd_runtime_dir = "/run/bai_agentd/%n";  // a memory file system; empty: none
-  std::string ctld_log_file;  // empty: stderr (the journal)
+  std::string ctld_log_file;                              // empty: stderr (the journal)
   std::string agentd_log_file;
   std::string ctld_log_level = "info";  // quiet fatal error info verbose debug debug2..debug5
   std::string agentd_log_level = "info";
@@ -103,7 +105,7 @@ struct ClusterConfig : ClientConfig {
 
   // Nodes.
   ReturnToService return_to_service = ReturnToService::kIfLost;
-  bool dynamic_nodes = false;  // nodes that no NodeName line names may join
+  bool dynamic_nodes = false;         // nodes that no NodeName line names may join
   std::string health_check_program;   // local: what root runs is the node's own to say
   Seconds health_check_interval = 0;  // 0: only when the agent starts
   HealthCheckStates health_check_states;
@@ -114,8 +116,10 @@ struct ClusterConfig : ClientConfig {
   Seconds signature_max_age = kUnlimited;  // of a job's signature at its launch
 
   std::map<std::string, std::uint32_t> licenses;
+  SchedulingSettings scheduling;
+  std::vector<Switch> switches;  // SwitchName lines, in configuration order, each name once
   std::map<std::string, std::string>
-      scheduler_parameters;  // kept for the scheduler; a word without '=' has an empty value
+      scheduler_parameters;          // kept for the scheduler; a word without '=' has an empty value
   bool kill_invalid_depend = false;  // jobs whose dependency can never be satisfied are cancelled
 
   std::vector<ConfigNode> nodes;  // in configuration order, each name once
@@ -184,6 +188,7 @@ struct ConfigKey {
 std::vector<ConfigKey> config_keys();
 std::vector<ConfigKey> node_keys();       // of NodeName lines
 std::vector<ConfigKey> partition_keys();  // of PartitionName lines
+std::vector<ConfigKey> switch_keys();     // of SwitchName lines
 // Slurm's keys that are read and have no meaning here.
 std::vector<std::string_view> ignored_keys();
 

@@ -194,8 +194,13 @@ const std::vector<std::string_view>& ignored_global_keys() {
 
 const std::vector<std::string_view>& ignored_node_keys() {
   static const std::vector<std::string_view> keys = {
-      "BcastAddr", "CoreSpecCount", "CpuBind", "CpuSpecList", "Gres", "MemSpecLimit", "Port",
+      "BcastAddr", "CoreSpecCount", "CpuBind", "CpuSpecList", "MemSpecLimit", "Port",
   };
+  return keys;
+}
+
+const std::vector<std::string_view>& ignored_switch_keys() {
+  static const std::vector<std::string_view> keys = {"LinkSpeed"};
   return keys;
 }
 

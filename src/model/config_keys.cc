@@ -287,6 +287,34 @@ Status set_scheduler_parameters(Config& c, std::string_view value) {
     c.scheduler_parameters[std::string(trim(part.substr(0, equals)))] = trim(word);
   }
   c.kill_invalid_depend = c.scheduler_parameters.contains("kill_invalid_depend");
+  if (auto it = c.scheduler_parameters.find("bf_interval"); it != c.scheduler_parameters.end()) {
+    auto interval = cv::seconds(it->second, 0, 10 * 3600, false);
+    if (!interval) return interval.error();
+    c.scheduling.backfill_interval = *interval;
+  }
+  return {};
+}
+
+Status set_backfill_interval(Config& c, std::string_view value) {
+  auto interval = cv::seconds(value, 0, 10 * 3600, false);
+  if (!interval) return interval.error();
+  c.scheduling.backfill_interval = *interval;
+  return {};
+}
+
+Status set_planned_starts(Config& c, std::string_view value) {
+  auto count = cv::number(value, 1, 1'000'000);
+  if (!count) return count.error();
+  c.scheduling.planned_starts = static_cast<std::uint32_t>(*count);
+  return {};
+}
+
+Status set_device_quantum(Config& c, std::string_view value) {
+  auto share = parse_device_amount(value);
+  if (!share || *share == 0 || kWholeDevice % *share != 0)
+    return Error{"bad_config", quote(value) + " is no quantum", "",
+                 "give what divides 1, as 0.01, 0.05 or 1"};
+  c.scheduling.device_quantum = static_cast<std::uint32_t>(*share);
   return {};
 }
 
@@ -342,7 +370,7 @@ Status set_user(Config& c, std::string_view value) {
 }  // namespace
 
 std::vector<std::string> idle_scheduler_words(const ClusterConfig& config) {
-  constexpr std::string_view kUsed[] = {"kill_invalid_depend"};
+  constexpr std::string_view kUsed[] = {"bf_interval", "kill_invalid_depend"};
   std::vector<std::string> out;
   for (const auto& [word, value] : config.scheduler_parameters)
     if (std::find(std::begin(kUsed), std::end(kUsed), word) == std::end(kUsed)) out.push_back(word);
@@ -403,6 +431,15 @@ const std::vector<KeyRow<ClusterConfig>>& global_rows() {
                &Config::def_mem_per_cpu_mib),
         memory({"DefMemPerNode", {}, "MiB on each node for a job that does not say"},
                &Config::def_mem_per_node_mib),
+        {{"BackfillInterval", {}, "seconds after which the whole queue is planned anew, at the latest"},
+         set_backfill_interval,
+         [](const Config& c) { return std::to_string(c.scheduling.backfill_interval); }},
+        {{"DeviceQuantum", {}, "shares of a device are multiples of it"},
+         set_device_quantum,
+         [](const Config& c) { return format_amount(c.scheduling.device_quantum); }},
+        {{"PlannedStarts", {}, "how many waiting jobs of a partition get exact planned starts"},
+         set_planned_starts,
+         [](const Config& c) { return std::to_string(c.scheduling.planned_starts); }},
         flag({"DynamicNodes", {}, "whether nodes that no NodeName line names may join"},
              &Config::dynamic_nodes),
         number({"FirstJobId", {}, "the first job's number"}, &Config::first_job_id, 1, 0x03ff0000),

@@ -33,11 +33,13 @@ const std::vector<KeyRow<ClusterConfig>>& global_rows();  // by name
 const std::vector<KeyRow<ClusterConfig>>& client_rows();
 const std::vector<KeyRow<NodeLine>>& node_rows();
 const std::vector<KeyRow<Partition>>& partition_rows();
+const std::vector<KeyRow<Switch>>& switch_rows();
 
 // Slurm's keys without a meaning here.
 const std::vector<std::string_view>& ignored_global_keys();
 const std::vector<std::string_view>& ignored_node_keys();
 const std::vector<std::string_view>& ignored_partition_keys();
+const std::vector<std::string_view>& ignored_switch_keys();
 
 // What SchedulerParameters holds that nothing looks at.
 std::vector<std::string> idle_scheduler_words(const ClusterConfig& config);

@@ -86,6 +86,14 @@ std::string show_node_state(const NodeLine& line) {
   return std::string(name(line.node.condition));
 }
 
+Status set_gres(NodeLine& line, Text value) {
+  auto groups = parse_device_groups(value);
+  if (!groups)
+    return bad(value, ("is no list of devices: " + groups.error().message).c_str(), groups.error().remedy);
+  line.node.shape.devices = *std::move(groups);
+  return {};
+}
+
 KeyRow<Partition> number(ConfigKey key, std::uint32_t Partition::*member, std::uint64_t min,
                          std::uint64_t max, bool unlimited = false) {
   return {std::move(key),
@@ -164,6 +172,65 @@ Status set_oversubscribe(Partition& p, Text value) {
   return bad(value, "is not supported", "CPUs are never shared: write NO or EXCLUSIVE");
 }
 
+Status set_policy(Partition& p, Text value) {
+  auto policy = parse_scheduling_policy(value);
+  if (!policy) return bad(value, "is no policy", "one of: default, fcfs, easy, easy-sjbf, conservative");
+  p.scheduling.policy = *policy;
+  return {};
+}
+
+Status set_prediction(Partition& p, Text value) {
+  if (iequals(value, "policy")) {
+    p.scheduling.prediction = Prediction::kPolicy;
+    return {};
+  }
+  auto on = cv::yes_no(value);
+  if (!on) return bad(value, "is not known", "one of: policy, yes, no");
+  p.scheduling.prediction = *on ? Prediction::kOn : Prediction::kOff;
+  return {};
+}
+
+std::string show_prediction(const Partition& p) {
+  return p.scheduling.prediction == Prediction::kPolicy ? "policy"
+                                                        : cv::yes(p.scheduling.prediction == Prediction::kOn);
+}
+
+Status set_placement(Partition& p, Text value) {
+  for (auto known : placement_names())
+    if (iequals(value, known)) {
+      p.scheduling.placement = Istr(known);
+      return {};
+    }
+  return bad(value, "is no placement", "one of: " + join(placement_names(), ", "));
+}
+
+KeyRow<Partition> planned(ConfigKey key, std::uint32_t PartitionScheduling::*member) {
+  return {
+      std::move(key),
+      [=](Partition& p, Text value) -> Status {
+        auto parsed = cv::number(value, 0, 1'000'000);
+        if (!parsed) return parsed.error();
+        p.scheduling.*member = static_cast<std::uint32_t>(*parsed);
+        return {};
+      },
+      [=](const Partition& p) { return p.scheduling.*member ? std::to_string(p.scheduling.*member) : ""; }};
+}
+
+KeyRow<Switch> switch_members(ConfigKey key, std::vector<Istr> Switch::*member) {
+  return {std::move(key),
+          [=](Switch& s, Text value) -> Status {
+            auto names = expand_hostlist(value, kMaxHosts);
+            if (!names) return names.error();
+            (s.*member).assign(names->begin(), names->end());
+            return {};
+          },
+          [=](const Switch& s) {
+            std::vector<std::string> names;
+            for (const auto& name : s.*member) names.push_back(name.str());
+            return compress_hostlist(names);
+          }};
+}
+
 Status set_priority(Partition& p, Text value) {
   auto parsed = cv::number(value, 0, 65533);
   if (!parsed) return parsed.error();
@@ -193,6 +260,9 @@ const std::vector<KeyRow<NodeLine>>& node_rows() {
       {{"Features", {"Feature"}, "words that jobs may ask for with -C"},
        set_features,
        [](const NodeLine& line) { return join(line.node.features, ","); }},
+      {{"Gres", {}, "devices: KIND[:TYPE]:COUNT,... as gpu:a100:4"},
+       set_gres,
+       [](const NodeLine& line) { return format_device_groups(line.node.shape.devices); }},
       {{"Weight", {}, "nodes with the smallest are used first"},
        [](NodeLine& line, Text value) -> Status {
          auto parsed = cv::number(value, 0, 0xfffffffd);
@@ -239,6 +309,23 @@ const std::vector<KeyRow<Partition>>& partition_rows() {
       {{"Priority", {}, "PriorityTier and PriorityJobFactor in one"},
        set_priority,
        [](const Partition&) { return std::string(); }},
+      {{"SchedulingPolicy", {}, "default, fcfs, easy, easy-sjbf or conservative"},
+       set_policy,
+       [](const Partition& p) { return std::string(name(p.scheduling.policy)); }},
+      {{"Prediction", {}, "whether run times are predicted: policy, yes or no"},
+       set_prediction,
+       show_prediction},
+      planned({"PlannedStarts",
+               {},
+               "how many waiting jobs get exact planned starts; as for the cluster if not set"},
+              &PartitionScheduling::planned_starts),
+      planned({"PlannedStartsPerUser", {}, "and of one user at most; any number if not set"},
+              &PartitionScheduling::planned_starts_per_user),
+      {{"Placement", {}, "which nodes are taken: concentrated, dispersed, roundrobin or topology"},
+       set_placement,
+       [](const Partition& p) {
+         return p.scheduling.placement.empty() ? "concentrated" : p.scheduling.placement.str();
+       }},
       flag({"Hidden", {}, "whether it is left out of listings"}, &Partition::hidden),
       flag({"RootOnly", {}, "whether root alone may submit here"}, &Partition::root_only),
       flag({"ExclusiveUser", {}, "whether a node serves one user at a time"}, &Partition::exclusive_user),
@@ -254,6 +341,17 @@ const std::vector<KeyRow<Partition>>& partition_rows() {
       name_list({"AllowAccounts", {}, "accounts that may use it; ALL"}, &Partition::allow_accounts, "ALL"),
       name_list({"DenyAccounts", {}, "accounts that may not use it"}, &Partition::deny_accounts, ""),
       name_list({"AllowGroups", {}, "groups that may use it; ALL"}, &Partition::allow_groups, "ALL"),
+  };
+  return rows;
+}
+
+const std::vector<KeyRow<Switch>>& switch_rows() {
+  static const std::vector<KeyRow<Switch>> rows = {
+      {{"SwitchName", {}, "a switch's name"},
+       [](Switch&, Text) -> Status { return {}; },
+       [](const Switch& s) { return s.name.str(); }},
+      switch_members({"Nodes", {}, "a leaf's nodes, a host list"}, &Switch::nodes),
+      switch_members({"Switches", {}, "the switches below it, a host list"}, &Switch::switches),
   };
   return rows;
 }

@@ -96,6 +96,7 @@ std::vector<std::string> diff(const ClusterConfig& a, const ClusterConfig& b) {
   }
   for (const auto& p : b.partitions)
     if (!a.find_partition(p.name)) out.push_back("partition " + p.name.str() + ": added");
+  if (a.switches != b.switches) out.push_back("switches: changed");
   return out;
 }
 
@@ -133,10 +134,11 @@ std::string for_node(std::string_view pattern, std::string_view node) {
 std::vector<ConfigKey> config_keys() { return keys_of(global_rows()); }
 std::vector<ConfigKey> node_keys() { return keys_of(node_rows()); }
 std::vector<ConfigKey> partition_keys() { return keys_of(partition_rows()); }
+std::vector<ConfigKey> switch_keys() { return keys_of(switch_rows()); }
 
 std::vector<std::string_view> ignored_keys() {
   std::vector<std::string_view> out = ignored_global_keys();
-  for (const auto* more : {&ignored_node_keys(), &ignored_partition_keys()})
+  for (const auto* more : {&ignored_node_keys(), &ignored_partition_keys(), &ignored_switch_keys()})
     out.insert(out.end(), more->begin(), more->end());
   std::sort(out.begin(), out.end());
   out.erase(std::unique(out.begin(), out.end()), out.end());

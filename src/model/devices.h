@@ -8,11 +8,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/istr.h"
+#include "base/result.h"
 #include "model/serialize.h"
 
 namespace bai {
@@ -102,6 +104,16 @@ DeviceAmount total_of(const std::vector<DeviceGroup>& groups, std::string_view k
                       std::string_view type = {});
 // Whether a request for `wanted` ("", "a100", "a100|h100") takes devices of `type`.
 bool type_matches(std::string_view wanted, std::string_view type);
+// "2", "0.25": nothing when it is no amount, or finer than a thousandth. At most a million devices.
+std::optional<DeviceAmount> parse_device_amount(std::string_view text);
+// Gres= of a node: "gpu:a100:4,net:10G". GPUs are single devices; of other kinds there is a number, with Slurm's suffixes K, M, G, T, P.
+// Errors: bad_devices.
+Result<std::vector<DeviceGroup>> parse_device_groups(std::string_view text);
+std::string format_device_groups(const std::vector<DeviceGroup>& groups);
+// --gres and --gpus: "gpu:a100:2,net:1", of a node each; with `kind` that kind's "[TYPE:]AMOUNT,...". Errors: bad_devices.
+Result<std::vector<DeviceRequest>> parse_device_requests(std::string_view text, DevicePer per,
+                                                         std::string_view kind = {});
+std::string format_device_requests(const std::vector<DeviceRequest>& requests, DevicePer per);
 // "2", "0.25": an amount as people write it.
 std::string format_amount(DeviceAmount amount);
 

@@ -105,4 +105,17 @@ SignatureTree sign_together(const std::vector<Hash256>& leaves) {
   return tree;
 }
 
+std::string format_device_totals(const std::vector<NodeShare>& shares) {
+  std::map<std::string, DeviceAmount> sums;
+  for (const auto& share : shares)
+    for (const auto& device : share.devices) {
+      sums[device.kind.str()] += device.amount;
+      if (!device.type.empty()) sums[device.kind.str() + ":" + device.type.str()] += device.amount;
+    }
+  std::string out;
+  for (const auto& [name, amount] : sums)
+    out += (out.empty() ? "gres/" : ",gres/") + name + "=" + format_amount(amount);
+  return out;
+}
+
 }  // namespace bai

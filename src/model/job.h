@@ -175,6 +175,9 @@ struct NodeShare {
 };
 
 // The nodes in order; the batch script runs on the first.
+// Sums by kind, and by type where there is one, as Slurm's TRES: "gres/gpu=4,gres/gpu:a100=4". Empty when there are none.
+std::string format_device_totals(const std::vector<NodeShare>& shares);
+
 struct Allocation {
   Istr partition;
   std::vector<NodeShare> nodes;

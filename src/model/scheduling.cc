@@ -17,4 +17,9 @@ std::optional<SchedulingPolicy> parse_scheduling_policy(std::string_view text) {
   return std::nullopt;
 }
 
+const std::vector<std::string_view>& placement_names() {
+  static const std::vector<std::string_view> names = {"concentrated", "dispersed", "roundrobin", "topology"};
+  return names;
+}
+
 }  // namespace bai

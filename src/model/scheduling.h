@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "base/istr.h"
 #include "base/time.h"
@@ -21,6 +22,9 @@ enum class SchedulingPolicy : std::uint8_t {
 };
 std::string_view name(SchedulingPolicy policy);  // "default", "fcfs", "easy", "easy-sjbf", "conservative"
 std::optional<SchedulingPolicy> parse_scheduling_policy(std::string_view text);  // any case
+
+// Which nodes are taken of those that fit, by name: see PartitionScheduling::placement.
+const std::vector<std::string_view>& placement_names();
 
 // Whether run times are predicted from the user's past jobs. Predictions order and backfill; they never end a job.
 enum class Prediction : std::uint8_t { kPolicy, kOff, kOn };  // kPolicy: as the partition's policy has it

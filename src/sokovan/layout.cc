@@ -9,6 +9,7 @@ Names::Names() {
 
 std::uint16_t Names::intern(std::string_view name) {
   if (auto it = numbers_.find(name); it != numbers_.end()) return it->second;
+  if (texts_.size() > kUnknown) return kUnknown;
   const auto number = static_cast<std::uint16_t>(texts_.size());
   numbers_.emplace(name, number);
   texts_.emplace_back(name);

@@ -18,7 +18,8 @@ class Names {
  public:
   Names();
   std::uint16_t intern(std::string_view name);
-  const Istr& text(std::uint16_t number) const { return texts_[number]; }
+  const Istr& text(std::uint16_t number) const { return texts_[number < texts_.size() ? number : 0]; }
+  static constexpr std::uint16_t kUnknown = 0xffff;  // there are too many names to tell this one
 
  private:
   std::map<std::string, std::uint16_t, std::less<>> numbers_;

@@ -99,6 +99,16 @@ void JobTableBuilder::add(const Job& job, Seconds time_limit_in_force, std::stri
   row.nodes_excluded = text(kNodesExcluded, request.nodes_excluded);
   row.constraint = text(kConstraint, request.constraint);
   row.licenses = text(kLicenses, request.licenses);
+  if (const auto& devices = request.extras().devices; !devices.empty()) {
+    auto asked = [&](Column column, DevicePer per) {
+      return text(column, std::string_view(format_device_requests(devices, per)));
+    };
+    row.tres_per_node = asked(kTresPerNode, DevicePer::kNode);
+    row.tres_per_job = asked(kTresPerJob, DevicePer::kJob);
+    row.tres_per_task = asked(kTresPerTask, DevicePer::kTask);
+    row.tres_per_socket = asked(kTresPerSocket, DevicePer::kSocket);
+  }
+  row.contiguous = request.extras().contiguous;
   if (!extras.dependencies.list.empty())
     row.dependency = text(kDependency, std::string_view(format_dependencies(extras.dependencies)));
   row.mail_user = text(kMailUser, extras.mail_user);
@@ -132,6 +142,7 @@ void JobTableBuilder::add(const Job& job, Seconds time_limit_in_force, std::stri
     row.nodes = static_cast<std::uint32_t>(nodes.size());
     row.cpus = job.allocation->cpus();
     row.mem_mib = job.allocation->mem_mib();
+    row.tres_held = text(kTresHeld, std::string_view(format_device_totals(job.allocation->nodes)));
   } else {
     row.nodes = request.least_nodes();
     row.cpus = request.tasks * request.cpus_per_task;

@@ -34,9 +34,12 @@ struct JobRow {
   std::uint32_t session = 0;
   TextId comment = 0, admin_comment = 0, detail = 0;
   TextId nodes_wanted = 0, nodes_excluded = 0, constraint = 0, licenses = 0;
-  TextId dependency = 0;   // what is left of it: "afterok:7(unfulfilled),..."
-  TextId array_tasks = 0;  // of a head: "1-9:2"
-  TextId node_list = 0;    // allocated: "n[1-4]"
+  TextId tres_per_node = 0, tres_per_job = 0, tres_per_task = 0,
+         tres_per_socket = 0;  // "gres:gpu:a100:2,..."
+  TextId tres_held = 0;        // of an allocation: "gres/gpu=2,gres/gpu:a100=2"
+  TextId dependency = 0;       // what is left of it: "afterok:7(unfulfilled),..."
+  TextId array_tasks = 0;      // of a head: "1-9:2"
+  TextId node_list = 0;        // allocated: "n[1-4]"
   TextId batch_host = 0;
   TextId mail_user = 0;
   std::uint16_t mail_events = 0;
@@ -44,7 +47,7 @@ struct JobRow {
   std::uint32_t array_max_running = 0;
   std::uint32_t min_nodes = 1, max_nodes = 0, tasks = 1, cpus_per_task = 1, tasks_per_node = 0;
   std::uint64_t mem_per_node_mib = 0, mem_per_cpu_mib = 0;
-  bool exclusive = false, exclusive_user = false;
+  bool exclusive = false, exclusive_user = false, contiguous = false;
   std::uint8_t asked = 0;             // Asked bits
   std::uint32_t nodes = 0, cpus = 0;  // allocated, or at least needed while pending
   std::uint64_t mem_mib = 0;          // allocated in all
@@ -60,10 +63,11 @@ struct JobRow {
     a(id, array_id, array_task, state, reason, hold, exit, restarts, priority, attempt, ended_by_uid,
       submitted, eligible, started, ended, expected_start, begin, deadline, uid, gid, name, user, group,
       account, qos, partition, workdir, std_in, std_out, std_err, command, arguments, host, session, comment,
-      admin_comment, detail, nodes_wanted, nodes_excluded, constraint, licenses, dependency, array_tasks,
-      node_list, batch_host, mail_user, mail_events, array_waiting, array_max_running, min_nodes, max_nodes,
-      tasks, cpus_per_task, tasks_per_node, mem_per_node_mib, mem_per_cpu_mib, exclusive, exclusive_user,
-      asked, nodes, cpus, mem_mib, time_limit, nice, open_mode, requeue, signal, usage);
+      admin_comment, detail, nodes_wanted, nodes_excluded, constraint, licenses, tres_per_node, tres_per_job,
+      tres_per_task, tres_per_socket, tres_held, dependency, array_tasks, node_list, batch_host, mail_user,
+      mail_events, array_waiting, array_max_running, min_nodes, max_nodes, tasks, cpus_per_task,
+      tasks_per_node, mem_per_node_mib, mem_per_cpu_mib, exclusive, exclusive_user, contiguous, asked, nodes,
+      cpus, mem_mib, time_limit, nice, open_mode, requeue, signal, usage);
   }
 };
 
@@ -108,6 +112,11 @@ class JobTableBuilder {
     kNodesExcluded,
     kConstraint,
     kLicenses,
+    kTresPerNode,
+    kTresPerJob,
+    kTresPerTask,
+    kTresPerSocket,
+    kTresHeld,
     kDependency,
     kArrayTasks,
     kNodeList,

@@ -71,6 +71,7 @@ TEST(Man, config_page_has_every_key) {
   compare(written.at("KEYS"), config_keys());
   compare(written.at("NODES"), node_keys());
   compare(written.at("PARTITIONS"), partition_keys());
+  compare(written.at("SWITCHES"), switch_keys());
 }
 
 TEST(Man, config_page_tells_which_keys_are_the_nodes_own) {

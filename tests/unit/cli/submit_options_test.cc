@@ -175,5 +175,31 @@ TEST(Values, states_signals_mail) {
   EXPECT_EQ(*parse_mail_events("BEGIN,NONE"), 0);
 }
 
+TEST_F(SubmitOptions, devices_and_shapes) {
+  auto job = submit({"-G", "a100:4", "--gres=net:2", "--cpus-per-gpu=8", "--mem-per-gpu=4G",
+                     "--switches=2@10", "--tmp=1G", "--contiguous", "--mincpus=3"});
+  ASSERT_TRUE(job.ok()) << job.error().text();
+  const auto& extras = job->spec.request.extras();
+  ASSERT_EQ(extras.devices.size(), 2u);
+  EXPECT_EQ(extras.devices[0].kind, "net");
+  EXPECT_EQ(extras.devices[0].per, DevicePer::kNode);
+  EXPECT_EQ(extras.devices[1].type, "a100");
+  EXPECT_EQ(extras.devices[1].per, DevicePer::kJob);
+  EXPECT_EQ(extras.devices[1].amount, 4 * kWholeDevice);
+  EXPECT_EQ(extras.cpus_per_gpu, 8u);
+  EXPECT_EQ(extras.mem_per_gpu_mib, 4096u);
+  EXPECT_EQ(extras.switches, 2u);
+  EXPECT_EQ(extras.switches_wait, 600);
+  EXPECT_EQ(extras.tmp_mib, 1024u);
+  EXPECT_EQ(extras.min_cpus_per_node, 3u);
+  EXPECT_TRUE(extras.contiguous);
+  EXPECT_EQ(submit({})->spec.request.extras_or_null, nullptr);
+  EXPECT_EQ(submit({"--gpus=0.25"})->spec.request.extras().devices[0].amount, 250u);
+  EXPECT_EQ(submit({"--gpus=1.5"}).error().place, "--gpus");
+  EXPECT_EQ(submit({"--mem=1", "--mem-per-gpu=1"}).error().place, "--mem-per-gpu");
+  EXPECT_EQ(submit({"--gpus-per-socket=1"}).error().place, "--gpus-per-socket");
+  EXPECT_EQ(submit({"-C", "a&&b"}).error().place, "-C");
+}
+
 }  // namespace
 }  // namespace bai::cli

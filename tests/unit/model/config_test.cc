@@ -122,8 +122,8 @@ TEST(Config, errors_name_place_and_remedy) {
 TEST(Config, known_keys_without_meaning_warn_once) {
   std::vector<std::string> warnings;
   auto c = parse(
-      "SelectType=select/cons_tres\nselecttype=x\nNodeName=n1 Gres=gpu:1\nNodeName=n2 "
-      "Gres=gpu:1\nDownNodes=n1\n",
+      "SelectType=select/cons_tres\nselecttype=x\nNodeName=n1 CoreSpecCount=1\nNodeName=n2 "
+      "CoreSpecCount=1\nDownNodes=n1\n",
       &warnings);
   ASSERT_TRUE(c.ok()) << c.error().text();
   EXPECT_EQ(warnings.size(), 3u);
@@ -211,6 +211,38 @@ TEST(Config, which_file) {
   EXPECT_EQ(find_config("", "/default"), "/env");
   unsetenv("BAI_CONF");
   EXPECT_EQ(find_config("", "/default"), "/default");
+}
+
+TEST(Config, devices_switches_and_how_queues_are_worked_off) {
+  auto c = parse(
+      "NodeName=n[1-4] CPUs=8 Gres=gpu:a100:4,net:10\n"
+      "SwitchName=s1 Nodes=n[1-2]\nSwitchName=s2 Nodes=n[3-4] LinkSpeed=1\nSwitchName=top Switches=s[1-2]\n"
+      "BackfillInterval=5\nPlannedStarts=7\nDeviceQuantum=0.05\n"
+      "PartitionName=p Nodes=ALL SchedulingPolicy=EASY-SJBF Placement=dispersed Prediction=yes "
+      "PlannedStarts=3\n");
+  ASSERT_TRUE(c.ok()) << c.error().text();
+  ASSERT_EQ(c->nodes[0].shape.devices.size(), 2u);
+  EXPECT_EQ(c->nodes[0].shape.devices[0].count, 4u);
+  ASSERT_EQ(c->switches.size(), 3u);
+  EXPECT_EQ(c->switches[1].nodes, (std::vector<Istr>{"n3", "n4"}));
+  EXPECT_EQ(c->switches[2].switches, (std::vector<Istr>{"s1", "s2"}));
+  EXPECT_EQ(c->scheduling.backfill_interval, 5);
+  EXPECT_EQ(c->scheduling.planned_starts, 7u);
+  EXPECT_EQ(c->scheduling.device_quantum, 50u);
+  EXPECT_EQ(c->partitions[0].scheduling.policy, SchedulingPolicy::kEasySjbf);
+  EXPECT_EQ(c->partitions[0].scheduling.placement, "dispersed");
+  EXPECT_EQ(c->partitions[0].scheduling.prediction, Prediction::kOn);
+  EXPECT_EQ(c->partitions[0].scheduling.planned_starts, 3u);
+  auto again = parse_config_bundle(c->bundle, "bundle");
+  ASSERT_TRUE(again.ok()) << again.error().text();
+  EXPECT_EQ(again->switches, c->switches);
+  EXPECT_EQ(again->nodes[0].shape, c->nodes[0].shape);
+  const std::string nodes = "NodeName=n[1-2] CPUs=1\n";
+  for (auto wrong :
+       {"SwitchName=s Nodes=n9\n", "SwitchName=s\n", "SwitchName=s Switches=s\n", "SwitchName=s Switches=t\n",
+        "SwitchName=s Nodes=n1\nSwitchName=s Nodes=n2\n", "SwitchName=a Nodes=n1\nSwitchName=b Nodes=n1\n",
+        "SwitchName=a Switches=b\nSwitchName=b Switches=a\n"})
+    EXPECT_NE(error(nodes + wrong), "") << wrong;
 }
 
 }  // namespace

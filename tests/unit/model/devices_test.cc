@@ -60,5 +60,46 @@ TEST(Devices, types_and_amounts) {
   EXPECT_EQ(format_amount(1010), "1.01");
 }
 
+TEST(Devices, amounts_as_people_write_them) {
+  EXPECT_EQ(parse_device_amount("2"), 2000u);
+  EXPECT_EQ(parse_device_amount("0.25"), 250u);
+  EXPECT_EQ(parse_device_amount(".5"), 500u);
+  for (auto text : {"", ".", "1.", "0.0001", "-1", "x", "1000001", "1.5x"})
+    EXPECT_FALSE(parse_device_amount(text)) << text;
+}
+
+TEST(Devices, of_a_node) {
+  auto groups = parse_device_groups("gpu:a100:4(S:0-1),gpu:2,net:10k");
+  ASSERT_TRUE(groups.ok());
+  ASSERT_EQ(groups->size(), 3u);
+  EXPECT_EQ((*groups)[0].type, "a100");
+  EXPECT_EQ((*groups)[0].count, 4u);
+  EXPECT_FALSE((*groups)[0].counted);
+  EXPECT_TRUE((*groups)[2].counted);
+  EXPECT_EQ((*groups)[2].count, 10240u);
+  EXPECT_EQ(format_device_groups(*groups), "gpu:a100:4,gpu:2,net:10240");
+  EXPECT_TRUE(parse_device_groups("none")->empty());
+  for (auto text : {"gpu:a:b:c", ":2", "gpu:x:-1", "gpu:100000", "g p:1", "gpu::2"})
+    EXPECT_FALSE(parse_device_groups(text).ok()) << text;
+}
+
+TEST(Devices, of_a_request) {
+  auto gres = parse_device_requests("gpu:a100|h100:2,net", DevicePer::kNode);
+  ASSERT_TRUE(gres.ok());
+  EXPECT_EQ((*gres)[0].type, "a100|h100");
+  EXPECT_EQ((*gres)[0].amount, 2000u);
+  EXPECT_EQ((*gres)[1].kind, "net");
+  EXPECT_EQ((*gres)[1].amount, 1000u);
+  EXPECT_EQ(format_device_requests(*gres, DevicePer::kNode), "gres:gpu:a100|h100:2,gres:net:1");
+  auto gpus = parse_device_requests("0.3", DevicePer::kJob, "gpu");
+  ASSERT_TRUE(gpus.ok());
+  EXPECT_EQ((*gpus)[0].kind, "gpu");
+  EXPECT_EQ((*gpus)[0].amount, 300u);
+  EXPECT_EQ((*parse_device_requests("a100", DevicePer::kJob, "gpu"))[0].amount, 1000u);
+  EXPECT_TRUE(parse_device_requests("0", DevicePer::kJob, "gpu")->empty());
+  for (auto text : {"1.5", "a:b:1", "-1", "a100:x", "2:3:4"})
+    EXPECT_FALSE(parse_device_requests(text, DevicePer::kJob, "gpu").ok()) << text;
+}
+
 }  // namespace
 }  // namespace bai
