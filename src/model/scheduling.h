@@ -14,7 +14,7 @@
 namespace bai {
 
 enum class SchedulingPolicy : std::uint8_t {
-  kDefault,  // backfill with planned starts, ordered as doc/sokovan.md says
+  kDefault,  // as EASY, where those who are predicted to be short come first; without predictions, more planned starts in order
   kFcfs,     // strictly in order of priority: nothing passes a blocked job
   kEasy,  // EASY: a planned start for the first blocked job, the others in order where they do not delay it
   kEasySjbf,      // the same, those who pass are tried from the shortest estimate up
@@ -51,7 +51,7 @@ struct PartitionScheduling {
 
 // For the whole cluster.
 struct SchedulingSettings {
-  std::uint32_t planned_starts = 100;  // of each partition that does not say
+  std::uint32_t planned_starts = 0;  // of each partition that does not say; 0: 1 with predicted run times, else 100
   Seconds backfill_interval = 30;      // a full pass at least this often while jobs wait
   // A pass that costs less (in nodes and releases looked at) is made whenever something changed; a larger one at the interval,
   // or when what was planned is void, and changes in between are decided one by one.

@@ -16,7 +16,7 @@ std::pair<Time, Time> Scheduler::Impl::ends_of(const Job& job) const {
   const Time start = job.started.is_set() ? job.started : last_now;
   const Time latest = limit == kUnlimited ? kUnknownEnd : start + limit;
   if (!predict) return {latest, latest};
-  const auto expected = predictor.predict(job.spec->uid, limit);
+  const auto expected = predictor.predict_by_last_two(job.spec->uid, limit);
   return {expected == kUnlimited ? latest : start + expected, latest};
 }
 

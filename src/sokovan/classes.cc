@@ -99,12 +99,12 @@ void Scheduler::Impl::reclass() {
     auto& entry = jobs.at(id);
     const auto& job = *entry.job;
     const auto joined = class_of(job, entry.any_switches);
-    const QueueKey key{job.priority, job.id, job.submitted};
-    classes[entry.job_class]->queue.erase(key);
+    classes[entry.job_class]->queue.erase(key_of(entry));
     leave_class(entry.job_class);
     entry.job_class = joined;
     entry.class_epoch = class_epoch;
-    classes[joined]->queue.insert(key);
+    set_due(entry);
+    classes[joined]->queue.insert(key_of(entry));
   }
   must_pass = true;
 }

@@ -47,9 +47,14 @@ void Scheduler::Impl::set_partition(const PartitionPtr& partition) {
   q.placement = placement_named(partition->scheduling.placement);
   ++generation;
   must_pass = true;
-  if (q.rules.predict != before.predict || q.rules.planned_by_user != before.planned_by_user ||
-      partition->exclusive_user != single)
+  if (q.rules.predict != before.predict || q.rules.by_due != before.by_due ||
+      q.rules.planned_by_user != before.planned_by_user || partition->exclusive_user != single)
     reclass();
+}
+
+const Partition* Scheduler::Impl::partition_named(const Istr& name) const {
+  auto it = queue_index.find(name.str());
+  return it == queue_index.end() ? nullptr : queues[it->second].partition.get();
 }
 
 void Scheduler::Impl::partition_gone(const Istr& name) {
@@ -88,7 +93,7 @@ void Scheduler::Impl::unlink(Entry& entry) {
   --pending;
   auto& c = *classes[entry.job_class];
   if (entry.kind == Kind::kQueued) {
-    c.queue.erase({job.priority, job.id, job.submitted});
+    c.queue.erase(key_of(entry));
     drop_plans_of(job.id);
     if (c.first == job.id) {
       c.first = 0;
@@ -117,8 +122,13 @@ void Scheduler::Impl::remove_job(JobId id) {
 void Scheduler::Impl::set_job(const JobPtr& job, bool dependencies_met) {
   if (is_finished(job->state)) {
     if (auto it = jobs.find(job->id); it != jobs.end() && it->second.kind == Kind::kActive &&
-                                      job->started.is_set() && job->ended >= job->started)
-      predictor.learn(job->spec->uid, job->spec->time_limit, job->ended - job->started);
+                                      job->started.is_set() && job->ended >= job->started) {
+      const auto* partition =
+          it->second.job->allocation ? partition_named(it->second.job->allocation->partition) : nullptr;
+      predictor.learn(job->spec->uid, cpus_asked(job->spec->request),
+                      partition ? limit_in(*job->spec, *partition) : job->spec->time_limit,
+                      job->ended - job->started);
+    }
     remove_job(job->id);
   } else if (is_active(job->state)) {
     set_active(job);
@@ -213,9 +223,15 @@ void Scheduler::Impl::set_pending(const JobPtr& job, bool dependencies_met) {
   if (it != jobs.end()) {
     // Join the new class before leaving the old one, so that it is not unmade between.
     const auto joined = class_of(*job, false);
-    unlink(it->second);
-    it->second = Entry{};
-    it->second.job_class = joined;
+    auto& entry = it->second;
+    unlink(entry);
+    // Its place in the queue stays while it is the same job.
+    const bool same = entry.job->spec == job->spec && entry.job->submitted == job->submitted;
+    const auto due = entry.due;
+    const auto predicted = entry.predicted;
+    entry = Entry{};
+    entry.job_class = joined;
+    if (same) entry.due = due, entry.predicted = predicted;
   } else {
     it = jobs.emplace(job->id, Entry{}).first;
     it->second.job_class = class_of(*job, false);
@@ -277,7 +293,8 @@ void Scheduler::Impl::enqueue(Entry& entry, Time now) {
   }
   entry.kind = Kind::kQueued;
   auto& c = *classes[entry.job_class];
-  c.queue.insert({job.priority, job.id, job.submitted});
+  if (!entry.due.is_set()) set_due(entry);
+  c.queue.insert(key_of(entry));
   joined.emplace_back(entry.job_class, job.id);
 }
 
@@ -288,7 +305,7 @@ void Scheduler::Impl::fire_timers(Time now) {
     entry.timer = Time{};
     if (entry.kind == Kind::kQueued) {  // it waited long enough for few switches
       auto& c = *classes[entry.job_class];
-      c.queue.erase({entry.job->priority, entry.job->id, entry.job->submitted});
+      c.queue.erase(key_of(entry));
       drop_plans_of(entry.job->id);
       if (c.first == entry.job->id) c.first = 0;
     }

@@ -35,6 +35,12 @@ struct Queue {
   Rank blocker;  // which
   std::uint32_t planned = 0;
   std::map<std::uint32_t, std::uint32_t> planned_by_user;  // if there is a limit
+  // With rules.by_due, of the first that waits, and of the one behind it if `seconded`: when the older of them was submitted.
+  Time oldest;
+  bool seconded = false;
+  // What its nodes have together, as of `generation`.
+  std::uint64_t generation = 0;
+  std::int64_t nodes = 0, cpus = 0, gpu_milli = 0;
 };
 
 struct JobClass {
@@ -58,6 +64,7 @@ struct JobClass {
   std::uint64_t missing_tasks = 0, missing_nodes = 0;  // at least so much more must come free; see Releases
   std::uint64_t released_tasks = 0;                    // the counters then
   std::uint64_t released_nodes = 0;
+  bool no_guess = false;  // in this pass: it does not fit even for a moment
   // What was last said of those that are not planned.
   Reason rest = Reason::kPriority;
   std::string rest_detail;
@@ -85,6 +92,8 @@ struct Entry {
   std::uint32_t class_epoch = 0;
   Time timer;     // when it is looked at again; 0: never
   Time expected;  // the start that was reported
+  Time due;       // see due(); when it was submitted, where that is the order; unset: not in a queue yet
+  Seconds predicted = kUnlimited;  // how long it is going to run, as of then
 };
 
 struct ArrayInfo {
@@ -101,6 +110,9 @@ struct Plan {
   std::uint32_t queue = 0;
   Reason reason = Reason::kPriority;
 };
+
+// CPUs that a job asks for, as its request has them.
+std::uint64_t cpus_asked(const ResourceRequest& request);
 
 struct Scheduler::Impl {
   Impl();
@@ -161,6 +173,8 @@ struct Scheduler::Impl {
   Time last_pass;
   std::uint64_t pass_steps = 0;  // what the last full pass cost
   std::uint64_t steps_before = 0;
+  bool guessed_some = false;  // in this pass: one started that a planned start may have to wait for
+  std::uint32_t guesses = 0;  // in this pass: jobs tried beside the first of their class; bounded
   std::vector<std::uint32_t> touched_nodes;             // something came free there
   std::vector<std::pair<std::uint32_t, JobId>> joined;  // jobs that joined the queue of a class
   bool touched_licenses = false;
@@ -171,6 +185,7 @@ struct Scheduler::Impl {
   void node_gone(const NodeGone& gone);
   void set_partition(const PartitionPtr& partition);
   void partition_gone(const Istr& name);
+  const Partition* partition_named(const Istr& name) const;  // null: there is none
   void set_settings(const SchedulingSettings& to);
   void set_topology(std::vector<Switch> to);
   void set_job(const JobPtr& job, bool dependencies_met);
@@ -215,6 +230,16 @@ struct Scheduler::Impl {
   bool is_up(Option& option);  // nodes that are up could hold it
   const Placement* placement_named(std::string_view name) const;
 
+  // due.cc
+  static QueueKey key_of(const Entry& entry) { return {entry.job->priority, entry.job->id, entry.due}; }
+  void set_due(Entry& entry);
+  Share share_asked(const ResourceRequest& request, Queue& q);
+  bool is_cheap() const;  // a full pass, as of the last
+  bool by_due(const JobClass& c) const;
+  void note_second(const JobClass& c, const Entry& entry);
+  bool may_guess(const JobClass& c, const Option& option, const Entry& entry, Time now) const;
+  bool goes_on_guessing(const JobClass& c) const;
+
   // pass.cc
   Decisions decide(Time now, const Budget& budget);
   void begin_full_pass(Time now);
@@ -225,7 +250,8 @@ struct Scheduler::Impl {
   bool has_quota(const Option& option, std::uint32_t uid) const;
   std::uint32_t tasks_left(const Job& job, std::uint32_t planned) const;
   const Option* startable(JobClass& c, Time now, std::vector<Pick>& picks, Decisions& out);
-  bool try_start(JobClass& c, Entry& entry, Time now, Decisions& out);
+  const Option* guessed(JobClass& c, const Entry& entry, Time now, std::vector<Pick>& picks, Decisions& out);
+  bool try_start(JobClass& c, Entry& entry, bool surely, Time now, Decisions& out);
   void start(JobClass& c, Entry& entry, const Option& option, std::vector<Pick> picks, Time now,
              Decisions& out);
   void park(JobClass& c, Entry& entry);
@@ -242,6 +268,7 @@ struct Scheduler::Impl {
   void drop_plan(std::size_t index);
   void drop_plans_of(JobId id);
   void drop_all_plans();
+  void plan_again(Time now);  // the same jobs, around what has started
   void void_late_plans(Time now);
   const Plan* plan_of(JobId id) const;  // the first; null: none
   std::vector<PlannedStart> planned_starts() const;

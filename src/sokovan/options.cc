@@ -51,7 +51,7 @@ Seconds Scheduler::Impl::limit_in(const JobSpec& spec, const Partition& partitio
 
 Seconds Scheduler::Impl::expected(const Option& option) const {
   if (!queues[option.queue].rules.predict) return option.limit;
-  return predictor.predict(option.uid, option.limit);
+  return predictor.predict_by_last_two(option.uid, option.limit);
 }
 
 bool Scheduler::Impl::is_up(Option& option) {

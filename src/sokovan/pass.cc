@@ -23,6 +23,7 @@ void Scheduler::Impl::begin_full_pass(Time now) {
     q.blocked = false;
     q.planned = 0;
     q.planned_by_user.clear();
+    q.seconded = false;
   }
   touched_nodes.clear();
   joined.clear();
@@ -30,9 +31,12 @@ void Scheduler::Impl::begin_full_pass(Time now) {
   in_pass = full_pass = true;
   steps_before = finder.steps + planner.steps;
   last_pass = now;
+  guesses = 0;
+  guessed_some = false;
   heap.clear();
   for (std::uint32_t i = 0; i < classes.size(); ++i) {
     if (!classes[i] || classes[i]->queue.empty()) continue;
+    classes[i]->no_guess = false;
     refresh(*classes[i]);
     push(i, *classes[i]->queue.begin(), 0, false, false);
   }
@@ -60,11 +64,10 @@ Decisions Scheduler::Impl::decide(Time now, const Budget& budget) {
   fire_timers(now);
   extend_overdue(now);
   void_late_plans(now);
-  const bool cheap = settings.backfill_interval <= 0 || pass_steps < settings.cheap_pass_steps;
-  auto due = [&] {
-    return must_pass || (changed && (cheap || now >= last_pass + settings.backfill_interval));
+  auto pass_is_due = [&] {
+    return must_pass || (changed && (is_cheap() || now >= last_pass + settings.backfill_interval));
   };
-  if (!in_pass && due()) begin_full_pass(now);
+  if (!in_pass && pass_is_due()) begin_full_pass(now);
   if (!in_pass && (!touched_nodes.empty() || !joined.empty() || touched_licenses)) {
     begin_small_pass(now, out);
     if (must_pass) {
@@ -75,6 +78,7 @@ Decisions Scheduler::Impl::decide(Time now, const Budget& budget) {
   while (in_pass) {
     if (heap.empty()) {
       in_pass = false;
+      if (full_pass && guessed_some && !must_pass) plan_again(now);
       if (full_pass) pass_steps = finder.steps + planner.steps - steps_before;
       break;
     }
@@ -131,11 +135,12 @@ void Scheduler::Impl::run(Run next, Time now, Decisions& out) {
                                   [](const Option& o) { return o.reason == Reason::kNone; });
     if (some && !others) return push(next.job_class, next.rank.key, next.tasks_planned, next.tried, true);
   }
-  if (!next.tried) {
-    c->blocked = false;
-    if (try_start(*c, entry, now, out)) {
+  if (full_pass) note_second(*c, entry);
+  if (!next.tried) c->blocked = false;
+  if (!next.tried || goes_on_guessing(*c)) {
+    if (try_start(*c, entry, !next.tried, now, out)) {
       const auto again = c->queue.lower_bound(next.rank.key);
-      if (again != c->queue.end()) push(next.job_class, *again, 0, false, passing);
+      if (again != c->queue.end()) push(next.job_class, *again, 0, next.tried, passing);
       return;
     }
     c->blocked = true;
@@ -146,6 +151,8 @@ void Scheduler::Impl::run(Run next, Time now, Decisions& out) {
         return push(next.job_class, next.rank.key, next.tasks_planned + 1, true, passing);
       return go_on(true);
     case Planning::kNoQuota:
+      if (goes_on_guessing(*c)) go_on(true);
+      return;
     case Planning::kNever:
       return;
   }
@@ -171,9 +178,11 @@ bool Scheduler::Impl::usable(const Option& option) const {
   return option.reason == Reason::kNone && !(q.blocked && q.rules.nothing_passes);
 }
 
-bool Scheduler::Impl::try_start(JobClass& c, Entry& entry, Time now, Decisions& out) {
+// `surely`: for as long as it may run; where not, or where that fails, for as long as it is predicted to, if the policy has it so.
+bool Scheduler::Impl::try_start(JobClass& c, Entry& entry, bool surely, Time now, Decisions& out) {
   std::vector<Pick> picks;
-  const auto* option = startable(c, now, picks, out);
+  const auto* option = surely ? startable(c, now, picks, out) : nullptr;
+  if (!option && (option = guessed(c, entry, now, picks, out))) guessed_some = changed = true;
   if (!option) return false;
   start(c, entry, *option, std::move(picks), now, out);
   return true;
@@ -273,14 +282,14 @@ void Scheduler::Impl::start(JobClass& c, Entry& entry, const Option& option, std
   if (c.first == job.id) c.first = 0;
   if (job.array && array_is_full(job)) return park(c, entry);
   if (tasks_left(job, 0) != 0 && job.array) return;
-  c.queue.erase({job.priority, job.id, job.submitted});
+  c.queue.erase(key_of(entry));
   drop_plans_of(job.id);
   entry.kind = Kind::kInFlight;
 }
 
 void Scheduler::Impl::park(JobClass& c, Entry& entry) {
   const auto& job = *entry.job;
-  c.queue.erase({job.priority, job.id, job.submitted});
+  c.queue.erase(key_of(entry));
   drop_plans_of(job.id);
   entry.kind = Kind::kParked;
   unreported.push_back(job.id);

@@ -73,7 +73,7 @@ Scheduler::Impl::Planning Scheduler::Impl::plan(JobClass& c, std::uint32_t job_c
   Reason reason = Reason::kPriority;
   if (!q.blocked)
     reason = licenses.fits(possible->licenses, now, now + 1) ? Reason::kResources : Reason::kLicenses;
-  if (!q.blocked) q.blocker = rank;
+  if (!q.blocked) q.blocker = rank, q.oldest = entry.job->submitted;
   q.blocked = true;
   unreported.push_back(entry.job->id);
   if (best == kNowhere) {  // nobody knows when
@@ -148,6 +148,24 @@ void Scheduler::Impl::drop_all_plans() {
   next_planned = kFarFuture;
   planned_tasks.clear();
   last_planned.clear();
+}
+
+void Scheduler::Impl::plan_again(Time now) {
+  auto before = std::move(plans);
+  for (const auto& plan : before) {
+    nodes.remove(*plan.booking);
+    licenses.remove(*plan.booking);
+  }
+  plans.clear();
+  drop_all_plans();
+  for (const auto& plan : before) {
+    auto& c = *classes[plan.job_class];
+    const auto& job = *jobs.at(plan.booking->job).job;
+    Planned planned;
+    if (find_plan(c.options[plan.option], now, planned))
+      add_plan(plan.job_class, plan.option, job, plan.rank, plan.reason, std::move(planned));
+    unreported.push_back(job.id);
+  }
 }
 
 // A planned start whose time has come without what it waited for counts no more, nor do those planned around it.

@@ -41,7 +41,7 @@ void serialize(A& a, SettingsSet& c) {
 }
 template <class A>
 void serialize(A& a, RunEnded& c) {
-  a(c.uid, c.limit, c.run);
+  a(c.uid, c.limit, c.run, c.cpus);
 }
 template <class A>
 void serialize(A& a, Waiting& w) {

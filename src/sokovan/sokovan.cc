@@ -31,7 +31,7 @@ void Scheduler::apply(const Change& change) {
     }
     void operator()(const TopologySet& c) { impl.set_topology(c.switches); }
     void operator()(const SettingsSet& c) { impl.set_settings(c.settings); }
-    void operator()(const RunEnded& c) { impl.predictor.learn(c.uid, c.limit, c.run); }
+    void operator()(const RunEnded& c) { impl.predictor.learn(c.uid, c.cpus, c.limit, c.run); }
   };
   std::visit(Apply{*impl_}, change);
 }

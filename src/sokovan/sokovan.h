@@ -68,6 +68,7 @@ struct RunEnded {
   std::uint32_t uid = 0;
   Seconds limit = kUnlimited;  // what was asked
   Seconds run = 0;
+  std::uint64_t cpus = 0;  // that were asked for: tasks times CPUs of a task
 };
 using Change = std::variant<NodeSet, NodeGone, PartitionSet, PartitionGone, JobSet, JobGone, LicensesSet,
                             TopologySet, SettingsSet, RunEnded>;

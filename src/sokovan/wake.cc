@@ -61,7 +61,12 @@ void Scheduler::Impl::begin_small_pass(Time now, Decisions& out) {
     if (it == c->queue.end() || (c->blocked && it->id != id)) continue;  // an equal one before it did not fit
     // Who comes before one that planned on the same nodes belongs into the plan.
     const Rank rank{c->tier, 0, 0, *it};
-    must_pass |= std::any_of(c->options.begin(), c->options.end(), [&](const Option& option) {
+    if (by_due(*c)) {
+      // It may come anywhere in the queue.
+      changed = true;
+      must_pass |= is_cheap();
+    }
+    must_pass |= !by_due(*c) && std::any_of(c->options.begin(), c->options.end(), [&](const Option& option) {
       const auto& q = queues[option.queue];
       if (option.reason == Reason::kNone && q.rules.nothing_passes && q.blocked && rank < q.blocker)
         return true;

@@ -168,5 +168,11 @@ def kth_sp2_is_as_published(_):
             equal(round(got["mean_wait_s"]), mean, policy)
 
 
+@test
+def the_default_policy_is_better_than_the_published_ones(_):
+    got = figures("run", shared("KTH-SP2.swf.gz"), "--procs", "100")
+    equal((got["jobs"], round(got["avebsld"], 2), got["max_wait_s"]), (28481, 44.74, 241261), "default")
+
+
 if __name__ == "__main__":
     sys.exit(run_tests())

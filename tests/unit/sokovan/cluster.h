@@ -33,7 +33,9 @@ struct Toy {
     nodes[name].usable = is;
     scheduler.apply(nodes[name]);
   }
+  // First come, first served, if the test does not say otherwise.
   void partition(Partition p) {
+    if (p.scheduling.prediction == Prediction::kPolicy) p.scheduling.prediction = Prediction::kOff;
     auto shared = std::make_shared<const Partition>(std::move(p));
     partitions[shared->name.str()] = shared;
     scheduler.apply(PartitionSet{shared});

@@ -16,7 +16,7 @@ struct World {
   std::vector<RunEnded> history;
   bool keep_to_limits = false;  // jobs run for exactly their limits, nodes stay up, nobody is cancelled
 
-  explicit World(std::uint64_t seed) : rng(seed) {
+  explicit World(std::uint64_t seed, Prediction prediction = Prediction::kOff) : rng(seed) {
     settings.planned_starts = static_cast<std::uint32_t>(rng.range(1, 8));
     // Half of them decide change by change, with full passes at the interval.
     settings.backfill_interval = rng.chance(1, 2) ? 30 : 0;
@@ -53,6 +53,8 @@ struct World {
                                            SchedulingPolicy::kEasySjbf, SchedulingPolicy::kConservative};
       p.scheduling.policy = policies[rng.below(6)];
       if (rng.chance(1, 6)) p.scheduling.planned_starts_per_user = 1;
+      const bool is_default = p.scheduling.policy == SchedulingPolicy::kDefault;
+      p.scheduling.prediction = is_default ? prediction : Prediction::kOff;
       const char* placements[] = {"", "dispersed", "topology", "concentrated"};
       p.scheduling.placement = placements[rng.below(4)];
       toy.partition(std::move(p));
