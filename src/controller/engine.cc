@@ -10,8 +10,13 @@ std::int64_t engine_wait_us(Time wakeup, Time now) {
   return std::clamp<std::int64_t>(wakeup.us - now.us, 0, 10'000'000);
 }
 
-Engine::Engine(std::function<Time()> now, std::function<void(Decided)> decided, Stats& stats)
-    : now_(std::move(now)), decided_(std::move(decided)), stats_(stats), thread_([this] { run(); }) {}
+Engine::Engine(std::function<Time()> now, std::function<void(Decided)> decided, Stats& stats,
+               std::unique_ptr<RecordingFile> recording)
+    : now_(std::move(now)),
+      decided_(std::move(decided)),
+      stats_(stats),
+      recording_(std::move(recording)),
+      thread_([this] { run(); }) {}
 
 Engine::~Engine() { stop(); }
 
@@ -38,10 +43,14 @@ void Engine::run() {
     if (items.empty() && channel_.closed()) return;
     for (auto& item : items) {
       if (auto* reset = std::get_if<Reset>(&item)) {
+        if (recording_) recording_->fresh();
         scheduler = sokovan::Scheduler();
         generation = reset->generation;
       } else if (auto* changes = std::get_if<std::vector<sokovan::Change>>(&item)) {
-        for (const auto& change : *changes) scheduler.apply(change);
+        for (const auto& change : *changes) {
+          if (recording_) recording_->applied(change);
+          scheduler.apply(change);
+        }
       } else {
         std::get<Question>(item)(scheduler, now_());
       }
@@ -49,10 +58,13 @@ void Engine::run() {
     bool complete = false;
     while (!complete) {
       auto begun = std::chrono::steady_clock::now();
-      auto decisions = scheduler.decide(now_(), sokovan::Budget{});
+      const auto now = now_();
+      const sokovan::Budget budget;
+      auto decisions = scheduler.decide(now, budget);
       auto took =
           std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begun);
       stats_.pass(decisions.jobs_tried, decisions.starts.size(), took.count());
+      if (recording_) recording_->decided(now, budget, decisions);
       complete = decisions.complete;
       wakeup = decisions.next_wakeup;
       if (!decisions.starts.empty() || !decisions.waiting.empty())

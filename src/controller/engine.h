@@ -8,6 +8,7 @@
 
 #include "controller/channel.h"
 #include "controller/io.h"
+#include "controller/recording_file.h"
 #include "controller/stats.h"
 
 namespace bai::controller {
@@ -21,8 +22,9 @@ std::int64_t engine_wait_us(Time wakeup, Time now);
 
 class Engine {
  public:
-  // `decided` is called on the engine's thread. `now` is the wall clock.
-  Engine(std::function<Time()> now, std::function<void(Decided)> decided, Stats& stats);
+  // `decided` is called on the engine's thread. `now` is the wall clock. `recording`: of all that is told and decided; may be null.
+  Engine(std::function<Time()> now, std::function<void(Decided)> decided, Stats& stats,
+         std::unique_ptr<RecordingFile> recording = nullptr);
   ~Engine();
 
   // Any thread. A new generation begins from nothing.
@@ -42,6 +44,7 @@ class Engine {
   std::function<Time()> now_;
   std::function<void(Decided)> decided_;
   Stats& stats_;
+  std::unique_ptr<RecordingFile> recording_;
   Channel<Item> channel_;
   std::thread thread_;
 };

@@ -58,6 +58,11 @@ std::size_t descriptors(std::size_t wanted) {
   return static_cast<std::size_t>(std::min<rlim_t>(limit.rlim_cur, wanted));
 }
 
+std::uint64_t recording_bytes(const ClusterConfig& config) {
+  const auto mib = config.scheduler_recording_mib;
+  return mib == 0 || mib > (UINT64_MAX >> 20) ? UINT64_MAX : mib << 20;
+}
+
 void send_mail(const std::string& program, const MailOut& mail) {
   std::string subject = mail.subject, to = mail.to, path = program;
   char flag[] = "-s";
@@ -640,8 +645,17 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options) {
   s.archivist = std::make_unique<Archivist>(std::move(*history));
   s.committer =
       std::make_unique<Committer>(std::move(*store), std::move(*reader), s.board, s.stats, std::move(hooks));
+  std::unique_ptr<RecordingFile> recording;
+  if (!config.scheduler_recording.empty()) {
+    auto made = RecordingFile::create(config.scheduler_recording, recording_bytes(config));
+    if (made.ok())
+      recording = std::move(*made);
+    else  // a question of diagnosis, never of service
+      log::error("the scheduler is not recorded", {{"why", made.error().text()}});
+  }
   s.engine = std::make_unique<Engine>(
-      s.env.now, [&s](Decided decided) { s.inputs.put(InputBody{std::move(decided)}); }, s.stats);
+      s.env.now, [&s](Decided decided) { s.inputs.put(InputBody{std::move(decided)}); }, s.stats,
+      std::move(recording));
 
   wire::ListenerOptions listen;
   listen.bind = options.bind;
