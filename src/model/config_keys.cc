@@ -303,7 +303,7 @@ Status set_backfill_interval(Config& c, std::string_view value) {
 }
 
 Status set_planned_starts(Config& c, std::string_view value) {
-  auto count = cv::number(value, 1, 1'000'000);
+  auto count = cv::number(value, 0, 1'000'000);
   if (!count) return count.error();
   c.scheduling.planned_starts = static_cast<std::uint32_t>(*count);
   return {};

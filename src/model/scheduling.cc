@@ -18,7 +18,8 @@ std::optional<SchedulingPolicy> parse_scheduling_policy(std::string_view text) {
 }
 
 const std::vector<std::string_view>& placement_names() {
-  static const std::vector<std::string_view> names = {"concentrated", "dispersed", "roundrobin", "topology"};
+  static const std::vector<std::string_view> names = {"concentrated", "dispersed", "roundrobin", "topology",
+                                                      "fragmentation"};
   return names;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/suggest.h"
 #include "base/text.h"
+#include "sokovan/site.h"
 
 namespace bai::sim {
 namespace {
@@ -57,11 +58,9 @@ Result<Rules> parse_rules(std::string_view name) {
 }
 
 Result<Istr> parse_placement(std::string_view name) {
-  static const std::vector<std::string_view> kNames = {"concentrated", "dispersed", "roundrobin", "topology",
-                                                       "fragmentation"};
-  for (auto known : kNames)
+  for (auto known : placement_names())
     if (iequals(known, name)) return Istr(known);
-  return Error{"bad_option", quote(name) + " is no placement", "--placement", join(kNames, ", ")};
+  return Error{"bad_option", quote(name) + " is no placement", "--placement", join(placement_names(), ", ")};
 }
 
 Site machine(std::uint32_t procs, const Rules& rules) {
@@ -77,8 +76,10 @@ Site machine(std::uint32_t procs, const Rules& rules) {
 
 Result<Site> site_of(const ClusterConfig& config, const Rules& rules) {
   Site site;
-  site.changes.emplace_back(sokovan::SettingsSet{rules.policy ? at_every_event() : SchedulingSettings{}});
-  if (!config.licenses.empty()) site.changes.emplace_back(sokovan::LicensesSet{config.licenses});
+  site.changes = sokovan::feed_of(config);
+  for (auto& change : site.changes)
+    if (auto* set = std::get_if<sokovan::SettingsSet>(&change); set && rules.policy)
+      set->settings.backfill_interval = 0;
   for (const auto& from : config.nodes) {
     if (from.drain || from.condition == NodeCondition::kDown) continue;
     if (from.shape.cpus == 0)

@@ -166,7 +166,7 @@ class Scheduler::Impl::Explainer {
   }
 
   void count_ahead() {
-    const QueueKey own{job_.priority, job_.id, job_.submitted};
+    const QueueKey own{job_.priority, job_.id, entry_.due.is_set() ? entry_.due : job_.submitted};
     const auto mine = impl_.queues_of(class_);
     std::vector<std::pair<Rank, JobId>> first;
     for (const auto& c : impl_.classes) {

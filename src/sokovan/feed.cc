@@ -45,6 +45,7 @@ void Scheduler::Impl::set_partition(const PartitionPtr& partition) {
   q.partition = partition;
   q.rules = rules_of(partition->scheduling, settings);
   q.placement = placement_named(partition->scheduling.placement);
+  learns_shapes |= partition->scheduling.placement == "fragmentation";
   ++generation;
   must_pass = true;
   if (q.rules.predict != before.predict || q.rules.by_due != before.by_due ||
@@ -235,6 +236,12 @@ void Scheduler::Impl::set_pending(const JobPtr& job, bool dependencies_met) {
   } else {
     it = jobs.emplace(job->id, Entry{}).first;
     it->second.job_class = class_of(*job, false);
+    if (learns_shapes)
+      fragmentation.came(
+          job->spec->request,
+          job->array ? static_cast<std::uint32_t>(std::min<std::uint64_t>(1000, job->array->waiting.count()))
+                     : 1,
+          nodes.names());
   }
   drop_decided(job->id);
   auto& entry = it->second;

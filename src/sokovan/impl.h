@@ -15,6 +15,7 @@
 
 #include "sokovan/estimates.h"
 #include "sokovan/finder.h"
+#include "sokovan/fragmentation.h"
 #include "sokovan/licenses.h"
 #include "sokovan/option.h"
 #include "sokovan/planner.h"
@@ -128,7 +129,9 @@ struct Scheduler::Impl {
   std::unordered_map<JobId, Entry> jobs;
   std::size_t pending = 0, active = 0;
   Predictor predictor;
-  std::map<std::string, Placement> placements;  // plugins'
+  std::map<std::string, Placement> placements;  // "fragmentation", and plugins'
+  Fragmentation fragmentation;
+  bool learns_shapes = false;  // a partition is placed by it
 
   // ---- derived
   std::uint64_t generation = 1;     // of nodes' shapes and partitions

@@ -10,7 +10,11 @@ Time end_of(Time now, Seconds limit) { return limit == kUnlimited ? kFarFuture :
 
 }  // namespace
 
-Scheduler::Impl::Impl() : finder(nodes, topology), planner(nodes, finder) {}
+Scheduler::Impl::Impl() : fragmentation(nodes), finder(nodes, topology), planner(nodes, finder) {
+  placements["fragmentation"] = {
+      "fragmentation", Placement::kCost,
+      [this](const NodeView& node, const Taken& taken) { return fragmentation.cost(node, taken); }};
+}
 
 // Nothing that was planned counts any more; all classes are looked at.
 void Scheduler::Impl::begin_full_pass(Time now) {
@@ -61,6 +65,7 @@ Decisions Scheduler::Impl::decide(Time now, const Budget& budget) {
   last_now = std::max(last_now, now);
   now = last_now;
   nodes.set_now(now);
+  if (learns_shapes) fragmentation.refresh();
   fire_timers(now);
   extend_overdue(now);
   void_late_plans(now);

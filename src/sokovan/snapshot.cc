@@ -55,9 +55,13 @@ std::vector<Change> Scheduler::Impl::snapshot() const {
 
 std::vector<Delay> Scheduler::Impl::without(const std::vector<Istr>& leaving, Time now) const {
   Scheduler copy;
-  copy.impl_->placements = placements;
+  copy.impl_->placements.insert(placements.begin(), placements.end());  // its own "fragmentation" stays
   copy.impl_->predictor = predictor;
-  const auto changes = snapshot();
+  auto changes = snapshot();
+  // More starts than need be are planned, so that more jobs can be compared.
+  for (auto& change : changes)
+    if (auto* set = std::get_if<SettingsSet>(&change); set && set->settings.planned_starts == 0)
+      set->settings.planned_starts = 100;
   for (const auto& change : changes) copy.apply(change);
   const auto decide = [&] {
     while (!copy.decide(std::max(now, last_now), Budget{}).complete) {

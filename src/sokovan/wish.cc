@@ -78,6 +78,7 @@ class DevicePicker {
       if (!group.shareable && !group.counted) continue;
       for (std::uint32_t slot = group.slot; slot < group.slot + group.slots; ++slot) {
         if (free_[slot] < need.amount) continue;
+        if (placement_ && slot > group.slot && free_[slot] == free_[slot - 1]) continue;  // costs the same
         Cost cost{free_[slot], 0};
         if (placement_) {
           taken.devices.push_back({slot, need.amount});

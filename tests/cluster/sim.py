@@ -174,5 +174,12 @@ def the_default_policy_is_better_than_the_published_ones(_):
     equal((got["jobs"], round(got["avebsld"], 2), got["max_wait_s"]), (28481, 44.74, 241261), "default")
 
 
+@test
+def gpus_are_filled_better_than_published(_):
+    nodes, pods = shared("openb_nodes_gpu.csv.gz"), shared("openb_pods_default.csv.gz")
+    got = figures("fill", "--nodes", nodes, "--pods", pods, "--seeds", "1")
+    equal((round(got["allocated_at_100"], 2), round(got["allocated_at_130"], 2)), (95.82, 95.90), "shares of the first order")
+
+
 if __name__ == "__main__":
     sys.exit(run_tests())
