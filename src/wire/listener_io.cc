@@ -361,8 +361,14 @@ void Listener::Impl::do_timers(Clock::time_point now) {
     epoll_ctl(epoll.get(), EPOLL_CTL_MOD, socket.get(), &listening);
   }
   std::erase_if(lingering, [&](const ConnPtr& conn) {
-    if (*conn->close_at > now && conn->fd) return false;
-    drop(conn, *conn->close_at > now || conn->unsent() != 0);
+    const bool early = *conn->close_at > now;
+    if (early && conn->fd) return false;
+    bool unsent = false;
+    {
+      const std::lock_guard lock(conn->mutex);
+      unsent = conn->unsent() != 0;
+    }
+    drop(conn, early || unsent);
     return true;
   });
 }

@@ -47,6 +47,10 @@ class CommitterTest : public testing::Test {
         std::make_unique<Committer>(std::move(store), std::move(reader), board, stats, std::move(hooks));
     committer->start();
   }
+  void another_takes_over() const {
+    std::lock_guard lock(state->mutex);
+    state->lineage.epoch++;
+  }
   ~CommitterTest() override {
     if (committer) committer->stop();
   }
@@ -146,7 +150,7 @@ TEST_F(CommitterTest, AnswersWhatIsThereAfterAll) {
 
 TEST_F(CommitterTest, EndsWhenAnotherControllerTookOver) {
   begin({});
-  state->lineage.epoch++;
+  another_takes_over();
   committer->put(output(1, 10));
   committer->put(repeat(11));  // its first sending was never committed, whatever memory says
   await("superseded");
@@ -163,7 +167,7 @@ TEST_F(CommitterTest, SaysNothingOldOnceAnotherControllerTookOver) {
   committer->put(output(1, 10));
   committer->put(repeat(11));
   message(2);
-  state->lineage.epoch++;
+  another_takes_over();
   auto out = repeat(12);
   out.effects.orders.push_back({20, wire::AgentOrders{}});
   committer->put(std::move(out));
@@ -177,7 +181,7 @@ TEST_F(CommitterTest, LearnsThatItWasReplacedAlsoWhenIdle) {
   begin({});
   committer->put(output(1, 10));
   message(1);
-  state->lineage.epoch++;
+  another_takes_over();
   await("superseded");
 }
 

@@ -19,6 +19,7 @@ namespace bai::store {
 class MemoryStore : public Store {
  public:
   struct State {
+    std::mutex mutex;  // guards the rest
     Lineage lineage;
     std::map<JobId, std::string> jobs;  // records
     std::map<std::string, NodePut> nodes;
@@ -59,7 +60,7 @@ class MemoryStore : public Store {
   }
 
   Status commit(const Batch& batch) override {
-    std::lock_guard lock(mutex_);
+    std::lock_guard lock(state_->mutex);
     if (state_->lineage.epoch != epoch_) return Error{"superseded", "another controller has taken over"};
     if (closed_) return Error{"store_closed", "reopen first"};
     Fault fault = Fault::kNone;
@@ -76,13 +77,13 @@ class MemoryStore : public Store {
     return Error{"io_error", "the disk is gone"};
   }
   Status confirm() override {
-    std::lock_guard lock(mutex_);
+    std::lock_guard lock(state_->mutex);
     if (state_->lineage.epoch != epoch_) return Error{"superseded", "another controller has taken over"};
     if (closed_) return Error{"store_closed", "reopen first"};
     return {};
   }
   Status reopen() override {
-    std::lock_guard lock(mutex_);
+    std::lock_guard lock(state_->mutex);
     if (state_->lineage.epoch != epoch_) return Error{"superseded", "another controller has taken over"};
     if (failing_reopens > 0) {
       --failing_reopens;
@@ -109,21 +110,21 @@ class MemoryStore : public Store {
  private:
   class MemoryReader : public Reader {
    public:
-    explicit MemoryReader(MemoryStore& store) : store_(store), state_(store.state_) {}
+    explicit MemoryReader(const MemoryStore& store) : state_(store.state_) {}
     Result<std::string> content(const Hash256& hash) override {
-      std::lock_guard lock(store_.mutex_);
+      std::lock_guard lock(state_->mutex);
       auto it = state_->contents.find(hash);
       if (it == state_->contents.end()) return Error{"not_found", "no such content"};
       return it->second;
     }
     Result<LaunchRecord> launch(JobId job) override {
-      std::lock_guard lock(store_.mutex_);
+      std::lock_guard lock(state_->mutex);
       auto it = state_->launches.find(job);
       if (it == state_->launches.end()) return Error{"not_found", "no such launch"};
       return it->second;
     }
     Result<std::optional<RequestAnswer>> request(const RequestId& id) override {
-      std::lock_guard lock(store_.mutex_);
+      std::lock_guard lock(state_->mutex);
       auto it = state_->requests.find(id);
       if (it == state_->requests.end()) return std::optional<RequestAnswer>();
       return std::optional<RequestAnswer>(it->second);
@@ -132,7 +133,6 @@ class MemoryStore : public Store {
     Status history(const HistoryQuery&, const std::function<bool(HistoryRow)>&) override { return {}; }
 
    private:
-    MemoryStore& store_;
     std::shared_ptr<State> state_;
   };
 
@@ -168,7 +168,6 @@ class MemoryStore : public Store {
       s.settings[c.key] = c.text;
   }
 
-  std::mutex mutex_;
   std::shared_ptr<State> state_;
   std::uint64_t epoch_ = 0;
   Lineage lineage_;
