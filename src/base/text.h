@@ -3,11 +3,11 @@
 // Any thread; pure functions. A returned string_view points into the argument.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -28,14 +28,11 @@ std::vector<std::string_view> split_list(std::string_view s, char separator = ',
 std::vector<std::string_view> split_blanks(std::string_view s);
 
 // Not of a text that is gone when its parts are looked at.
-template <class S>
-  requires std::is_same_v<S, std::string>
+template <std::same_as<std::string> S>
 std::vector<std::string_view> split(S&&, char, size_t = 0) = delete;
-template <class S>
-  requires std::is_same_v<S, std::string>
+template <std::same_as<std::string> S>
 std::vector<std::string_view> split_list(S&&, char = ',') = delete;
-template <class S>
-  requires std::is_same_v<S, std::string>
+template <std::same_as<std::string> S>
 std::vector<std::string_view> split_blanks(S&&) = delete;
 
 // The parts with the separator between them; works for any range of strings or string_views.

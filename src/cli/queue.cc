@@ -148,8 +148,7 @@ int show_once(Session& session, const wire::JobFilter& filter, const QueueView& 
   for (const auto& user : list->unknown_users)
     reporter.error_line(reporter.dialect().slurm ? "Invalid user: " + user + "\n"
                                                  : "there is no user " + quote(user));
-  if (filter.jobs.size() == 1 && list->jobs.empty() && filter.users.empty() && !view.finished &&
-      !filter.mine)
+  if (filter.jobs.size() == 1 && list->jobs.empty() && filter.users.empty() && !view.finished && !filter.mine)
     return reporter.refused(
         {"no_such_job", "there is no job " + std::to_string(filter.jobs[0].job) + " in the queue", "",
          "bai-acct knows jobs that ended"},

@@ -220,7 +220,8 @@ class Machine {
   std::set<JobId> singletons_;                   // waiting ones
   std::set<JobId> delayed_;                      // after:ID+MINUTES whose ID has started
   std::set<std::pair<Time, JobId>> deadlines_;   // of waiting jobs
-  std::set<std::pair<Time, JobId>> finished_;    // until forgotten: by end, or when they were still needed, later
+  std::set<std::pair<Time, JobId>>
+      finished_;  // until forgotten: by end, or when they were still needed, later
   std::map<JobId, std::vector<std::pair<ConnId, RequestId>>> waiters_;
   sokovan::Admission admission_;
   std::uint32_t searches_ = 0;  // that admission_ may make in the request under way

@@ -23,7 +23,9 @@ uint64_t get(std::string_view bytes) {
 
 // Compilers make one load of it.
 uint32_t get4(const char* bytes) {
-  auto byte = [bytes](int i) { return static_cast<uint32_t>(static_cast<unsigned char>(bytes[i])) << (8 * i); };
+  auto byte = [bytes](int i) {
+    return static_cast<uint32_t>(static_cast<unsigned char>(bytes[i])) << (8 * i);
+  };
   return byte(0) | byte(1) | byte(2) | byte(3);
 }
 

@@ -110,8 +110,7 @@ TEST_F(EngineTest, ANewGenerationBeginsFromNothing) {
   engine.reset(2);
   engine.feed(with(cluster(), {job(2, 4)}));
   EXPECT_EQ(await(starts(2)).generation, 2u);
-  for (const auto& one : decided)
-    EXPECT_FALSE(one.generation == 2 && starts(1)(one));
+  for (const auto& one : decided) EXPECT_FALSE(one.generation == 2 && starts(1)(one));
 }
 
 TEST_F(EngineTest, TellsWhyTheOthersWait) {
