@@ -22,6 +22,12 @@ def change(explanation, start):
 
 @test
 def two_nodes_are_filled(c):
+    # By limits, not by what the user's jobs ran before: what is said shall be exact.
+    with open(c.conf, encoding="utf-8") as f:
+        text = f.read()
+    with open(c.conf, "w", encoding="utf-8") as f:
+        f.write(text.replace("PartitionName=main ", "PartitionName=main SchedulingPolicy=easy "))
+    c.run("bai-control", "reconfigure")
     for name, minutes in (("first", 10), ("second", 20)):
         jobs[name] = c.submit("-N", "1", "-n", "4", "-t", str(minutes), script="sleep 1000")
         c.await_state(jobs[name], "RUNNING")
