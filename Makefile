@@ -139,14 +139,15 @@ remember = $(if $(subst x$(2)x,,x$(file <$(1))x),$(shell mkdir -p $(dir $(1)))$(
 
 # --- what there is ---------------------------------------------------------------------------------------------
 lib_cc := $(sort $(wildcard src/*/*.cc src/*/*/*.cc))
-headers := $(sort $(wildcard src/*/*.h src/*/*/*.h))
+headers := $(sort $(wildcard src/*/*.h src/*/*/*.h commands/*/*.h))
 daemon_cc := $(wildcard daemons/*.cc)
 command_cc := $(wildcard commands/*.cc)
+command_part_cc := $(sort $(wildcard commands/*/*.cc))  # of a command that is more than its main
 unit_cc := $(sort $(shell find tests/unit -name '*.cc' 2>/dev/null))
 bench_cc := $(wildcard tests/bench/*.cc)
 fuzz_cc := $(wildcard tests/fuzz/*.cc)
 sanitize_cc := $(wildcard tests/sanitize/*.cc)
-all_cc := $(lib_cc) $(daemon_cc) $(command_cc) $(unit_cc) $(bench_cc) $(fuzz_cc) $(sanitize_cc)
+all_cc := $(lib_cc) $(daemon_cc) $(command_cc) $(command_part_cc) $(unit_cc) $(bench_cc) $(fuzz_cc) $(sanitize_cc)
 
 obj = $(1:%.cc=$(BUILD)/obj/%.o)
 lib := $(BUILD)/libbai.a
@@ -192,6 +193,7 @@ $(daemon_bin): $(lib) $(BUILD)/flags/link
 	$(Q)$(CXX) $(link_flags) $(filter %.o,$^) $(lib) $(daemon_libs) -o $@
 $(command_cc:commands/%.cc=$(BUILD)/bin/%): $(BUILD)/bin/%: $(BUILD)/obj/commands/%.o
 $(daemon_cc:daemons/%.cc=$(BUILD)/bin/%): $(BUILD)/bin/%: $(BUILD)/obj/daemons/%.o
+$(foreach cc,$(command_part_cc),$(eval $(patsubst commands/%/,$(BUILD)/bin/%,$(dir $(cc))): $(call obj,$(cc))))
 $(BUILD)/bin/bai-stepd: $(if $(SANITIZE),$(call obj,tests/sanitize/stepd.cc))
 
 # No prerequisite: in a fresh tree the link in contrib points at what is not there yet.

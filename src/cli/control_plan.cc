@@ -46,7 +46,7 @@ int control_drain_plan(ControlCall& call) {
     out.put("No planned start would be later.\n");
     return 0;
   }
-  out.put(pad_left("JOBID", 10) + "  " + pad_right("START", 19) + "  " + "WITHOUT\n");
+  out.put(pad_left("JOBID", 10) + "  " + pad_right("START", 19) + "  WITHOUT\n");
   for (const auto& delay : reply->delays)
     out.put(pad_left(std::to_string(delay.job), 10) + "  " + pad_right(when(delay.before), 19) + "  " +
             when(delay.after) + "\n");

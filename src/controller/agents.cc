@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "controller/machine.h"
+#include "sokovan/site.h"
 
 namespace bai::controller {
 
@@ -27,17 +28,7 @@ void Machine::node_changed(NodeEntry& entry) {
   entry.room.devices.take(entry.devices_used);
   n.devices_free = entry.room.devices.free;
   out_->effects.nodes.push_back(std::make_shared<const Node>(n));
-  sokovan::NodeSet set;
-  set.name = n.name;
-  set.cpus = n.declared.cpus;
-  set.mem_mib = n.declared.mem_mib;
-  set.features = n.features;
-  set.weight = n.weight;
-  set.sockets = n.declared.sockets;
-  set.cores_per_socket = n.declared.cores_per_socket;
-  set.threads_per_core = n.declared.threads_per_core;
-  set.tmp_mib = n.declared.tmp_mib;
-  set.devices = n.declared.devices;
+  auto set = sokovan::node_of(n.name, n.declared, n.features, n.weight);
   set.usable = trouble_.empty() && entry.registered && entry.conn && n.responding && !n.drain &&
                n.condition == NodeCondition::kUp && entry.stale.empty();
   tell(std::move(set));

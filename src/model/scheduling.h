@@ -18,7 +18,7 @@ enum class SchedulingPolicy : std::uint8_t {
   kFcfs,     // strictly in order of priority: nothing passes a blocked job
   kEasy,  // EASY: a planned start for the first blocked job, the others in order where they do not delay it
   kEasySjbf,      // the same, those who pass are tried from the shortest estimate up
-  kConservative,  // every blocked job has a planned start, which nothing delays
+  kConservative,  // every blocked job has a planned start; planned anew at each full pass, in order
 };
 std::string_view name(SchedulingPolicy policy);  // "default", "fcfs", "easy", "easy-sjbf", "conservative"
 std::optional<SchedulingPolicy> parse_scheduling_policy(std::string_view text);  // any case
@@ -51,8 +51,9 @@ struct PartitionScheduling {
 
 // For the whole cluster.
 struct SchedulingSettings {
-  std::uint32_t planned_starts = 0;  // of each partition that does not say; 0: 1 with predicted run times, else 100
-  Seconds backfill_interval = 30;      // a full pass at least this often while jobs wait
+  std::uint32_t planned_starts =
+      0;  // of each partition that does not say; 0: 1 with predicted run times, else 100
+  Seconds backfill_interval = 30;  // a full pass at least this often while jobs wait
   // A pass that costs less (in nodes and releases looked at) is made whenever something changed; a larger one at the interval,
   // or when what was planned is void, and changes in between are decided one by one.
   std::uint64_t cheap_pass_steps = 50'000;

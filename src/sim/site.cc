@@ -85,19 +85,8 @@ Result<Site> site_of(const ClusterConfig& config, const Rules& rules) {
     if (from.shape.cpus == 0)
       return Error{"bad_config", "node " + from.name.str() + " does not say how many CPUs it has", "",
                    "CPUs= on its NodeName line"};
-    sokovan::NodeSet node;
-    node.name = from.name;
-    node.cpus = from.shape.cpus;
-    node.mem_mib = from.shape.mem_mib;
-    node.features = from.features;
-    node.weight = from.weight;
-    node.sockets = from.shape.sockets;
-    node.cores_per_socket = from.shape.cores_per_socket;
-    node.threads_per_core = from.shape.threads_per_core;
-    node.tmp_mib = from.shape.tmp_mib;
-    node.devices = from.shape.devices;
     site.memory |= from.shape.mem_mib > 1;
-    add(site, std::move(node));
+    add(site, sokovan::node_of(from.name, from.shape, from.features, from.weight));
   }
   if (site.cpus == 0)
     return Error{"bad_config", "there is no node that is up", "", "NodeName lines say which there are"};

@@ -2,7 +2,7 @@
 #include "base/env.h"
 #include "base/text.h"
 #include "base/units.h"
-#include "sim/command.h"
+#include "command.h"
 #include "sim/figures.h"
 #include "sim/plot.h"
 

@@ -1,7 +1,7 @@
 // bai-sim replay.
-#include "base/text.h"
-#include "sim/command.h"
 #include "sim/replay.h"
+#include "base/text.h"
+#include "command.h"
 
 namespace bai::sim {
 

@@ -1,8 +1,8 @@
 // bai-sim fill.
+#include "sim/fill.h"
 #include "base/text.h"
 #include "base/units.h"
-#include "sim/command.h"
-#include "sim/fill.h"
+#include "command.h"
 
 namespace bai::sim {
 
