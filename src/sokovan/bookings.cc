@@ -79,7 +79,9 @@ void Scheduler::Impl::touch_nodes(const Booking& booking) {
   touched_licenses |= !booking.licenses.empty();
   for (const auto& part : booking.parts) {
     touched_nodes.push_back(part.node);
-    released_tasks += static_cast<std::uint64_t>(std::max(0, nodes[part.node].total.cpus()));
+    // Nobody can get more of the node than is free of it now.
+    released_tasks +=
+        static_cast<std::uint64_t>(std::max(0, nodes[part.node].timeline.segments()[0].free.cpus()));
   }
   released_nodes += booking.parts.size();
 }

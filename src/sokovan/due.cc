@@ -6,7 +6,7 @@
 namespace bai::sokovan {
 namespace {
 
-constexpr std::uint32_t kMostGuesses = 10'000;  // of a pass
+constexpr std::uint32_t kMostGuesses = 10'000;  // jobs of a pass
 
 }  // namespace
 
@@ -96,17 +96,19 @@ bool Scheduler::Impl::goes_on_guessing(const JobClass& c) const {
 // The first option that has nodes now for as long as the job is predicted to run, or null.
 const Option* Scheduler::Impl::guessed(JobClass& c, const Entry& entry, Time now, std::vector<Pick>& picks,
                                        Decisions& out) {
-  bool fits_at_all = false, tried = false;
+  bool fits_at_all = false, tried = false, hopeless = true;
   for (auto& option : c.options) {
+    const auto& q = queues[option.queue];
+    hopeless &= q.blocked && (option.limit == kUnlimited || now + option.limit > q.oldest + kPatience);
     if (!usable(option) || !may_guess(c, option, entry, now)) continue;
-    if (!tried) ++out.jobs_tried, ++guesses;
+    if (!tried) ++out.jobs_tried;
     tried = true;
     picks = finder.find_now(option, now, now + entry.predicted);
     if (!picks.empty() && holds(option, *allocation_of(option, picks), picks)) return &option;
     fits_at_all = fits_at_all || !finder.find_now(option, now, now + 1).empty();
   }
   picks.clear();
-  c.no_guess = tried && !fits_at_all;
+  c.no_guess |= hopeless || (tried && !fits_at_all);
   return nullptr;
 }
 

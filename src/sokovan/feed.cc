@@ -23,6 +23,7 @@ void Scheduler::Impl::set_node(const NodeSet& set) {
                                                 [](const auto& c) { return c && c->has_fallbacks; });
     return;
   }
+  nodes_came = true;
   touched_nodes.push_back(node);
   released_tasks += static_cast<std::uint64_t>(std::max(0, slot.total.cpus()));
   ++released_nodes;

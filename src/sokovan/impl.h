@@ -32,10 +32,12 @@ struct Queue {
   const Placement* placement = nullptr;
   // As of the last full pass:
   bool blocked =
-      false;     // one of its jobs waits for resources; no others wait for anything else than that one
-  Rank blocker;  // which
+      false;          // one of its jobs waits for resources; no others wait for anything else than that one
+  Rank blocker;       // which
+  bool more = false;  // some wait without a planned start, because there are as many as there may be
   std::uint32_t planned = 0;
   std::map<std::uint32_t, std::uint32_t> planned_by_user;  // if there is a limit
+  bool headless = false;  // its last planned start is gone, and who comes next has none yet
   // With rules.by_due, of the first that waits, and of the one behind it if `seconded`: when the older of them was submitted.
   Time oldest;
   bool seconded = false;
@@ -177,10 +179,11 @@ struct Scheduler::Impl {
   std::uint64_t pass_steps = 0;  // what the last full pass cost
   std::uint64_t steps_before = 0;
   bool guessed_some = false;  // in this pass: one started that a planned start may have to wait for
-  std::uint32_t guesses = 0;  // in this pass: jobs tried beside the first of their class; bounded
+  std::uint32_t guesses = 0;  // in this pass: jobs looked at behind the first of their class; bounded
   std::vector<std::uint32_t> touched_nodes;             // something came free there
   std::vector<std::pair<std::uint32_t, JobId>> joined;  // jobs that joined the queue of a class
   bool touched_licenses = false;
+  bool nodes_came = false;                               // some can be used that could not
   std::uint64_t released_tasks = 0, released_nodes = 0;  // CPUs and nodes that came free, ever
 
   // feed.cc
@@ -280,6 +283,10 @@ struct Scheduler::Impl {
   void begin_small_pass(Time now, Decisions& out);
   void start_planned_early(const std::vector<std::uint32_t>& freed, bool licensed, Time now, Decisions& out);
   bool could_but_for_plans(const Option& option, Time now);
+  bool someone_can_again();
+  void plan_new_heads(Time now, Decisions& out);
+  std::set<QueueKey>::const_iterator first_unplanned(const JobClass& c) const;
+  JobClass* first_in(std::uint32_t queue, const std::set<std::uint32_t>& but, std::uint32_t& job_class);
 
   // reports.cc
   void say(Entry& entry, Reason reason, const std::string& detail, Time expected, Decisions& out);

@@ -24,14 +24,14 @@ void Scheduler::Impl::begin_full_pass(Time now) {
   nodes.clear_log();
   planner.forget();
   for (auto& q : queues) {
-    q.blocked = false;
+    q.blocked = q.more = q.headless = false;
     q.planned = 0;
     q.planned_by_user.clear();
     q.seconded = false;
   }
   touched_nodes.clear();
   joined.clear();
-  touched_licenses = must_pass = changed = false;
+  touched_licenses = nodes_came = must_pass = changed = false;
   in_pass = full_pass = true;
   steps_before = finder.steps + planner.steps;
   last_pass = now;
@@ -83,6 +83,8 @@ Decisions Scheduler::Impl::decide(Time now, const Budget& budget) {
   while (in_pass) {
     if (heap.empty()) {
       in_pass = false;
+      must_pass |=
+          full_pass && std::any_of(queues.begin(), queues.end(), [](const Queue& q) { return q.headless; });
       if (full_pass && guessed_some && !must_pass) plan_again(now);
       if (full_pass) pass_steps = finder.steps + planner.steps - steps_before;
       break;
@@ -143,6 +145,7 @@ void Scheduler::Impl::run(Run next, Time now, Decisions& out) {
   if (full_pass) note_second(*c, entry);
   if (!next.tried) c->blocked = false;
   if (!next.tried || goes_on_guessing(*c)) {
+    guesses += next.tried;
     if (try_start(*c, entry, !next.tried, now, out)) {
       const auto again = c->queue.lower_bound(next.rank.key);
       if (again != c->queue.end()) push(next.job_class, *again, 0, next.tried, passing);
@@ -221,6 +224,7 @@ const Option* Scheduler::Impl::startable(JobClass& c, Time now, std::vector<Pick
     if (holds(option, *allocation_of(option, picks), picks)) return &option;
   }
   picks.clear();
+  if (c.missing_tasks == UINT64_MAX) c.missing_tasks = c.missing_nodes = 0;  // nothing could be tried
   return nullptr;
 }
 

@@ -5,9 +5,10 @@
 
 namespace bai::sokovan {
 
+// Between full passes only who is first gets what has become free of it: the others of a long queue are chosen by the next full pass.
 bool Scheduler::Impl::has_quota(const Option& option, std::uint32_t uid) const {
   const auto& q = queues[option.queue];
-  if (q.planned >= q.rules.planned) return false;
+  if (q.planned >= q.rules.planned || (!full_pass && q.more && q.planned != 0)) return false;
   if (q.rules.planned_by_user == 0) return true;
   auto it = q.planned_by_user.find(uid);
   return it == q.planned_by_user.end() || it->second < q.rules.planned_by_user;
@@ -60,6 +61,10 @@ Scheduler::Impl::Planning Scheduler::Impl::plan(JobClass& c, std::uint32_t job_c
     best_plan = std::move(planned);
   }
   if (!quota) {
+    for (const auto& option : c.options) {
+      auto& q = queues[option.queue];
+      q.more |= usable(option) && q.planned >= q.rules.planned;
+    }
     const bool waits = stopped || std::any_of(c.options.begin(), c.options.end(), [&](Option& o) {
                          return o.reason == Reason::kNone && is_up(o);
                        });
@@ -126,7 +131,7 @@ void Scheduler::Impl::drop_plan(std::size_t index) {
     planned_tasks.erase(it);
   auto& q = queues[plan.queue];
   --q.planned;
-  must_pass |= q.planned == 0;  // who comes next shall have its planned start before others pass it
+  q.headless |= q.planned == 0;
   if (auto it = q.planned_by_user.find(booking.uid); it != q.planned_by_user.end() && it->second)
     --it->second;
   unreported.push_back(booking.job);

@@ -39,18 +39,31 @@ class Touched {
   std::vector<Most> most_;
 };
 
+std::set<QueueKey>::const_iterator Scheduler::Impl::first_unplanned(const JobClass& c) const {
+  auto it = c.queue.begin();
+  while (it != c.queue.end() && planned_tasks.count(it->id)) ++it;
+  return it;
+}
+
+// Who waited for nodes that were down was passed over, and may belong in front of what is planned.
+bool Scheduler::Impl::someone_can_again() {
+  return std::any_of(classes.begin(), classes.end(), [&](const auto& c) {
+    if (!c || c->queue.empty() || c->rest != Reason::kReqNodeNotAvail) return false;
+    refresh(*c);
+    return std::any_of(c->options.begin(), c->options.end(),
+                       [&](Option& o) { return o.reason == Reason::kNone && is_up(o); });
+  });
+}
+
 void Scheduler::Impl::begin_small_pass(Time now, Decisions& out) {
   in_pass = true;
   full_pass = false;
   heap.clear();
+  must_pass |= std::exchange(nodes_came, false) && someone_can_again();
+  if (must_pass) return;
   auto came = std::exchange(joined, {});
   std::sort(came.begin(), came.end());
   came.erase(std::unique(came.begin(), came.end()), came.end());
-  auto first_unplanned = [&](const JobClass& c) {
-    auto it = c.queue.begin();
-    while (it != c.queue.end() && planned_tasks.count(it->id)) ++it;
-    return it;
-  };
   std::uint32_t pushed = UINT32_MAX;
   for (const auto& [i, id] : came) {
     if (i == pushed) continue;  // once for all of a class: each start goes on to the next
@@ -83,10 +96,11 @@ void Scheduler::Impl::begin_small_pass(Time now, Decisions& out) {
   if (freed.empty() && !licensed) return;
   // Nobody passes a blocked job, so nobody but that one is to be tried; where it is not planned, a full pass finds it.
   must_pass |= std::any_of(queues.begin(), queues.end(), [](const Queue& q) {
-    return q.partition && q.rules.nothing_passes && q.blocked && q.planned == 0;
+    return q.partition && q.rules.nothing_passes && q.blocked && q.planned == 0 && !q.headless;
   });
   if (must_pass) return;
   start_planned_early(freed, licensed, now, out);
+  if (!must_pass) plan_new_heads(now, out);
   if (must_pass) return;
   const Touched touched(nodes, freed);
   for (std::uint32_t i = 0; i < classes.size(); ++i) {
@@ -152,11 +166,60 @@ void Scheduler::Impl::start_planned_early(const std::vector<std::uint32_t>& free
       }
       continue;
     }
-    auto& q = queues[plan.queue];
     drop_plan(index);
     start(c, entry, *option, std::move(picks), now, out);
-    must_pass |= q.planned < q.rules.planned / 2;
-    if (must_pass) return;
+  }
+}
+
+// The first that waits there without a planned start, of the classes that are not in `but`. Null when there is none.
+JobClass* Scheduler::Impl::first_in(std::uint32_t queue, const std::set<std::uint32_t>& but,
+                                    std::uint32_t& job_class) {
+  JobClass* best = nullptr;
+  Rank rank;
+  for (std::uint32_t i = 0; i < classes.size(); ++i) {
+    auto* c = classes[i].get();
+    if (!c || c->queue.empty() || but.count(i)) continue;
+    refresh(*c);
+    if (std::none_of(c->options.begin(), c->options.end(), [&](const Option& option) {
+          return option.queue == queue && option.reason == Reason::kNone;
+        }))
+      continue;
+    const auto it = first_unplanned(*c);
+    if (it == c->queue.end()) continue;
+    const Rank mine{c->tier, 0, 0, *it};
+    if (best && !(mine < rank)) continue;
+    best = c, rank = mine, job_class = i;
+  }
+  return best;
+}
+
+// Where the last planned start is gone, who comes next starts or has one before others can pass it.
+void Scheduler::Impl::plan_new_heads(Time now, Decisions& out) {
+  constexpr int kMost = 64;  // a full pass finds so many sooner
+  for (std::uint32_t queue = 0; queue < queues.size(); ++queue) {
+    auto& q = queues[queue];
+    if (!std::exchange(q.headless, false) || !q.partition) continue;
+    q.blocked = false;
+    std::set<std::uint32_t> never;
+    for (int i = 0; q.planned == 0; ++i) {
+      std::uint32_t job_class = 0;
+      auto* c = first_in(queue, never, job_class);
+      if (!c) break;
+      if (i == kMost) {
+        must_pass = true;
+        return;
+      }
+      auto& entry = jobs.at(first_unplanned(*c)->id);
+      if (array_is_full(*entry.job)) {
+        park(*c, entry);
+        continue;
+      }
+      c->blocked = false;
+      if (try_start(*c, entry, true, now, out)) continue;
+      c->blocked = true;
+      const Rank rank{c->tier, 0, 0, key_of(entry)};
+      if (plan(*c, job_class, entry, rank, now) != Planning::kPlanned) never.insert(job_class);
+    }
   }
 }
 

@@ -32,6 +32,50 @@ TEST(Sokovan, starts_by_priority_then_submission) {
   EXPECT_EQ(toy.run(), (Ids{a}));
 }
 
+// Between full passes, too.
+TEST(Sokovan, when_the_planned_job_starts_the_next_is_planned_before_others_pass_it) {
+  Toy toy;
+  SchedulingSettings settings;
+  settings.planned_starts = 1;
+  settings.cheap_pass_steps = 0;
+  toy.scheduler.apply(SettingsSet{settings});
+  toy.node("n1", 4);
+  toy.partition("p");
+  const auto first = toy.submit(Toy::spec(4, 100)), second = toy.submit(Toy::spec(3, 60));
+  auto whole = Toy::spec(1, 60);
+  whole->request.cpus_per_task = 4;  // nothing that it could use comes free
+  const auto third = toy.submit(whole), small = toy.submit(Toy::spec(1, 1000));
+  EXPECT_EQ(toy.run(), (Ids{first}));
+  EXPECT_EQ(toy.expected.at(second), toy.now + 100);
+  toy.now = toy.now + 10;
+  toy.end(first);
+  EXPECT_EQ(toy.run(), (Ids{second}));
+  EXPECT_EQ(toy.expected.at(third), toy.now + 60);
+  EXPECT_FALSE(toy.running(small));
+}
+
+// Nor do they take what it could have, when it could not be had while it was planned.
+TEST(Sokovan, a_node_that_comes_back_is_planned_for_who_is_first_then) {
+  Toy toy;
+  SchedulingSettings settings;
+  settings.planned_starts = 1;
+  settings.cheap_pass_steps = 0;
+  toy.scheduler.apply(SettingsSet{settings});
+  toy.node("n1", 4);
+  toy.node("n2", 4);
+  toy.partition("p");
+  const auto running = toy.submit(Toy::spec(8, 100, 2));
+  EXPECT_EQ(toy.run(), (Ids{running}));
+  toy.usable("n2", false);
+  const auto wide = toy.submit(Toy::spec(8, 60, 2)), narrow = toy.submit(Toy::spec(4, 60));
+  toy.run();
+  EXPECT_EQ(toy.reasons.at(wide), Reason::kReqNodeNotAvail);
+  EXPECT_EQ(toy.expected.at(narrow), toy.now + 100);
+  toy.usable("n2", true);
+  toy.run();
+  EXPECT_EQ(toy.expected.at(wide), toy.now + 100);
+}
+
 TEST(Sokovan, first_fit_follows_weight_then_configuration) {
   Toy toy;
   toy.node("b", 4, 1000, {}, 5);
