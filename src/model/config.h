@@ -119,10 +119,10 @@ struct ClusterConfig : ClientConfig {
   SchedulingSettings scheduling;
   std::vector<Switch> switches;  // SwitchName lines, in configuration order, each name once
   std::map<std::string, std::string>
-      scheduler_parameters;          // kept for the scheduler; a word without '=' has an empty value
-  std::string scheduler_recording;   // a file; empty: none
+      scheduler_parameters;         // kept for the scheduler; a word without '=' has an empty value
+  std::string scheduler_recording;  // a file; empty: none
   std::uint64_t scheduler_recording_mib = 1024;  // at most; 0: any size
-  bool kill_invalid_depend = false;  // jobs whose dependency can never be satisfied are cancelled
+  bool kill_invalid_depend = false;              // jobs whose dependency can never be satisfied are cancelled
 
   std::vector<ConfigNode> nodes;  // in configuration order, each name once
   std::vector<Partition>

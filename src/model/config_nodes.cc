@@ -321,7 +321,9 @@ const std::vector<KeyRow<Partition>>& partition_rows() {
               &PartitionScheduling::planned_starts),
       planned({"PlannedStartsPerUser", {}, "and of one user at most; any number if not set"},
               &PartitionScheduling::planned_starts_per_user),
-      {{"Placement", {}, "which nodes are taken: concentrated, dispersed, roundrobin, topology or fragmentation"},
+      {{"Placement",
+        {},
+        "which nodes are taken: concentrated, dispersed, roundrobin, topology or fragmentation"},
        set_placement,
        [](const Partition& p) {
          return p.scheduling.placement.empty() ? "concentrated" : p.scheduling.placement.str();
