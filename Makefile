@@ -194,7 +194,10 @@ $(daemon_bin): $(lib) $(BUILD)/flags/link
 $(command_cc:commands/%.cc=$(BUILD)/bin/%): $(BUILD)/bin/%: $(BUILD)/obj/commands/%.o
 $(daemon_cc:daemons/%.cc=$(BUILD)/bin/%): $(BUILD)/bin/%: $(BUILD)/obj/daemons/%.o
 $(foreach cc,$(command_part_cc),$(eval $(patsubst commands/%/,$(BUILD)/bin/%,$(dir $(cc))): $(call obj,$(cc))))
-$(BUILD)/bin/bai-stepd: $(if $(SANITIZE),$(call obj,tests/sanitize/stepd.cc))
+ifneq ($(SANITIZE),)
+$(static_bin) $(daemon_bin): $(call obj,tests/sanitize/ubsan.cc)
+$(BUILD)/bin/bai-stepd: $(call obj,tests/sanitize/stepd.cc)
+endif
 
 # No prerequisite: in a fresh tree the link in contrib points at what is not there yet.
 $(slurm_bin): $(BUILD)/%:

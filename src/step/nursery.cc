@@ -46,11 +46,15 @@ Error spawn_failed(const std::string& why, const std::string& dir) {
   return Error{"spawn_failed", "cannot start bai-stepd: " + why, dir};
 }
 
-// What shepherds, and the steps' programs, inherit. The kernel's own call: libc's hides two signals from us, which may be ignored as
-// well. All zero is SIG_DFL.
+// Shepherds, and the steps' programs, inherit no ignored signal. The kernel's own call: libc's hides two signals from us, which may be
+// ignored as well. Its structure begins with the handler; all zero is SIG_DFL. Handlers (a sanitizer's) stay: no program inherits them.
 void reset_signals() {
   const char standard[64] = {};
-  for (int signum = 1; signum <= 64; ++signum) syscall(SYS_rt_sigaction, signum, standard, nullptr, 8);
+  for (int signum = 1; signum <= 64; ++signum) {
+    sighandler_t now[8] = {};
+    syscall(SYS_rt_sigaction, signum, nullptr, now, 8);
+    if (now[0] == SIG_IGN) syscall(SYS_rt_sigaction, signum, standard, nullptr, 8);
+  }
 }
 
 // A copy of this process whose parent is ours. Past libc's fork: nothing here uses what its handlers would mend (one thread, no stdio,
