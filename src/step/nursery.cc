@@ -69,7 +69,7 @@ pid_t clone_sibling() { return static_cast<pid_t>(syscall(SYS_clone, CLONE_PAREN
   if (char* entry = getenv(kMarkVariable)) memcpy(entry, mark.data(), std::min(mark.size(), strlen(entry)));
   const Status done = run_shepherd(dir, agent);
   if (!done.ok()) log_shepherd(dir, done.error().text());
-  _exit(done.ok() ? 0 : 1);
+  exit(done.ok() ? 0 : 1);
 }
 
 }  // namespace
