@@ -18,7 +18,7 @@ enum class SchedulingPolicy : std::uint8_t {
   kFcfs,     // strictly in order of priority: nothing passes a blocked job
   kEasy,  // EASY: a planned start for the first blocked job, the others in order where they do not delay it
   kEasySjbf,      // the same, those who pass are tried from the shortest estimate up
-  kConservative,  // every blocked job has a planned start; planned anew at each full pass, in order
+  kConservative,  // every blocked job has a planned start, which stands, and only moves forward
 };
 std::string_view name(SchedulingPolicy policy);  // "default", "fcfs", "easy", "easy-sjbf", "conservative"
 std::optional<SchedulingPolicy> parse_scheduling_policy(std::string_view text);  // any case

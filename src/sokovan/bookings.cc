@@ -76,6 +76,7 @@ void Scheduler::Impl::release(std::uint64_t id) {
 // Something came free there, now or later.
 void Scheduler::Impl::touch_nodes(const Booking& booking) {
   changed = true;
+  freed_until = std::max(freed_until, booking.to);
   touched_licenses |= !booking.licenses.empty();
   for (const auto& part : booking.parts) {
     touched_nodes.push_back(part.node);

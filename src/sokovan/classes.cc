@@ -106,7 +106,7 @@ void Scheduler::Impl::reclass() {
     set_due(entry);
     classes[joined]->queue.insert(key_of(entry));
   }
-  must_pass = true;
+  plan_anew();
 }
 
 std::vector<std::uint32_t> Scheduler::Impl::queues_of(const JobClass& c) const {

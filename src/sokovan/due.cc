@@ -93,6 +93,17 @@ bool Scheduler::Impl::goes_on_guessing(const JobClass& c) const {
   return full_pass && !c.no_guess && guesses < kMostGuesses && by_due(c);
 }
 
+// Whether it would have some of these nodes still at `end`, when others than the first of such a queue count on them.
+bool Scheduler::Impl::endangers(const std::vector<Pick>& picks, Time end) const {
+  return std::any_of(plans.begin(), plans.end(), [&](const Plan& plan) {
+    if (queues[plan.queue].rules.by_due || plan.booking->from >= end) return false;
+    const auto& parts = plan.booking->parts;
+    return std::any_of(parts.begin(), parts.end(), [&](const Booking::Part& part) {
+      return std::any_of(picks.begin(), picks.end(), [&](const Pick& p) { return p.node == part.node; });
+    });
+  });
+}
+
 // The first option that has nodes now for as long as the job is predicted to run, or null.
 const Option* Scheduler::Impl::guessed(JobClass& c, const Entry& entry, Time now, std::vector<Pick>& picks,
                                        Decisions& out) {
@@ -104,7 +115,9 @@ const Option* Scheduler::Impl::guessed(JobClass& c, const Entry& entry, Time now
     if (!tried) ++out.jobs_tried;
     tried = true;
     picks = finder.find_now(option, now, now + entry.predicted);
-    if (!picks.empty() && holds(option, *allocation_of(option, picks), picks)) return &option;
+    if (!picks.empty() && !endangers(picks, now + option.limit) &&
+        holds(option, *allocation_of(option, picks), picks))
+      return &option;
     fits_at_all = fits_at_all || !finder.find_now(option, now, now + 1).empty();
   }
   picks.clear();

@@ -12,17 +12,19 @@ void Scheduler::Impl::set_node(const NodeSet& set) {
   const auto& slot = *nodes.find(set.name, &node);
   if (what != Nodes::Changed::kUsable) {
     ++generation;
-    must_pass = true;
+    plan_anew();
     nodes.set_leaf(node, topology.leaf_of(set.name));
   }
   ++up_generation;
   changed = true;
   if (!slot.usable) {
     // Somebody counts on it, or avoids others while this one can do.
-    must_pass |= slot.plans != 0 || std::any_of(classes.begin(), classes.end(),
-                                                [](const auto& c) { return c && c->has_fallbacks; });
+    if (slot.plans) plan_anew();
+    must_pass |=
+        std::any_of(classes.begin(), classes.end(), [](const auto& c) { return c && c->has_fallbacks; });
     return;
   }
+  freed_until = kFarFuture;
   nodes_came = true;
   touched_nodes.push_back(node);
   released_tasks += static_cast<std::uint64_t>(std::max(0, slot.total.cpus()));
@@ -33,7 +35,7 @@ void Scheduler::Impl::node_gone(const NodeGone& gone) {
   if (!nodes.gone(gone.name)) return;
   ++up_generation;
   ++generation;
-  must_pass = true;
+  plan_anew();
 }
 
 void Scheduler::Impl::set_partition(const PartitionPtr& partition) {
@@ -48,7 +50,7 @@ void Scheduler::Impl::set_partition(const PartitionPtr& partition) {
   q.placement = placement_named(partition->scheduling.placement);
   learns_shapes |= partition->scheduling.placement == "fragmentation";
   ++generation;
-  must_pass = true;
+  plan_anew();
   if (q.rules.predict != before.predict || q.rules.by_due != before.by_due ||
       q.rules.planned_by_user != before.planned_by_user || partition->exclusive_user != single)
     reclass();
@@ -64,7 +66,7 @@ void Scheduler::Impl::partition_gone(const Istr& name) {
   if (it == queue_index.end() || !queues[it->second].partition) return;
   queues[it->second].partition = nullptr;
   ++generation;
-  must_pass = true;
+  plan_anew();
 }
 
 void Scheduler::Impl::set_settings(const SchedulingSettings& to) {
@@ -73,14 +75,14 @@ void Scheduler::Impl::set_settings(const SchedulingSettings& to) {
   for (auto& q : queues)
     if (q.partition) q.rules = rules_of(q.partition->scheduling, settings);
   ++generation;
-  must_pass = true;
+  plan_anew();
 }
 
 void Scheduler::Impl::set_topology(std::vector<Switch> to) {
   topology.set(to, nodes);
   switches = std::move(to);
   ++generation;
-  must_pass = true;
+  plan_anew();
 }
 
 // Out of every queue and booking that knows it as it is now.

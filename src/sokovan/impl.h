@@ -172,9 +172,12 @@ struct Scheduler::Impl {
   Time next_planned = kFarFuture;                          // no plan is for an earlier time
   std::unordered_map<JobId, std::uint32_t> planned_tasks;  // how many plans a job has
   std::map<std::uint32_t, Rank>
-      last_planned;       // by arena: the last of those who planned there since the full pass
-  bool must_pass = true;  // what was planned is void: a full pass comes before anything else
-  bool changed = false;   // a full pass could find better plans
+      last_planned;           // by arena: the last of those who planned there since the full pass
+  bool must_pass = true;      // what was planned is void: a full pass comes before anything else
+  bool void_standing = true;  // with it, also where planned starts stand
+  Time freed_until =
+      kBeginning;  // the last of the ends of what came free before its time, since what stands was moved forward
+  bool changed = false;  // a full pass could find better plans
   Time last_pass;
   std::uint64_t pass_steps = 0;  // what the last full pass cost
   std::uint64_t steps_before = 0;
@@ -244,11 +247,12 @@ struct Scheduler::Impl {
   bool by_due(const JobClass& c) const;
   void note_second(const JobClass& c, const Entry& entry);
   bool may_guess(const JobClass& c, const Option& option, const Entry& entry, Time now) const;
+  bool endangers(const std::vector<Pick>& picks, Time end) const;
   bool goes_on_guessing(const JobClass& c) const;
 
   // pass.cc
   Decisions decide(Time now, const Budget& budget);
-  void begin_full_pass(Time now);
+  void begin_full_pass(Time now, Decisions& out);
   void push(std::uint32_t job_class, const QueueKey& key, std::uint32_t tasks_planned, bool tried,
             bool passing);
   void run(Run next, Time now, Decisions& out);
@@ -271,10 +275,14 @@ struct Scheduler::Impl {
   bool find_plan(const Option& option, Time now, Planned& out);
   void add_plan(std::uint32_t job_class, std::uint32_t option, const Job& job, const Rank& rank,
                 Reason reason, Planned planned);
+  void note_plan(const Plan& plan);
+  void unbook(const Plan& plan);
   void drop_plan(std::size_t index);
   void drop_plans_of(JobId id);
-  void drop_all_plans();
+  std::vector<Plan> drop_plans(bool those_that_stand);
   void plan_again(Time now);  // the same jobs, around what has started
+  void plan_anew() { must_pass = void_standing = true; }
+  void move_plans_forward(Time now, Decisions& out);
   void void_late_plans(Time now);
   const Plan* plan_of(JobId id) const;  // the first; null: none
   std::vector<PlannedStart> planned_starts() const;
@@ -284,6 +292,7 @@ struct Scheduler::Impl {
   void start_planned_early(const std::vector<std::uint32_t>& freed, bool licensed, Time now, Decisions& out);
   bool could_but_for_plans(const Option& option, Time now);
   bool someone_can_again();
+  bool someone_joined_before_standing_plans();
   void plan_new_heads(Time now, Decisions& out);
   std::set<QueueKey>::const_iterator first_unplanned(const JobClass& c) const;
   JobClass* first_in(std::uint32_t queue, const std::set<std::uint32_t>& but, std::uint32_t& job_class);

@@ -16,17 +16,16 @@ Scheduler::Impl::Impl() : fragmentation(nodes), finder(nodes, topology), planner
       [this](const NodeView& node, const Taken& taken) { return fragmentation.cost(node, taken); }};
 }
 
-// Nothing that was planned counts any more; all classes are looked at.
-void Scheduler::Impl::begin_full_pass(Time now) {
-  drop_all_plans();
+// What was planned counts no more, where it does not stand; all classes are looked at.
+void Scheduler::Impl::begin_full_pass(Time now, Decisions& out) {
+  void_standing |= someone_joined_before_standing_plans();
+  drop_plans(std::exchange(void_standing, false));
   nodes.begin_pass(now);
   licenses.trim(now);
   nodes.clear_log();
   planner.forget();
   for (auto& q : queues) {
     q.blocked = q.more = q.headless = false;
-    q.planned = 0;
-    q.planned_by_user.clear();
     q.seconded = false;
   }
   touched_nodes.clear();
@@ -38,12 +37,15 @@ void Scheduler::Impl::begin_full_pass(Time now) {
   guesses = 0;
   guessed_some = false;
   heap.clear();
-  for (std::uint32_t i = 0; i < classes.size(); ++i) {
-    if (!classes[i] || classes[i]->queue.empty()) continue;
-    classes[i]->no_guess = false;
-    refresh(*classes[i]);
-    push(i, *classes[i]->queue.begin(), 0, false, false);
+  for (const auto& c : classes) {
+    if (!c || c->queue.empty()) continue;
+    c->no_guess = false;
+    refresh(*c);
   }
+  move_plans_forward(now, out);
+  for (const auto& plan : plans) queues[plan.queue].blocked = true;
+  for (std::uint32_t i = 0; i < classes.size(); ++i)
+    if (classes[i] && !classes[i]->queue.empty()) push(i, *classes[i]->queue.begin(), 0, false, false);
 }
 
 void Scheduler::Impl::push(std::uint32_t job_class, const QueueKey& key, std::uint32_t tasks_planned,
@@ -72,12 +74,12 @@ Decisions Scheduler::Impl::decide(Time now, const Budget& budget) {
   auto pass_is_due = [&] {
     return must_pass || (changed && (is_cheap() || now >= last_pass + settings.backfill_interval));
   };
-  if (!in_pass && pass_is_due()) begin_full_pass(now);
+  if (!in_pass && pass_is_due()) begin_full_pass(now, out);
   if (!in_pass && (!touched_nodes.empty() || !joined.empty() || touched_licenses)) {
     begin_small_pass(now, out);
     if (must_pass) {
       heap.clear();
-      begin_full_pass(now);
+      begin_full_pass(now, out);
     }
   }
   while (in_pass) {
@@ -126,8 +128,11 @@ void Scheduler::Impl::run(Run next, Time now, Decisions& out) {
     const auto after = c->queue.upper_bound(next.rank.key);
     if (after != c->queue.end()) push(next.job_class, *after, 0, tried, passing);
   };
-  if (!full_pass && next.tasks_planned == 0 && planned_tasks.count(it->id))
-    return go_on(next.tried);       // it has its start
+  if (const auto planned = planned_tasks.find(it->id);
+      next.tasks_planned == 0 && planned != planned_tasks.end()) {  // it has its start
+    if (!full_pass || tasks_left(*entry.job, planned->second) == 0) return go_on(next.tried);
+    next.tasks_planned = planned->second;  // some of an array's have
+  }
   if (array_is_full(*entry.job)) {  // its tasks' records came after the head's
     park(*c, entry);
     return go_on(next.tried);

@@ -85,8 +85,6 @@ Scheduler::Impl::Planning Scheduler::Impl::plan(JobClass& c, std::uint32_t job_c
     if (reason != Reason::kPriority) c.first = entry.job->id, c.first_reason = reason;
     return Planning::kNever;
   }
-  ++q.planned;
-  if (q.rules.planned_by_user) ++q.planned_by_user[uid];
   add_plan(job_class, best, *entry.job, rank, reason, std::move(best_plan));
   return Planning::kPlanned;
 }
@@ -110,31 +108,43 @@ void Scheduler::Impl::add_plan(std::uint32_t job_class, std::uint32_t option_ind
   nodes.add(*booking);
   licenses.add(*booking);
   ++planned_tasks[job.id];
-  next_planned = std::min(next_planned, booking->from);
-  for (const auto& part : booking->parts)
-    for (const auto& place : nodes[part.node].places) {
-      auto [it, is_new] = last_planned.try_emplace(place.arena, rank);
-      if (it->second < rank) it->second = rank;
-    }
+  auto& q = queues[option.queue];
+  ++q.planned;
+  if (q.rules.planned_by_user) ++q.planned_by_user[booking->uid];
   plans.push_back({std::move(booking), rank, job_class, option_index, option.queue, reason});
+  note_plan(plans.back());
+}
+
+void Scheduler::Impl::note_plan(const Plan& plan) {
+  next_planned = std::min(next_planned, plan.booking->from);
+  for (const auto& part : plan.booking->parts)
+    for (const auto& place : nodes[part.node].places) {
+      auto [it, is_new] = last_planned.try_emplace(place.arena, plan.rank);
+      if (it->second < plan.rank) it->second = plan.rank;
+    }
+}
+
+void Scheduler::Impl::unbook(const Plan& plan) {
+  const auto& booking = *plan.booking;
+  nodes.remove(booking);
+  licenses.remove(booking);
+  if (auto it = planned_tasks.find(booking.job); it != planned_tasks.end() && --it->second == 0)
+    planned_tasks.erase(it);
+  auto& q = queues[plan.queue];
+  --q.planned;
+  if (auto it = q.planned_by_user.find(booking.uid); it != q.planned_by_user.end() && it->second)
+    --it->second;
+  unreported.push_back(booking.job);
 }
 
 // What it had booked is anyone's.
 void Scheduler::Impl::drop_plan(std::size_t index) {
   const auto plan = std::move(plans[index]);
   plans.erase(plans.begin() + static_cast<std::ptrdiff_t>(index));
-  const auto& booking = *plan.booking;
-  nodes.remove(booking);
-  licenses.remove(booking);
-  touch_nodes(booking);
-  if (auto it = planned_tasks.find(booking.job); it != planned_tasks.end() && --it->second == 0)
-    planned_tasks.erase(it);
+  unbook(plan);
+  touch_nodes(*plan.booking);
   auto& q = queues[plan.queue];
-  --q.planned;
   q.headless |= q.planned == 0;
-  if (auto it = q.planned_by_user.find(booking.uid); it != q.planned_by_user.end() && it->second)
-    --it->second;
-  unreported.push_back(booking.job);
 }
 
 void Scheduler::Impl::drop_plans_of(JobId id) {
@@ -143,34 +153,85 @@ void Scheduler::Impl::drop_plans_of(JobId id) {
     if (plans[i].booking->job == id) drop_plan(i);
 }
 
-void Scheduler::Impl::drop_all_plans() {
-  for (const auto& plan : plans) {
-    nodes.remove(*plan.booking);
-    licenses.remove(*plan.booking);
-    unreported.push_back(plan.booking->job);
-  }
-  plans.clear();
+// What is left stands.
+std::vector<Plan> Scheduler::Impl::drop_plans(bool those_that_stand) {
+  auto before = std::exchange(plans, {});
   next_planned = kFarFuture;
-  planned_tasks.clear();
   last_planned.clear();
+  std::vector<Plan> dropped;
+  for (auto& plan : before) {
+    if (queues[plan.queue].rules.stand && !those_that_stand) {
+      note_plan(plan);
+      plans.push_back(std::move(plan));
+    } else {
+      unbook(plan);
+      dropped.push_back(std::move(plan));
+    }
+  }
+  return dropped;
 }
 
 void Scheduler::Impl::plan_again(Time now) {
-  auto before = std::move(plans);
-  for (const auto& plan : before) {
-    nodes.remove(*plan.booking);
-    licenses.remove(*plan.booking);
-  }
-  plans.clear();
-  drop_all_plans();
-  for (const auto& plan : before) {
-    auto& c = *classes[plan.job_class];
+  for (const auto& plan : drop_plans(false)) {
+    const auto& c = *classes[plan.job_class];
     const auto& job = *jobs.at(plan.booking->job).job;
     Planned planned;
     if (find_plan(c.options[plan.option], now, planned))
       add_plan(plan.job_class, plan.option, job, plan.rank, plan.reason, std::move(planned));
-    unreported.push_back(job.id);
   }
+}
+
+// Conservative backfilling with compression (Mu'alem, Feitelson, TPDS 2001). From the front of the queue on, each planned start that stands is taken
+// out and put back where it is earliest among all others, also those behind it, or starts now: once, when something came free before its time.
+// Otherwise only those move whose time has come. When one cannot be kept, because something ended late, nobody behind it shall profit: all
+// are planned anew.
+void Scheduler::Impl::move_plans_forward(Time now, Decisions& out) {
+  const bool all = std::exchange(freed_until, kBeginning) > now;
+  if (plans.empty() || (!all && next_planned > now)) return;
+  auto standing = std::exchange(plans, {});
+  next_planned = kFarFuture;
+  last_planned.clear();
+  std::stable_sort(standing.begin(), standing.end(),
+                   [](const Plan& a, const Plan& b) { return a.rank < b.rank; });
+  std::vector<bool> seen(queues.size());
+  bool late = false;
+  for (auto& plan : standing) {
+    auto& entry = jobs.at(plan.booking->job);
+    const bool moves = all || plan.booking->from <= now || entry.kind != Kind::kQueued;
+    if (moves) {
+      unbook(plan);
+      if (entry.kind != Kind::kQueued) {  // the last of its array's tasks that may run has just started
+        touch_nodes(*plan.booking);
+        continue;
+      }
+      auto& c = *classes[plan.job_class];
+      if (array_is_full(*entry.job)) {
+        park(c, entry);
+        continue;
+      }
+      std::vector<Pick> picks;
+      if (const auto* option = startable(c, now, picks, out)) {
+        start(c, entry, *option, std::move(picks), now, out);
+        continue;
+      }
+      Planned planned;
+      const bool found = find_plan(c.options[plan.option], now, planned);
+      late |= !found || planned.at > plan.booking->from;
+      if (!found) continue;
+      add_plan(plan.job_class, plan.option, *entry.job, plan.rank, plan.reason, std::move(planned));
+    } else {
+      note_plan(plan);
+      plans.push_back(std::move(plan));
+    }
+    auto& back = plans.back();
+    const bool first = !seen[back.queue];
+    seen[back.queue] = true;
+    if (first && back.reason == Reason::kPriority) {
+      back.reason = Reason::kResources;
+      unreported.push_back(back.booking->job);
+    }
+  }
+  if (late) drop_plans(true);
 }
 
 // A planned start whose time has come without what it waited for counts no more, nor do those planned around it.

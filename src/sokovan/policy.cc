@@ -18,6 +18,7 @@ Rules rules_of(const PartitionScheduling& scheduling, const SchedulingSettings& 
       break;
     case SchedulingPolicy::kConservative:
       rules.planned = std::numeric_limits<std::uint32_t>::max();
+      rules.stand = true;
       break;
     case SchedulingPolicy::kDefault:
       rules.by_due = scheduling.prediction != Prediction::kOff;

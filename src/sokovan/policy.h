@@ -15,6 +15,7 @@ struct Rules {
   std::uint32_t planned = 1;          // how many blocked jobs get planned starts
   std::uint32_t planned_by_user = 0;  // and of one user; 0: any number
   bool predict = false;               // plan with predicted run times
+  bool stand = false;                 // planned starts stay from pass to pass, and move forward only
   bool by_due = false;                // the queue's order is that of due(); see there
   enum Order : std::uint8_t { kQueue, kShortest } backfill = kQueue;  // in which order those behind are tried
   friend bool operator==(const Rules&, const Rules&) = default;

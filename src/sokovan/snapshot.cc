@@ -76,7 +76,7 @@ std::vector<Delay> Scheduler::Impl::without(const std::vector<Istr>& leaving, Ti
         gone.usable = false;
         copy.apply(gone);
       }
-  copy.impl_->must_pass = true;
+  copy.impl_->plan_anew();
   decide();
   const auto after = first_planned(copy);
   std::vector<Delay> out;

@@ -27,7 +27,7 @@ void Scheduler::apply(const Change& change) {
     void operator()(const JobGone& c) { impl.remove_job(c.job); }
     void operator()(const LicensesSet& c) {
       impl.licenses.set(c.total);
-      impl.must_pass = true;
+      impl.plan_anew();
     }
     void operator()(const TopologySet& c) { impl.set_topology(c.switches); }
     void operator()(const SettingsSet& c) { impl.set_settings(c.settings); }

@@ -55,11 +55,32 @@ bool Scheduler::Impl::someone_can_again() {
   });
 }
 
+// Planned starts that stand give way to who comes before them: all is planned anew.
+bool Scheduler::Impl::someone_joined_before_standing_plans() {
+  const Plan* last = nullptr;
+  for (const auto& plan : plans)
+    if (queues[plan.queue].rules.stand && (!last || last->rank < plan.rank)) last = &plan;
+  return last && std::any_of(joined.begin(), joined.end(), [&](const auto& item) {
+           const auto& c = classes[item.first];
+           const auto it = jobs.find(item.second);
+           if (!c || it == jobs.end() || it->second.kind != Kind::kQueued) return false;
+           refresh(*c);
+           const Rank rank{c->tier, 0, 0, key_of(it->second)};
+           return rank < last->rank &&
+                  std::any_of(c->options.begin(), c->options.end(), [&](const Option& option) {
+                    const auto there = last_planned.find(option.arena);
+                    return option.reason == Reason::kNone && there != last_planned.end() &&
+                           rank < there->second;
+                  });
+         });
+}
+
 void Scheduler::Impl::begin_small_pass(Time now, Decisions& out) {
   in_pass = true;
   full_pass = false;
   heap.clear();
   must_pass |= std::exchange(nodes_came, false) && someone_can_again();
+  if (someone_joined_before_standing_plans()) plan_anew();
   if (must_pass) return;
   auto came = std::exchange(joined, {});
   std::sort(came.begin(), came.end());
@@ -126,28 +147,34 @@ void Scheduler::Impl::begin_small_pass(Time now, Decisions& out) {
 void Scheduler::Impl::start_planned_early(const std::vector<std::uint32_t>& freed, bool licensed, Time now,
                                           Decisions& out) {
   const Touched touched(nodes, freed);
-  std::vector<std::size_t> order(plans.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::sort(order.begin(), order.end(), [&](auto a, auto b) { return plans[a].rank < plans[b].rank; });
-  std::vector<std::uint64_t> ids;  // plans move when some go
-  for (auto i : order) ids.push_back(plans[i].booking->id);
-  std::vector<bool> seen(queues.size());
-  for (auto id : ids) {
-    const auto at =
-        std::find_if(plans.begin(), plans.end(), [&](const Plan& p) { return p.booking->id == id; });
-    if (at == plans.end()) continue;
-    auto& plan = *at;
-    auto& c = *classes[plan.job_class];
+  struct Woken {
+    Rank rank;
+    std::uint64_t booking;  // plans move when some go
+    bool head;
+  };
+  std::vector<const Plan*> heads(queues.size());
+  for (const auto& plan : plans)
+    if (auto& head = heads[plan.queue]; !head || plan.rank < head->rank) head = &plan;
+  std::vector<Woken> woken;
+  for (const auto& plan : plans) {
+    const auto& c = *classes[plan.job_class];
     if (c.generation != generation || plan.option >= c.options.size()) {
       must_pass = true;
       return;
     }
-    const bool head = !seen[plan.queue];
-    seen[plan.queue] = true;
-    if (!(licensed && !c.licenses.empty()) &&
-        std::none_of(c.options.begin(), c.options.end(),
-                     [&](const Option& o) { return o.reason == Reason::kNone && touched.wakes_now(o); }))
-      continue;
+    if ((licensed && !c.licenses.empty()) ||
+        std::any_of(c.options.begin(), c.options.end(),
+                    [&](const Option& o) { return o.reason == Reason::kNone && touched.wakes_now(o); }))
+      woken.push_back({plan.rank, plan.booking->id, heads[plan.queue] == &plan});
+  }
+  std::stable_sort(woken.begin(), woken.end(),
+                   [](const Woken& a, const Woken& b) { return a.rank < b.rank; });
+  for (const auto& [rank, id, head] : woken) {
+    const auto at =
+        std::find_if(plans.begin(), plans.end(), [id = id](const Plan& p) { return p.booking->id == id; });
+    if (at == plans.end()) continue;
+    auto& plan = *at;
+    auto& c = *classes[plan.job_class];
     auto& entry = jobs.at(plan.booking->job);
     const auto index = static_cast<std::size_t>(at - plans.begin());
     // Without its own plan, with all others'.
@@ -159,8 +186,9 @@ void Scheduler::Impl::start_planned_early(const std::vector<std::uint32_t>& free
     nodes.add(*plan.booking);
     licenses.add(*plan.booking);
     if (!option) {
-      if (head && std::any_of(c.options.begin(), c.options.end(),
-                              [&](const Option& o) { return could_but_for_plans(o, now); })) {
+      if (head && !queues[plan.queue].rules.stand &&
+          std::any_of(c.options.begin(), c.options.end(),
+                      [&](const Option& o) { return could_but_for_plans(o, now); })) {
         must_pass = true;
         return;
       }

@@ -54,6 +54,24 @@ TEST(Sokovan, when_the_planned_job_starts_the_next_is_planned_before_others_pass
   EXPECT_FALSE(toy.running(small));
 }
 
+TEST(Sokovan, a_planned_start_that_stands_and_comes_late_keeps_its_place) {
+  Toy toy;
+  toy.node("n1", 4);
+  Partition p;
+  p.name = "p";
+  p.scheduling.policy = SchedulingPolicy::kConservative;
+  p.nodes.emplace_back("n1");
+  toy.partition(p);
+  const auto first = toy.submit(Toy::spec(4, 100)), second = toy.submit(Toy::spec(4, 60)),
+             third = toy.submit(Toy::spec(4, 60));
+  EXPECT_EQ(toy.run(), (Ids{first}));
+  EXPECT_EQ(toy.expected.at(third), toy.now + 160);
+  toy.now = toy.now + 101;
+  toy.end(first);
+  EXPECT_EQ(toy.run(), (Ids{second}));
+  EXPECT_EQ(toy.expected.at(third), toy.now + 60);
+}
+
 // Nor do they take what it could have, when it could not be had while it was planned.
 TEST(Sokovan, a_node_that_comes_back_is_planned_for_who_is_first_then) {
   Toy toy;
