@@ -183,10 +183,13 @@ $(lib): $(call obj,$(lib_cc)) $(BUILD)/flags/sources
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcsT $@ $(filter %.o,$^)
 
+# Copied: what a linker writes piece by piece lies in the page cache in single pages, a file written in order in large folios, which
+# are mapped at once. That is a sixth of the start of a command.
 $(static_bin): $(lib) $(BUILD)/flags/link
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CXX) $(static_flags) $(link_flags) $(filter %.o,$^) $(lib) $(command_libs) -o $@
+	$(Q)$(CXX) $(static_flags) $(link_flags) $(filter %.o,$^) $(lib) $(command_libs) -o $@.linked
+	$(Q)cp --remove-destination $@.linked $@ && rm $@.linked
 $(daemon_bin): $(lib) $(BUILD)/flags/link
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)

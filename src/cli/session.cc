@@ -12,18 +12,12 @@ using Clock = wire::Client::Clock;
 
 constexpr std::chrono::milliseconds kBusyPauseMin{50}, kBusyPauseMax{1000};
 
-std::string endpoint_of(const ClientConfig& config) {
-  std::string host = config.ctld_hosts.empty() ? "127.0.0.1" : config.ctld_hosts[0].address;
-  if (host.find(':') != std::string::npos) host = "[" + host + "]";
-  return host + ":" + std::to_string(config.ctld_port);
-}
-
 }  // namespace
 
 Result<Session> Session::open(const Parsed& parsed, const Reporter& reporter) {
   auto config = load_client_config(find_config(parsed.value_or("conf", ""), kConfFile));
   if (!config.ok()) return config.error();
-  std::string endpoint = endpoint_of(*config);
+  std::string endpoint = config->ctld_endpoint();
   return Session(std::move(*config), std::move(endpoint), reporter);
 }
 

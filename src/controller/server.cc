@@ -216,6 +216,7 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options) {
     const std::string address = config.ctld_hosts.empty() ? "" : config.ctld_hosts[0].address;
     const bool v4 = !address.empty() && address.find_first_not_of("0123456789.") == address.npos;
     const bool v6 = address.find(':') != address.npos;
+    listen.local = config.ctld_endpoint();
     listen.bind = (v4 ? address : v6 ? "[" + address + "]" : "*") + ":" + std::to_string(config.ctld_port);
   }
   listen.max_connections +=

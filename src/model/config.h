@@ -51,6 +51,8 @@ struct ClientConfig {
   std::string munge_socket = "/run/munge/munge.socket.2";
   Seconds message_timeout = 10;              // how long a command waits for one answer
   std::uint64_t max_script_size = 4u << 20;  // bytes
+
+  std::string ctld_endpoint() const;  // "127.0.0.1:6917", as callers dial it
 };
 
 // One node of a NodeName line. shape.cpus and shape.mem_mib are 0 when the line does not say: then what the agent finds counts.

@@ -35,6 +35,12 @@ Result<std::uint32_t> read_user(std::string_view name_or_uid, const std::string&
                "create it, or give the numeric uid"};
 }
 
+std::string ClientConfig::ctld_endpoint() const {
+  std::string host = ctld_hosts.empty() ? "127.0.0.1" : ctld_hosts[0].address;
+  if (host.find(':') != std::string::npos) host = "[" + host + "]";
+  return host + ":" + std::to_string(ctld_port);
+}
+
 Result<ClientConfig> load_client_config(const std::string& path, const ConfigRules& rules) {
   const Env env = Env::real();
   auto lines = parse_config(

@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "base/fd.h"
+#include "wire/local.h"
 #include "wire/zmtp.h"
 
 namespace bai::wire {
@@ -110,6 +111,7 @@ struct Client::Impl {
   std::vector<SocketAddress> addresses{};
 
   std::string where{};  // the endpoint in use
+  bool near = true;     // it is looked for on this machine first
   Clock::time_point deadline{};
   std::optional<Clock::time_point> notice_at{};
 
@@ -141,6 +143,8 @@ struct Client::Impl {
   }
 
   Status open_socket(const SocketAddress& address) {
+    if (near && (fd = connect_local(where, options.hello.daemon_uid))) return {};
+    near = false;
     fd = Fd(socket(address.v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (!fd) return errno_error("cannot make a socket", "", errno);
     const int on = 1;
@@ -271,6 +275,7 @@ Result<std::string> Client::Impl::call(const std::function<std::string(bool)>& b
       return reply;
     }
     maybe_done = maybe_done || sent;
+    near = false;
     const std::string& code = reply.error().code;
     const bool again = code == "lost" || code == "timeout" || code == "zmtp" || code == "busy" ||
                        code == "credential_replayed";  // by the network: the next hello is a fresh one

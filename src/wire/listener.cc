@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "wire/listener_impl.h"
+#include "wire/local.h"
 
 namespace bai::wire {
 namespace {
@@ -59,9 +60,17 @@ Status Listener::Impl::bind() {
   port = ntohs(at.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(at).sin6_port
                                         : reinterpret_cast<sockaddr_in&>(at).sin_port);
   epoll = Fd(epoll_create1(EPOLL_CLOEXEC));
-  // Connections are known to epoll by their ids; these two have none.
+  if (!options.local.empty()) {
+    auto made = listen_local(options.local, options.backlog);
+    if (made)
+      local = std::move(*made);
+    else
+      log::warning(made.error().text());
+  }
+  // Connections are known to epoll by their ids; these have none.
   epoll_event listening{EPOLLIN, {.u64 = 0}}, woken{EPOLLIN, {.u64 = 0}};
   if (!epoll || epoll_ctl(epoll.get(), EPOLL_CTL_ADD, socket.get(), &listening) ||
+      (local && epoll_ctl(epoll.get(), EPOLL_CTL_ADD, local.get(), &listening)) ||
       epoll_ctl(epoll.get(), EPOLL_CTL_ADD, wakeup->fd(), &woken))
     return failed(strerror(errno));
   return {};
@@ -87,6 +96,7 @@ void Listener::Impl::stop() {
   const std::lock_guard lock(conns_mutex);
   conns.clear();
   socket.reset();
+  local.reset();
 }
 
 void Listener::Impl::note(log::Level level, const Conn& conn, const Error& error, std::string_view what) {

@@ -22,6 +22,8 @@ using ConnId = std::uint64_t;  // never reused, never 0
 
 struct ListenerOptions {
   std::string bind = "127.0.0.1:0";  // "*:6817", "127.0.0.1:0" (the system picks a port), "[::]:6817"
+  std::string
+      local{};  // the endpoint as which callers on this machine find it over a Unix socket; empty: they use TCP
   DaemonIdentity self{};
   int workers = 2;
   int backlog = 1024;
@@ -41,7 +43,7 @@ struct ListenerOptions {
 };
 
 struct ListenerStats {
-  std::uint64_t accepted = 0;  // TCP connections
+  std::uint64_t accepted = 0;  // connections
   std::uint64_t authenticated = 0;
   std::uint64_t refused = 0;    // hellos refused, and connections over a cap
   std::uint64_t broken = 0;     // sessions ended by a frame that did not open, or bad ZMTP

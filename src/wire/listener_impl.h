@@ -69,6 +69,7 @@ struct Listener::Impl {
   ListenerOptions options;
   ListenerCallbacks callbacks;
   Fd socket;
+  Fd local;  // may be none
   Fd epoll;
   std::optional<Wakeup> wakeup;
   std::uint16_t port = 0;
@@ -138,7 +139,8 @@ struct Listener::Impl {
   // ---- the I/O thread (listener_io.cc) ----
   void io_loop();
   int wait_ms(Clock::time_point now) const;
-  void accept_all();
+  void accept_all(const Fd& from);
+  void listen_to(std::uint32_t events);  // of both sockets
   void on_connect(Fd fd, std::string peer);
   void on_readable(const ConnPtr& conn);
   void on_bytes(const ConnPtr& conn, std::string_view bytes);

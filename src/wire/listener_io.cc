@@ -28,6 +28,7 @@ constexpr milliseconds kDeaf{50};
 
 std::string address_of(const sockaddr_storage& peer) {
   char text[INET6_ADDRSTRLEN] = "unknown";
+  if (peer.ss_family == AF_UNIX) return "this machine";
   if (peer.ss_family == AF_INET6) {
     inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6&>(peer).sin6_addr, text, sizeof text);
   } else {
@@ -85,7 +86,8 @@ void Listener::Impl::io_loop() {
     }
     if (called) {
       wakeup->consume();
-      if (!stopping && !deaf_until) accept_all();
+      if (!stopping && !deaf_until) accept_all(socket);
+      if (!stopping && !deaf_until && local) accept_all(local);
     }
     look_at_dirty();
     if (n.outbound_bytes > options.max_outbound_total || n.inbound_bytes > options.max_inbound_total) shed();
@@ -105,21 +107,26 @@ int Listener::Impl::wait_ms(Clock::time_point now) const {
   return static_cast<int>(ms);
 }
 
-void Listener::Impl::accept_all() {
+void Listener::Impl::listen_to(std::uint32_t events) {
+  epoll_event event{events, {.u64 = 0}};
+  epoll_ctl(epoll.get(), EPOLL_CTL_MOD, socket.get(), &event);
+  if (local) epoll_ctl(epoll.get(), EPOLL_CTL_MOD, local.get(), &event);
+}
+
+void Listener::Impl::accept_all(const Fd& from) {
   for (int i = 0; i < 256; ++i) {  // then the others get their turn; epoll tells of the rest again
     sockaddr_storage peer{};
     socklen_t size = sizeof peer;
-    Fd fd(accept4(socket.get(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    Fd fd(accept4(from.get(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (fd) {
-      tune(fd.get());
+      if (peer.ss_family != AF_UNIX) tune(fd.get());
       on_connect(std::move(fd), address_of(peer));
       continue;
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       if (make_room(true)) continue;
       // Epoll would tell of who waits without end.
-      epoll_event none{0, {.u64 = 0}};
-      epoll_ctl(epoll.get(), EPOLL_CTL_MOD, socket.get(), &none);
+      listen_to(0);
       deaf_until = Clock::now() + kDeaf;
     }
     if (errno == ECONNABORTED || errno == EINTR) continue;
@@ -357,8 +364,7 @@ void Listener::Impl::do_timers(Clock::time_point now) {
   }
   if (deaf_until && now >= *deaf_until) {
     deaf_until.reset();
-    epoll_event listening{EPOLLIN, {.u64 = 0}};
-    epoll_ctl(epoll.get(), EPOLL_CTL_MOD, socket.get(), &listening);
+    listen_to(EPOLLIN);
   }
   std::erase_if(lingering, [&](const ConnPtr& conn) {
     const bool early = *conn->close_at > now;
