@@ -6,6 +6,7 @@
 #include "base/crash_point.h"
 #include "base/log.h"
 #include "base/thread_name.h"
+#include "controller/past_runs.h"
 #include "controller/queries.h"
 
 namespace bai::controller {
@@ -241,6 +242,7 @@ void Committer::recover() {
       auto loaded = store_->load();
       auto reader = store_->open_reader();
       if (loaded && reader) {
+        loaded->ended = past_runs(**reader);
         reader_ = std::move(*reader);
         launches_.clear();
         log::info("the store is well again", {{"lsn", store_->lineage().lsn}});

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "controller/past_runs.h"
 #include "sokovan/site.h"
 
 namespace bai::controller {
@@ -86,6 +87,8 @@ void Machine::load(store::Loaded loaded) {
     if (put.decision.weight_set) n.weight = put.decision.weight;
     node_changed(*entry);
   }
+  for (const auto& job : loaded.ended)
+    if (auto run = run_of(*job, time_limit_in_force(*job))) tell(*run);
   for (auto& job : loaded.jobs) {
     auto& entry = jobs_[job->id];
     entry.job = job;

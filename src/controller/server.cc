@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "base/thread_name.h"
+#include "controller/past_runs.h"
 #include "controller/server_impl.h"
 
 extern char** environ;
@@ -154,6 +155,7 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options) {
   if (!loaded) return loaded.error();
   auto reader = (*store)->open_reader();
   if (!reader) return reader.error();
+  loaded->ended = past_runs(**reader);
   auto history = (*store)->open_reader();
   if (!history) return history.error();
   s.opened = (*store)->lineage();

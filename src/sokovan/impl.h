@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "sokovan/asked.h"
 #include "sokovan/estimates.h"
 #include "sokovan/finder.h"
 #include "sokovan/fragmentation.h"
@@ -113,9 +114,6 @@ struct Plan {
   std::uint32_t queue = 0;
   Reason reason = Reason::kPriority;
 };
-
-// CPUs that a job asks for, as its request has them.
-std::uint64_t cpus_asked(const ResourceRequest& request);
 
 struct Scheduler::Impl {
   Impl();

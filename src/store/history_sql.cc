@@ -40,7 +40,9 @@ HistorySql history_sql(const HistoryQuery& query, char mark, InList in_list) {
   if (query.since.is_set()) require("end_us >= " + parameter(query.since.us));
   if (query.until.is_set())
     require("submit_us < " + parameter(query.until.us));  // no job starts before it is submitted
-  out.sql = "SELECT batch_host, record FROM history" + where + " ORDER BY end_us, id LIMIT ";
+  out.sql = "SELECT batch_host, record FROM history" + where + " ORDER BY ";
+  out.sql += query.newest_first ? "end_us DESC, id DESC" : "end_us, id";
+  out.sql += " LIMIT ";
   out.sql += parameter(static_cast<std::int64_t>(query.limit));
   return out;
 }

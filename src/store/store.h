@@ -78,6 +78,8 @@ struct Loaded {              // what a restart needs; launch records and content
   std::vector<JobPtr> jobs;  // by id
   std::vector<NodePut> nodes;
   std::map<std::string, std::string> settings;
+  std::vector<JobPtr>
+      ended;  // the newest rows of history, oldest first: whoever loads adds them where it needs them
 };
 
 struct RequestAnswer {
@@ -94,6 +96,7 @@ struct HistoryQuery {
   std::vector<std::string> names, partitions, accounts;
   Time since, until;             // ended at or after `since`, started or submitted before `until`; 0: open
   std::uint32_t limit = 100000;  // rows at the most
+  bool newest_first = false;     // which also says which rows those are
 };
 struct HistoryRow {
   JobPtr job;

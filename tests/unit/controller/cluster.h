@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "controller/machine.h"
+#include "controller/past_runs.h"
 #include "memory_store.h"
 
 namespace bai::controller {
@@ -56,8 +57,10 @@ class Cluster {
     store.emplace(state);
     scheduler = sokovan::Scheduler();
     Output out;
+    auto loaded = *store->load();
+    loaded.ended = past_runs(**store->open_reader());
     machine = std::make_unique<Machine>(
-        MachineStart{config_, store->lineage(), *store->load(), now, mono_ms, 0, 0}, out);
+        MachineStart{config_, store->lineage(), std::move(loaded), now, mono_ms, 0, 0}, out);
     take(out);
   }
 

@@ -203,6 +203,30 @@ TEST(MachineArrays, ACancelledHeadIsForgottenByItself) {
   EXPECT_EQ(c.state->jobs.size(), 0u);
 }
 
+// The one that is predicted to be short passes, though its limit is longer.
+TEST(MachineRestart, RunTimesAreStillPredicted) {
+  Cluster c(make_config("", "NodeName=n1 CPUs=1 RealMemory=1000\n"));
+  c.up();
+  auto limit = [](Seconds seconds) {
+    return [seconds](wire::Submission& s) { s.spec.time_limit = seconds; };
+  };
+  for (auto [seconds, run] : {std::pair{1200, 1}, std::pair{600, 500}}) {
+    const JobId job = c.submit(limit(seconds));
+    c.runs(job);
+    c.pass(run);
+    c.ends(job);
+  }
+  const JobId running = c.submit();
+  c.runs(running);
+  c.restart();
+  c.conns.clear();
+  c.register_agent("n1", {Cluster::report(c.key(running), AttemptPhase::kRunning)});
+  const JobId first = c.submit(limit(600)), second = c.submit(limit(1200));
+  c.ends(running);
+  EXPECT_EQ(c.state_of(first), JobState::kPending);
+  EXPECT_EQ(c.state_of(second), JobState::kConfiguring);
+}
+
 TEST(MachineForgets, EndsMakeRoomAsFastAsTheyCome) {
   Cluster c(make_config("MinJobAge=10\n"));
   c.up();

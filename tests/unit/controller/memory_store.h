@@ -3,6 +3,7 @@
 // One thread at a time, save that readers copy under the same lock.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <memory>
@@ -130,7 +131,19 @@ class MemoryStore : public Store {
       return std::optional<RequestAnswer>(it->second);
     }
     Result<std::vector<JobEvent>> events(JobId) override { return std::vector<JobEvent>(); }
-    Status history(const HistoryQuery&, const std::function<bool(HistoryRow)>&) override { return {}; }
+    // Of the query, the order and how many.
+    Status history(const HistoryQuery& query, const std::function<bool(HistoryRow)>& sink) override {
+      std::lock_guard lock(state_->mutex);
+      std::vector<JobPtr> rows;
+      for (const auto& [key, job] : state_->ended) rows.push_back(job);
+      std::stable_sort(rows.begin(), rows.end(), [&](const JobPtr& a, const JobPtr& b) {
+        return query.newest_first ? b->ended < a->ended : a->ended < b->ended;
+      });
+      if (rows.size() > query.limit) rows.resize(query.limit);
+      for (const auto& job : rows)
+        if (!sink({job, ""})) break;
+      return {};
+    }
 
    private:
     std::shared_ptr<State> state_;

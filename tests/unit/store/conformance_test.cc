@@ -259,6 +259,8 @@ TEST_P(Conformance, history_answers_sacct_s_filters) {
   EXPECT_EQ(found(q), (Ids{1}));
   q = all, q.limit = 2;
   EXPECT_EQ(found(q), (Ids{1, 2}));
+  q.newest_first = true;
+  EXPECT_EQ(found(q), (Ids{6, 5}));
   int seen = 0;
   EXPECT_TRUE(ok(reader()->history(all, [&](HistoryRow row) {
     EXPECT_EQ(row.batch_host, "n1");
