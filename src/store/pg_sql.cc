@@ -70,14 +70,10 @@ std::vector<std::pair<const char*, std::string>> pg_statements() {
       {"bai_drop_requests",
        "DELETE FROM requests WHERE id IN (SELECT id FROM requests WHERE at < $1::int8 ORDER BY at LIMIT "
        "$2::int8)"},
-      {"bai_contents_step",
-       "SELECT hash FROM (SELECT hash FROM contents WHERE hash > $1::bytea ORDER BY hash LIMIT $2::int8) AS "
-       "slice"
-       " ORDER BY hash DESC LIMIT 1"},
-      {"bai_drop_contents",
-       "DELETE FROM contents WHERE hash > $1::bytea AND hash <= $2::bytea"
-       " AND NOT EXISTS (SELECT 1 FROM launches WHERE script = hash)"
-       " AND NOT EXISTS (SELECT 1 FROM launches WHERE environment = hash)"},
+      {"bai_launches_step",
+       "SELECT job, script, environment FROM launches WHERE job > $1::int8 ORDER BY job LIMIT $2::int8"},
+      {"bai_contents_step", "SELECT hash FROM contents WHERE hash > $1::bytea ORDER BY hash LIMIT $2::int8"},
+      {"bai_drop_contents", "DELETE FROM contents WHERE hash = ANY($1::bytea[])"},
   };
 }
 

@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "store/content_sweep.h"
 #include "store/driver.h"
 #include "store/pg_reader.h"
 #include "store/pg_session.h"
@@ -77,7 +78,7 @@ class PgStore final : public Store {
   std::int64_t backend_pid_ = 0;
   std::string backend_start_;
   Lineage lineage_;
-  std::string content_cursor_;
+  ContentSweep sweep_;
   std::string description_;
   bool broken_ = false;
 };
@@ -236,6 +237,10 @@ Status PgStore::reopen() {
 Status PgStore::commit(const Batch& batch) {
   if (broken_) return broken();
   const Rows rows = rows_of(batch);
+  for (const auto& launch : rows.launches) {
+    sweep_.use(launch.script);
+    sweep_.use(launch.environment);
+  }
   std::vector<PgStep> steps;
   const auto step = [&](const char* statement, const auto& list) -> PgParams* {
     if (list.empty()) return nullptr;
@@ -329,17 +334,28 @@ Result<Loaded> PgStore::load() {
 
 Status PgStore::prune(Time before, std::uint32_t limit) {
   if (broken_) return broken();
-  auto last = session_->run("bai_contents_step", PgParams().bytes(content_cursor_).number(limit));
-  if (!last) {
+  const bool marking = sweep_.marking();
+  auto read = marking ? session_->run("bai_launches_step", PgParams().number(sweep_.job()).number(limit))
+                      : session_->run("bai_contents_step", PgParams().bytes(sweep_.hash()).number(limit));
+  if (!read) {
     broken_ = true;
-    return last.error();
+    return read.error();
   }
-  const std::string upto(last->rows() > 0 ? last->bytes(0, 0) : std::string_view());
   std::vector<PgStep> steps = {touch(), {"bai_drop_requests", PgParams().number(before.us).number(limit)}};
-  if (!upto.empty()) steps.push_back({"bai_drop_contents", PgParams().bytes(content_cursor_).bytes(upto)});
-  if (auto done = transaction(steps); !done) return done;
-  content_cursor_ = upto;
-  return {};
+  if (marking) {
+    std::vector<ContentSweep::Launch> launches;
+    for (int i = 0; i < read->rows(); ++i)
+      launches.push_back({read->number(i, 0), hash_of(read->bytes(i, 1)), hash_of(read->bytes(i, 2))});
+    sweep_.mark(launches, limit);
+  } else {
+    std::vector<Hash256> contents;
+    for (int i = 0; i < read->rows(); ++i) contents.push_back(hash_of(read->bytes(i, 0)));
+    const auto unused = sweep_.unused(contents, limit);
+    if (!unused.empty())
+      steps.push_back(
+          {"bai_drop_contents", PgParams().blobs(unused, [](const Hash256& hash) { return hash.view(); })});
+  }
+  return transaction(steps);
 }
 
 }  // namespace

@@ -24,8 +24,6 @@ CREATE TABLE launches (
   environment BLOB NOT NULL,
   record BLOB NOT NULL
 );
-CREATE INDEX launches_script ON launches (script);
-CREATE INDEX launches_environment ON launches (environment);
 CREATE TABLE contents (hash BLOB PRIMARY KEY NOT NULL, bytes BLOB NOT NULL);
 CREATE TABLE events (
   job INTEGER NOT NULL,
@@ -94,8 +92,6 @@ CREATE TABLE launches (
   environment bytea NOT NULL,
   record bytea NOT NULL
 );
-CREATE INDEX launches_script ON launches (script);
-CREATE INDEX launches_environment ON launches (environment);
 CREATE TABLE contents (hash bytea PRIMARY KEY, bytes bytea NOT NULL);
 CREATE TABLE events (job bigint NOT NULL, lsn bigint NOT NULL, record bytea NOT NULL, PRIMARY KEY (job, lsn));
 CREATE TABLE requests (id bytea PRIMARY KEY, uid bigint NOT NULL, at bigint NOT NULL, answer bytea NOT NULL);

@@ -14,6 +14,7 @@
 
 #include "base/env.h"
 #include "base/fd.h"
+#include "store/content_sweep.h"
 #include "store/driver.h"
 #include "store/record.h"
 #include "store/rows.h"
@@ -29,6 +30,16 @@ namespace bai::store {
 namespace {
 
 constexpr int kWalLimitFrames = 16384;  // of 4 KiB; beyond it a checkpoint also starts the WAL anew
+
+template <class F>
+Status each_row(Statement& select, F take) {
+  for (;;) {
+    auto row = select.step();
+    if (!row) return row.error();
+    if (!*row) return {};
+    take();
+  }
+}
 
 class SqliteStore final : public Store {
  public:
@@ -91,7 +102,7 @@ class SqliteStore final : public Store {
   Database db_;
   SqliteStatements sql_;
   Lineage lineage_;
-  std::string content_cursor_;
+  ContentSweep sweep_;
   bool broken_ = false;
   int last_code_ = 0;  // sqlite's, of the last transaction that failed
   bool full_ =
@@ -277,6 +288,10 @@ Status SqliteStore::reopen() {
 Status SqliteStore::commit(const Batch& batch) {
   if (broken_) return broken();
   const Rows rows = rows_of(batch);
+  for (const auto& launch : rows.launches) {
+    sweep_.use(launch.script);
+    sweep_.use(launch.environment);
+  }
   const auto done = transaction([&]() -> Status {
     auto ran = sql_.compare_and_move.bind(1, signed_(batch.last))
                    .bind(2, batch.last_job_id)
@@ -348,15 +363,20 @@ Status SqliteStore::prune_in_transaction(Time before, std::uint32_t limit) {
   if (auto ours = touch(); !ours) return ours;
   // Request ids begin with the time at which they were made: the oldest answers come first, or nearly so.
   if (auto ran = sql_.drop_requests.bind(1, before.us).bind(2, limit).run(); !ran) return ran;
-  // A slice of the contents each time, going around.
-  auto row = sql_.contents_step.bind_blob(1, content_cursor_).bind(2, limit).step();
-  if (!row) return row.error();
-  const std::string upto(sql_.contents_step.bytes(0));
-  sql_.contents_step.reset();
-  if (!upto.empty())
-    if (auto ran = sql_.drop_contents.bind_blob(1, content_cursor_).bind_blob(2, upto).run(); !ran)
-      return ran;
-  content_cursor_ = upto;
+  if (sweep_.marking()) {
+    std::vector<ContentSweep::Launch> launches;
+    auto& step = sql_.launches_step.bind(1, sweep_.job()).bind(2, limit);
+    auto done = each_row(step, [&] {
+      launches.push_back({step.number(0), hash_of(step.bytes(1)), hash_of(step.bytes(2))});
+    });
+    if (done) sweep_.mark(launches, limit);
+    return done;
+  }
+  std::vector<Hash256> contents;
+  auto& step = sql_.contents_step.bind_blob(1, sweep_.hash()).bind(2, limit);
+  if (auto done = each_row(step, [&] { contents.push_back(hash_of(step.bytes(0))); }); !done) return done;
+  for (const auto& hash : sweep_.unused(contents, limit))
+    if (auto ran = sql_.drop_content.bind_blob(1, hash.view()).run(); !ran) return ran;
   return {};
 }
 

@@ -52,12 +52,9 @@ Status SqliteStatements::prepare(Database& db) {
       {&drop_requests,
        "DELETE FROM requests WHERE id IN"
        " (SELECT id FROM (SELECT id, at FROM requests ORDER BY id LIMIT ?2) WHERE at < ?1)"},
-      {&contents_step,
-       "SELECT max(hash) FROM (SELECT hash FROM contents WHERE hash > ?1 ORDER BY hash LIMIT ?2)"},
-      {&drop_contents,
-       "DELETE FROM contents WHERE hash > ?1 AND hash <= ?2"
-       " AND NOT EXISTS (SELECT 1 FROM launches WHERE script = hash)"
-       " AND NOT EXISTS (SELECT 1 FROM launches WHERE environment = hash)"},
+      {&launches_step, "SELECT job, script, environment FROM launches WHERE job > ?1 ORDER BY job LIMIT ?2"},
+      {&contents_step, "SELECT hash FROM contents WHERE hash > ?1 ORDER BY hash LIMIT ?2"},
+      {&drop_content, "DELETE FROM contents WHERE hash = ?1"},
   };
   for (const auto& [statement, sql] : wanted) {
     auto prepared = db.prepare(sql);

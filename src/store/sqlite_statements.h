@@ -16,7 +16,7 @@ struct SqliteStatements {
   Statement compare_and_move, touch, lineage;
   Statement put_job, drop_job, put_launch, drop_launch, put_content, put_event, put_request, put_node,
       put_setting, drop_setting, put_history;
-  Statement drop_requests, contents_step, drop_contents;
+  Statement drop_requests, launches_step, contents_step, drop_content;
 
   Status prepare(Database& db);
   // Within a transaction.
