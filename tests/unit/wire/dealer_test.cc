@@ -58,6 +58,7 @@ TEST_F(WithDealer, connects_and_talks) {
     }
     return got == 300;
   }));
+  ASSERT_TRUE(d.wait([&] { return d.callers.size() == 300; }));  // also for its lock
   EXPECT_EQ(d.callers.at(0).role, Role::agent);
   EXPECT_EQ(d.callers.at(0).name, "n1");
 }
