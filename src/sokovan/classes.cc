@@ -120,6 +120,14 @@ std::vector<std::uint32_t> Scheduler::Impl::queues_of(const JobClass& c) const {
   return out;
 }
 
+std::uint32_t Scheduler::Impl::arena_of(Queue& q) {
+  if (q.arena_as_of != nodes.arena_generation()) {
+    q.arena = nodes.arena(q.partition->nodes);
+    q.arena_as_of = nodes.arena_generation();
+  }
+  return q.arena;
+}
+
 void Scheduler::Impl::refresh(JobClass& c) {
   if (c.generation == generation) return;
   c.generation = generation;

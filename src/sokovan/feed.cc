@@ -46,6 +46,7 @@ void Scheduler::Impl::set_partition(const PartitionPtr& partition) {
   const auto before = q.rules;
   const bool single = q.partition && q.partition->exclusive_user;
   q.partition = partition;
+  q.arena_as_of = 0;
   q.rules = rules_of(partition->scheduling, settings);
   q.placement = placement_named(partition->scheduling.placement);
   learns_shapes |= partition->scheduling.placement == "fragmentation";

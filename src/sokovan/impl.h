@@ -31,6 +31,8 @@ struct Queue {
   PartitionPtr partition;  // null: it is gone
   Rules rules;
   const Placement* placement = nullptr;
+  std::uint32_t arena = 0;        // of its nodes, as of
+  std::uint64_t arena_as_of = 0;  // this arena_generation(); 0: not known
   // As of the last full pass:
   bool blocked =
       false;          // one of its jobs waits for resources; no others wait for anything else than that one
@@ -228,6 +230,7 @@ struct Scheduler::Impl {
                      const Constraint& constraint, const FeatureTest* matching, std::string_view avoid,
                      bool limits);
   std::vector<std::uint32_t> queues_of(const JobClass& c) const;
+  std::uint32_t arena_of(Queue& q);
   std::shared_ptr<const Filter> filter_of(std::uint32_t arena, const ResourceRequest& request,
                                           const Constraint& constraint, const FeatureTest* matching,
                                           std::string_view avoid);
@@ -282,7 +285,6 @@ struct Scheduler::Impl {
   void plan_anew() { must_pass = void_standing = true; }
   void move_plans_forward(Time now, Decisions& out);
   void void_late_plans(Time now);
-  const Plan* plan_of(JobId id) const;  // the first; null: none
   std::vector<PlannedStart> planned_starts() const;
 
   // wake.cc

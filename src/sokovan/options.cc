@@ -130,7 +130,7 @@ Option Scheduler::Impl::make_option(const JobClass& c, std::uint32_t queue, cons
   if (option.single_user || users_matter(c.spec->partition)) option.uid = c.spec->uid;
   option.placement = queues[queue].placement;
   option.licenses = licenses.needs(c.licenses);
-  option.arena = nodes.arena(partition->nodes);
+  option.arena = arena_of(queues[queue]);
   option.filter = filter_of(option.arena, request, constraint, matching, avoid);
   auto& wish = option.wish;
   auto never = [&](Reason reason, std::string detail = {}) {

@@ -242,13 +242,6 @@ void Scheduler::Impl::void_late_plans(Time now) {
   must_pass |= next_planned <= now;
 }
 
-const Plan* Scheduler::Impl::plan_of(JobId id) const {
-  if (!planned_tasks.count(id)) return nullptr;
-  for (const auto& plan : plans)
-    if (plan.booking->job == id) return &plan;
-  return nullptr;
-}
-
 std::vector<PlannedStart> Scheduler::Impl::planned_starts() const {
   std::vector<PlannedStart> out;
   for (const auto& plan : plans) {

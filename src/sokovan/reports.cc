@@ -1,4 +1,6 @@
 // What is said about those who wait. Said once: each entry knows what its record says or was last told.
+#include <algorithm>
+
 #include "base/hostlist.h"
 #include "sokovan/impl.h"
 
@@ -22,6 +24,16 @@ void Scheduler::Impl::say_class(JobClass& c, Reason rest, const std::string& det
 }
 
 void Scheduler::Impl::flush_reports(Decisions& out) {
+  std::vector<std::pair<JobId, const Plan*>> first;  // of each job that is planned
+  if (!unreported.empty())
+    for (const auto& plan : plans) first.emplace_back(plan.booking->job, &plan);
+  std::stable_sort(first.begin(), first.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  const auto plan_of = [&](JobId id) {
+    const auto it = std::lower_bound(first.begin(), first.end(), id,
+                                     [](const auto& item, JobId job) { return item.first < job; });
+    return it != first.end() && it->first == id ? it->second : nullptr;
+  };
   for (auto id : unreported) {
     auto it = jobs.find(id);
     if (it == jobs.end()) continue;
