@@ -86,8 +86,7 @@ void Nodes::update(std::uint32_t node) {
   if (slot.exists && slot.usable) {
     // Only planned starts take something in the future.
     free.fill(timeline.segments()[0].free);
-    if (slot.plans)
-      for (std::size_t i = 1; i < free.size(); ++i) free[i] = timeline.lowest(now_, horizons_[i]);
+    if (slot.plans) timeline.lowest(now_, std::span(horizons_).subspan(1), std::span(free).subspan(1));
   }
   for (const auto& place : slot.places) {
     auto& arena = *arenas_[place.arena];

@@ -82,6 +82,15 @@ Amounts Timeline::lowest(Time from, Time to) const {
   return out;
 }
 
+void Timeline::lowest(Time from, std::span<const Time> to, std::span<Amounts> out) const {
+  auto i = find(from);
+  Amounts low = segments_[i].free;
+  for (std::size_t k = 0; k < to.size(); ++k) {
+    while (i + 1 < segments_.size() && segments_[i + 1].from < to[k]) low = smaller(low, segments_[++i].free);
+    out[k] = low;
+  }
+}
+
 void Timeline::lowest_slots(Time from, Time to, std::vector<SlotAmount>& out) const {
   auto i = find(from);
   out.assign(slots(i), slots(i) + width_);

@@ -41,6 +41,8 @@ class Timeline {
 
   // The smallest of what is free within [from, to), lane by lane. O(segments up to `to`).
   Amounts lowest(Time from, Time to) const;
+  // The same for windows that end at each of `to`, which ascends. One walk.
+  void lowest(Time from, std::span<const Time> to, std::span<Amounts> out) const;
   // The same of each slot, into `out`.
   void lowest_slots(Time from, Time to, std::vector<SlotAmount>& out) const;
   bool covers(Time from, Time to, const Amounts& need) const;

@@ -99,7 +99,8 @@ void Windows::renew(std::uint32_t position, Time from, Time to) {
   while (last != mine.end() && last->from <= to) ++last;
   const Time begin = first != last ? std::min(from, first->from) : from;
   const Time end = first != last ? std::max(to, std::prev(last)->to) : to;
-  std::vector<Window> fresh;
+  auto& fresh = fresh_;
+  fresh.clear();
   const auto& slot = nodes_[nodes_.arena_at(arena_).node(position)];
   const auto& segments = slot.timeline.segments();
   std::size_t i = slot.usable && slot.exists ? 0 : segments.size();

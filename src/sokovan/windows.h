@@ -53,6 +53,7 @@ class Windows {
     std::uint32_t position;
   };
   std::vector<Open> open_;
+  std::vector<Window> fresh_;
 };
 
 }  // namespace bai::sokovan
