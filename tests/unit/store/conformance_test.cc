@@ -132,6 +132,24 @@ TEST_P(Conformance, changes_to_one_key_in_one_batch_leave_the_last) {
   EXPECT_TRUE(ok(reader()->launch(3)));
 }
 
+TEST_P(Conformance, jobs_that_go_together_take_no_other_along) {
+  Batch batch = batch_after(store_->lineage());
+  for (JobId id = 1; id <= 12; ++id) submit(batch, id);
+  ASSERT_TRUE(ok(store_->commit(batch)));
+  Batch gone = batch_after(store_->lineage());
+  for (JobId id : {4u, 2u, 3u, 12u, 7u, 9u, 10u}) gone.changes.push_back(JobForget{id, id != 9});
+  gone.last += 7;
+  ASSERT_TRUE(ok(store_->commit(gone)));
+  auto loaded = store_->load();
+  ASSERT_TRUE(ok(loaded));
+  std::vector<JobId> left;
+  for (const auto& job : loaded->jobs) left.push_back(job->id);
+  EXPECT_EQ(left, (std::vector<JobId>{1, 5, 6, 8, 11}));
+  auto read = reader();
+  for (JobId id = 1; id <= 12; ++id)
+    EXPECT_EQ(read->launch(id).ok(), id == 9 || std::find(left.begin(), left.end(), id) != left.end()) << id;
+}
+
 TEST_P(Conformance, jobs_nodes_and_settings_change_and_go) {
   Batch batch = batch_after(store_->lineage());
   submit(batch, 1);
