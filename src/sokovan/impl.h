@@ -295,7 +295,8 @@ struct Scheduler::Impl {
   bool someone_joined_before_standing_plans();
   void plan_new_heads(Time now, Decisions& out);
   std::set<QueueKey>::const_iterator first_unplanned(const JobClass& c) const;
-  JobClass* first_in(std::uint32_t queue, const std::set<std::uint32_t>& but, std::uint32_t& job_class);
+  JobClass* first_in(const std::set<std::uint32_t>& in, const std::set<std::uint32_t>& but,
+                     std::uint32_t& job_class);
 
   // reports.cc
   void say(Entry& entry, Reason reason, const std::string& detail, Time expected, Decisions& out);

@@ -144,7 +144,8 @@ void Scheduler::Impl::drop_plan(std::size_t index) {
   unbook(plan);
   touch_nodes(*plan.booking);
   auto& q = queues[plan.queue];
-  q.headless |= q.planned == 0;
+  // Where nothing passes, those who wait were not even tried.
+  if (q.planned == 0) (q.rules.nothing_passes ? must_pass : q.headless) = true;
 }
 
 void Scheduler::Impl::drop_plans_of(JobId id) {

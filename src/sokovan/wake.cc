@@ -117,7 +117,7 @@ void Scheduler::Impl::begin_small_pass(Time now, Decisions& out) {
   if (freed.empty() && !licensed) return;
   // Nobody passes a blocked job, so nobody but that one is to be tried; where it is not planned, a full pass finds it.
   must_pass |= std::any_of(queues.begin(), queues.end(), [](const Queue& q) {
-    return q.partition && q.rules.nothing_passes && q.blocked && q.planned == 0 && !q.headless;
+    return q.partition && q.rules.nothing_passes && q.blocked && q.planned == 0;
   });
   if (must_pass) return;
   start_planned_early(freed, licensed, now, out);
@@ -196,11 +196,12 @@ void Scheduler::Impl::start_planned_early(const std::vector<std::uint32_t>& free
     }
     drop_plan(index);
     start(c, entry, *option, std::move(picks), now, out);
+    if (must_pass) return;
   }
 }
 
-// The first that waits there without a planned start, of the classes that are not in `but`. Null when there is none.
-JobClass* Scheduler::Impl::first_in(std::uint32_t queue, const std::set<std::uint32_t>& but,
+// The first without a planned start that waits in one of these queues, of the classes that are not in `but`. Null when there is none.
+JobClass* Scheduler::Impl::first_in(const std::set<std::uint32_t>& in, const std::set<std::uint32_t>& but,
                                     std::uint32_t& job_class) {
   JobClass* best = nullptr;
   Rank rank;
@@ -209,7 +210,7 @@ JobClass* Scheduler::Impl::first_in(std::uint32_t queue, const std::set<std::uin
     if (!c || c->queue.empty() || but.count(i)) continue;
     refresh(*c);
     if (std::none_of(c->options.begin(), c->options.end(), [&](const Option& option) {
-          return option.queue == queue && option.reason == Reason::kNone;
+          return option.reason == Reason::kNone && in.count(option.queue);
         }))
       continue;
     const auto it = first_unplanned(*c);
@@ -221,33 +222,35 @@ JobClass* Scheduler::Impl::first_in(std::uint32_t queue, const std::set<std::uin
   return best;
 }
 
-// Where the last planned start is gone, who comes next starts or has one before others can pass it.
+// Where the last planned start is gone, who comes next starts or has one before others can pass it: of all such queues the first, since
+// they may share nodes.
 void Scheduler::Impl::plan_new_heads(Time now, Decisions& out) {
   constexpr int kMost = 64;  // a full pass finds so many sooner
-  for (std::uint32_t queue = 0; queue < queues.size(); ++queue) {
-    auto& q = queues[queue];
-    if (!std::exchange(q.headless, false) || !q.partition) continue;
-    q.blocked = false;
-    std::set<std::uint32_t> never;
-    for (int i = 0; q.planned == 0; ++i) {
-      std::uint32_t job_class = 0;
-      auto* c = first_in(queue, never, job_class);
-      if (!c) break;
-      if (i == kMost) {
-        must_pass = true;
-        return;
-      }
-      auto& entry = jobs.at(first_unplanned(*c)->id);
-      if (array_is_full(*entry.job)) {
-        park(*c, entry);
-        continue;
-      }
-      c->blocked = false;
-      if (try_start(*c, entry, true, now, out)) continue;
-      c->blocked = true;
-      const Rank rank{c->tier, 0, 0, key_of(entry)};
-      if (plan(*c, job_class, entry, rank, now) != Planning::kPlanned) never.insert(job_class);
+  std::set<std::uint32_t> headless, never;
+  for (std::uint32_t i = 0; i < queues.size(); ++i)
+    if (std::exchange(queues[i].headless, false) && queues[i].partition) {
+      queues[i].blocked = false;
+      headless.insert(i);
     }
+  for (int i = 0;; ++i) {
+    std::erase_if(headless, [&](std::uint32_t q) { return queues[q].planned != 0; });
+    std::uint32_t job_class = 0;
+    auto* c = headless.empty() ? nullptr : first_in(headless, never, job_class);
+    if (!c) return;
+    if (i == kMost) {
+      must_pass = true;
+      return;
+    }
+    auto& entry = jobs.at(first_unplanned(*c)->id);
+    if (array_is_full(*entry.job)) {
+      park(*c, entry);
+      continue;
+    }
+    c->blocked = false;
+    if (try_start(*c, entry, true, now, out)) continue;
+    c->blocked = true;
+    const Rank rank{c->tier, 0, 0, key_of(entry)};
+    if (plan(*c, job_class, entry, rank, now) != Planning::kPlanned) never.insert(job_class);
   }
 }
 
