@@ -35,9 +35,10 @@ struct Queue {
   std::uint64_t arena_as_of = 0;  // this arena_generation(); 0: not known
   // As of the last full pass:
   bool blocked =
-      false;          // one of its jobs waits for resources; no others wait for anything else than that one
-  Rank blocker;       // which
-  bool more = false;  // some wait without a planned start, because there are as many as there may be
+      false;     // one of its jobs waits for resources; no others wait for anything else than that one
+  Rank blocker;  // which
+  bool more =
+      false;  // some wait without a planned start, because they or their users have as many as they may
   std::uint32_t planned = 0;
   std::map<std::uint32_t, std::uint32_t> planned_by_user;  // if there is a limit
   bool headless = false;  // its last planned start is gone, and who comes next has none yet

@@ -226,7 +226,9 @@ const Option* Scheduler::Impl::startable(JobClass& c, Time now, std::vector<Pick
       c.missing_nodes = std::min(c.missing_nodes, finder.missing_nodes);
       continue;
     }
-    if (holds(option, *allocation_of(option, picks), picks)) return &option;
+    if (!holds(option, *allocation_of(option, picks), picks)) continue;
+    c.missing_tasks = c.missing_nodes = 0;  // of the next one nobody knows
+    return &option;
   }
   picks.clear();
   if (c.missing_tasks == UINT64_MAX) c.missing_tasks = c.missing_nodes = 0;  // nothing could be tried

@@ -61,10 +61,7 @@ Scheduler::Impl::Planning Scheduler::Impl::plan(JobClass& c, std::uint32_t job_c
     best_plan = std::move(planned);
   }
   if (!quota) {
-    for (const auto& option : c.options) {
-      auto& q = queues[option.queue];
-      q.more |= usable(option) && q.planned >= q.rules.planned;
-    }
+    for (const auto& option : c.options) queues[option.queue].more |= usable(option);
     const bool waits = stopped || std::any_of(c.options.begin(), c.options.end(), [&](Option& o) {
                          return o.reason == Reason::kNone && is_up(o);
                        });
