@@ -249,6 +249,9 @@ void Scheduler::Impl::plan_new_heads(Time now, Decisions& out) {
     c->blocked = false;
     if (try_start(*c, entry, true, now, out)) continue;
     c->blocked = true;
+    must_pass |= std::any_of(c->options.begin(), c->options.end(),
+                             [&](const Option& o) { return could_but_for_plans(o, now); });
+    if (must_pass) return;
     const Rank rank{c->tier, 0, 0, key_of(entry)};
     if (plan(*c, job_class, entry, rank, now) != Planning::kPlanned) never.insert(job_class);
   }

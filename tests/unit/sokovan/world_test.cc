@@ -117,7 +117,9 @@ TEST(SokovanWorld, a_full_pass_is_a_pass_from_scratch) {
 // there promises to those behind are kept, too.
 TEST(SokovanWorld, the_head_of_the_queue_never_waits_on_free_resources) {
   std::uint64_t heads = 0;
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+  std::vector<std::uint64_t> seeds{2038, 3487, 4969, 6349};  // that once failed
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) seeds.push_back(seed);
+  for (const auto seed : seeds) {
     World world(seed);
     auto& toy = world.toy;
     for (const auto& [name, p] : std::map(toy.partitions)) {
