@@ -19,9 +19,10 @@ SLOW = 5 if os.environ.get("BAI_SANITIZE") else 1
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "OUT_OF_MEMORY", "DEADLINE", "BOOT_FAIL")
 IS_ROOT = os.geteuid() == 0
 
-# A shell has what it starts in the background ignore these two, and whatever is started here would, too.
+# What a shell starts in the background or under nohup ignores these, and whatever is started here would, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+for ignored in (signal.SIGQUIT, signal.SIGHUP):
+    signal.signal(ignored, signal.SIG_DFL)
 
 
 class Skip(Exception):
