@@ -338,11 +338,13 @@ def attempts(c, node, job):
 
 
 def connections(c):
-    """How many have connected to the controller's port."""
+    """How many have connected to the controller: to its port, or to its socket for this machine (state 03: connected)."""
     with open(c.conf, encoding="utf-8") as f:
         port = next(int(line.split("=")[1]) for line in f if line.startswith("CtldPort="))
     with open("/proc/net/tcp", encoding="ascii") as f:
-        return sum(fields[2].endswith(f":{port:04X}") and fields[3] == "01" for fields in (line.split() for line in f))
+        far = sum(fields[2].endswith(f":{port:04X}") and fields[3] == "01" for fields in (line.split() for line in f))
+    with open("/proc/net/unix", encoding="utf-8", errors="replace") as f:
+        return far + sum(fields[5] == "03" and fields[-1] == f"@bai/127.0.0.1:{port}" for fields in (line.split() for line in f))
 
 
 @test
