@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/text.h"
 #include "base/units.h"
@@ -32,7 +33,7 @@ Result<std::optional<std::int64_t>> emulated_run_ms(std::string_view comment) {
     if (!seconds.ok())
       return Error{"bad_comment", quote(word) + " in the comment: " + seconds.error().message, "--comment",
                    "write emulate:SECONDS, such as emulate:60 or emulate:0.5"};
-    return std::optional<std::int64_t>(static_cast<std::int64_t>(*seconds * 1000 + 0.5));
+    return std::optional<std::int64_t>(std::llround(*seconds * 1000));
   }
   return std::optional<std::int64_t>();
 }
