@@ -77,7 +77,7 @@ Status Admission::check(const JobSpec& spec, std::uint32_t& searches) {
 Status Admission::search(const JobSpec& spec, std::uint32_t& searches) const {
   Job job;
   job.spec = std::make_shared<const JobSpec>(spec);
-  const Status whole = nodes_.feasible(job);
+  Status whole = nodes_.feasible(job);
   --searches;
   if (whole.ok() || whole.error().code == "bad_licenses") return whole;
   Error error = whole.error();

@@ -113,7 +113,7 @@ void Finder::rank(const Option& option, Time from, Time to) {
     std::uint32_t weight;
     Cost cost;
     std::uint32_t position, index;
-    auto operator<=>(const Key&) const = default;
+    auto operator<=>(const Key&) const = default;  // NOLINT: no nullptr is meant
   };
   std::vector<Key> keys;
   keys.reserve(candidates_.size());

@@ -154,16 +154,16 @@ Result<Recorded> RecordingReader::next(std::string_view bytes, std::size_t& used
         using T = std::decay_t<decltype(r)>;
         Recorded out;
         if constexpr (std::is_same_v<T, JobRecord>) {
-          return unpack(std::move(r), known_);
+          return unpack(std::forward<decltype(r)>(r), known_);
         } else if constexpr (std::is_same_v<T, DecisionRecord> || std::is_same_v<T, NodeSet>) {
-          return unpack(std::move(r));
+          return unpack(std::forward<decltype(r)>(r));
         } else if constexpr (std::is_same_v<T, FreshRecord>) {
           known_.clear();
         } else if constexpr (std::is_same_v<T, PartitionRecord>) {
           out.change = PartitionSet{std::make_shared<Partition>(std::move(r.partition))};
         } else {
           if constexpr (std::is_same_v<T, JobGone>) known_.erase(r.job);
-          out.change = std::move(r);
+          out.change = std::forward<decltype(r)>(r);
         }
         return out;
       },
