@@ -65,8 +65,8 @@ pid_t clone_sibling() { return static_cast<pid_t>(syscall(SYS_clone, CLONE_PAREN
                                   std::size_t room) {
   setpgid(0, 0);
   memset(title, 0, room);
-  memcpy(title, dir.data(), std::min(dir.size(), room - 1));
-  if (char* entry = getenv(kMarkVariable)) memcpy(entry, mark.data(), std::min(mark.size(), strlen(entry)));
+  dir.copy(title, room - 1);
+  if (char* entry = getenv(kMarkVariable)) mark.copy(entry, strlen(entry));
   const Status done = run_shepherd(dir, agent);
   if (!done.ok()) log_shepherd(dir, done.error().text());
   exit(done.ok() ? 0 : 1);
