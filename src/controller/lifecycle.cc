@@ -9,7 +9,9 @@
 namespace bai::controller {
 
 void Machine::on_decided(const Decided& decided) {
-  for (const auto& decision : decided.decisions.starts) start(decision);
+  for (const auto& decision : decided.decisions.starts)
+    if (start(decision) && decision.late) estimates_.add(*decision.late);
+  for (auto& put : estimates_.take()) change(std::move(put));
   for (const auto& waiting : decided.decisions.waiting) {
     auto it = jobs_.find(waiting.job);
     if (it == jobs_.end() || it->second.job->state != JobState::kPending) continue;

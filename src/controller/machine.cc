@@ -87,6 +87,8 @@ void Machine::load(store::Loaded loaded) {
     if (put.decision.weight_set) n.weight = put.decision.weight;
     node_changed(*entry);
   }
+  estimates_ = EstimateLog(settings_);
+  for (auto late : estimates_.all()) tell(sokovan::EstimateEnded{late});
   for (const auto& job : loaded.ended)
     if (auto run = run_of(*job, time_limit_in_force(*job))) tell(*run);
   for (auto& job : loaded.jobs) {

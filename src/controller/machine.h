@@ -15,6 +15,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "controller/estimate_log.h"
 #include "controller/io.h"
 #include "sokovan/admission.h"
 
@@ -212,7 +213,8 @@ class Machine {
   std::map<JobId, Running> running_;
   std::map<std::string, NodeEntry, std::less<>> nodes_;
   std::map<std::string, PartitionPtr, std::less<>> partitions_;
-  std::map<std::string, std::string> settings_;
+  std::map<std::string, std::string> settings_;  // as loaded, and partitions' overrides since
+  EstimateLog estimates_;
   std::map<ConnId, std::string> agents_;  // session -> node
   std::unordered_map<RequestId, Answer> answers_;
   std::deque<std::pair<std::int64_t, RequestId>> answer_ages_;

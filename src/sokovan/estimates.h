@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -13,15 +14,20 @@ class Estimates {
  public:
   // The job was told a time. Only the first counts: later ones know more.
   void told(JobId job, Time expected) { open_.try_emplace(job, expected); }
-  void started(JobId job, Time now) {
+  // How much later than that it started, if it was told.
+  std::optional<Seconds> started(JobId job, Time now) {
     auto it = open_.find(job);
-    if (it == open_.end()) return;
-    const std::int64_t late_s = (now.us - it->second.us) / 1'000'000;
+    if (it == open_.end()) return std::nullopt;
+    const Seconds late = (now.us - it->second.us) / 1'000'000;
     open_.erase(it);
+    add(late);
+    return late;
+  }
+  void add(Seconds late) {
     if (late_s_.size() < kKept)
-      late_s_.push_back(late_s);
+      late_s_.push_back(late);
     else
-      late_s_[next_++ % kKept] = late_s;
+      late_s_[next_++ % kKept] = late;
   }
   // It left the queue without starting.
   void gone(JobId job) { open_.erase(job); }

@@ -293,8 +293,8 @@ void Scheduler::Impl::start(JobClass& c, Entry& entry, const Option& option, std
     start.task = booking.task = *waiting.next(from);
   }
   decided[job.id].push_back(acquire(std::move(booking))->id);
+  start.late = estimates.started(job.id, now);
   out.starts.push_back(std::move(start));
-  estimates.started(job.id, now);
   if (c.first == job.id) c.first = 0;
   if (job.array && array_is_full(job)) return park(c, entry);
   if (tasks_left(job, 0) != 0 && job.array) return;

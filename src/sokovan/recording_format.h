@@ -44,6 +44,10 @@ void serialize(A& a, RunEnded& c) {
   a(c.uid, c.limit, c.run, c.cpus);
 }
 template <class A>
+void serialize(A& a, EstimateEnded& c) {
+  a(c.late);
+}
+template <class A>
 void serialize(A& a, Waiting& w) {
   a(w.job, at_most(w.reason, static_cast<Reason>(kReasons - 1)), w.detail, w.expected_start);
 }
@@ -100,6 +104,6 @@ struct DecisionRecord {
 };
 // Numbered by their place; new ones come last.
 using Record = std::variant<FreshRecord, NodeSet, NodeGone, PartitionRecord, PartitionGone, JobRecord,
-                            JobGone, LicensesSet, TopologySet, SettingsSet, RunEnded, DecisionRecord>;
+                            JobGone, LicensesSet, TopologySet, SettingsSet, RunEnded, DecisionRecord, EstimateEnded>;
 
 }  // namespace bai::sokovan

@@ -31,6 +31,7 @@ void Scheduler::apply(const Change& change) {
     }
     void operator()(const TopologySet& c) { impl.set_topology(c.switches); }
     void operator()(const SettingsSet& c) { impl.set_settings(c.settings); }
+    void operator()(const EstimateEnded& c) { impl.estimates.add(c.late); }
     void operator()(const RunEnded& c) { impl.predictor.learn(c.uid, c.cpus, c.limit, c.run); }
   };
   std::visit(Apply{*impl_}, change);

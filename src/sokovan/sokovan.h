@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -70,13 +71,18 @@ struct RunEnded {
   Seconds run = 0;
   std::uint64_t cpus = 0;  // that were asked for: tasks times CPUs of a task
 };
+// How a first estimate turned out before this scheduler knew of it: see Start::late. What is told in explanations.
+struct EstimateEnded {
+  Seconds late = 0;
+};
 using Change = std::variant<NodeSet, NodeGone, PartitionSet, PartitionGone, JobSet, JobGone, LicensesSet,
-                            TopologySet, SettingsSet, RunEnded>;
+                            TopologySet, SettingsSet, RunEnded, EstimateEnded>;
 
 struct Start {
   JobId job = 0;
   std::uint32_t task = kNoTask;  // of an array head: which task to split off
   std::shared_ptr<const Allocation> allocation;
+  std::optional<Seconds> late = std::nullopt;  // than was first said in Waiting; negative: earlier
 };
 struct Waiting {  // reported when it changed since the last report
   JobId job = 0;
