@@ -10,7 +10,8 @@ namespace bai::step {
 namespace {
 
 constexpr std::string_view kMagic = "BAILNCH\n";
-constexpr uint16_t kVersion = 1;
+constexpr uint16_t kBatchVersion = 1;
+constexpr uint16_t kVersion = 2;  // has tasks, without which a step would be another
 
 // Frozen numbers; never reuse one.
 enum Tag : uint16_t {
@@ -48,13 +49,15 @@ enum Tag : uint16_t {
   kUnkillableAfter = 32,
   kCgroup = 33,
   kEndFile = 34,
+  kTask = 35,
+  kStreams = 36,
   kTagEnd
 };
 
 constexpr uint64_t kMaxSeconds = uint64_t{1} << 40;  // keeps sums of microseconds inside 63 bits
 
 bool repeats(uint16_t tag) {
-  return tag == kGroup || tag == kRlimit || tag == kArg || tag == kEnv || tag == kCgroup;
+  return tag == kGroup || tag == kRlimit || tag == kArg || tag == kEnv || tag == kCgroup || tag == kTask;
 }
 
 // Puts fields into a launch; remembers the first thing that was wrong.
@@ -93,7 +96,23 @@ struct Decoder {
     if (part(0) > 255) return fail(f, "is out of range");
     *limit = {static_cast<uint32_t>(part(0)), part(8), part(16)};
   }
+  void task(const Field& f) {
+    auto* task = more(f, &launch.tasks, kMaxTasks);
+    if (!task) return;
+    auto decoded = decode_task(f.value);
+    if (!decoded.ok()) return fail(f, decoded.error().message.c_str());
+    *task = std::move(*decoded);
+    task_words += task->env.size() + task->argv.size();
+    if (task_words > kMaxTaskWords) fail(f, "has more words than a step may have");
+  }
+  void streams(const Field& f) {
+    auto plan = decode_plan(f.value);
+    if (!plan.ok()) return fail(f, plan.error().message.c_str());
+    launch.streams = std::move(*plan);
+  }
   void take(const Field& f);
+
+  size_t task_words = 0;
 };
 
 void Decoder::take(const Field& f) {
@@ -202,6 +221,12 @@ void Decoder::take(const Field& f) {
     case kEndFile:
       l.end_file = text(f, kMaxPath);
       break;
+    case kTask:
+      task(f);
+      break;
+    case kStreams:
+      streams(f);
+      break;
     default:
       break;
   }
@@ -250,12 +275,15 @@ std::string encode_launch(const StepLaunch& l) {
   w.number(kUnkillableAfter, l.unkillable_after_s);
   for (const auto& dir : l.cgroups) w.text(kCgroup, dir);
   if (!l.end_file.empty()) w.text(kEndFile, l.end_file);
+  if (l.tasks.empty()) return w.finish(kMagic, kBatchVersion);
+  for (const auto& task : l.tasks) w.text(kTask, encode_task(task));
+  w.text(kStreams, encode_plan(l.streams));
   return w.finish(kMagic, kVersion);
 }
 
 Result<StepLaunch> decode_launch(std::string_view bytes) {
   if (bytes.size() > kMaxLaunchBytes) return Error{"bad_record", "larger than a launch file may be"};
-  auto fields = parse_record(bytes, kMagic, kVersion, 2 * kMaxWords + kMaxGroups + 256);
+  auto fields = parse_record(bytes, kMagic, kVersion, 2 * kMaxWords + kMaxGroups + kMaxTasks + 256);
   if (!fields.ok()) return fields.error();
   Decoder decoder;
   std::bitset<kTagEnd> seen;

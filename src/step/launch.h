@@ -10,6 +10,7 @@
 
 #include "base/env.h"
 #include "base/result.h"
+#include "step/task_launch.h"
 
 namespace bai::step {
 
@@ -88,6 +89,11 @@ struct StepLaunch {
 
   // Where the end is made durable when the agent that started the step is not there to do it: absolute. Empty: DIR/status itself, always.
   std::string end_file;
+
+  // The processes of a step that is not the batch script: each runs argv with env, and their streams go where `streams` says; script,
+  // stdin_path, stdout_path and stderr_path above are not used. Empty: the batch step.
+  std::vector<TaskLaunch> tasks;
+  StreamPlan streams;
 
   bool operator==(const StepLaunch&) const = default;
 };

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
@@ -49,6 +50,31 @@ StepLaunch full() {
   return l;
 }
 
+// A step of two tasks on the second of two nodes.
+StepLaunch with_tasks() {
+  StepLaunch l = full();
+  l.step = "0";
+  l.script.clear();
+  l.stdin_path = l.stdout_path = l.stderr_path = "";
+  l.tasks = {{2, 0, {"SLURM_PROCID=2"}, {}, std::string("\x05\x00", 2), "", "", ""},
+             {3, 1, {"SLURM_PROCID=3", "X="}, {"other", ""}, "", "/dev/null", "out.3", "err.3"}};
+  l.streams.clients = {"10.0.0.1:4711", "[::1]:4711"};
+  l.streams.key = std::string(kStreamKeyBytes, '\0');
+  l.streams.node_index = 1;
+  l.streams.node_count = 2;
+  l.streams.task_count = 4;
+  l.streams.rank_nodes = {0, 0, 1, 1};
+  l.streams.node_names = {"n1", "n2"};
+  l.streams.pty = l.streams.unbuffered = true;
+  l.streams.pty_rows = 24;
+  l.streams.pty_columns = 80;
+  l.streams.mpi = MpiKind::kPmi1;
+  l.streams.kill_on_bad_exit = l.streams.detach = true;
+  l.streams.wait_s = 30;
+  l.streams.speaker = "slurmstepd";
+  return l;
+}
+
 StepLaunch small() {
   StepLaunch l;
   l.mark = "m";
@@ -62,7 +88,7 @@ std::string decode_error(const std::string& bytes) {
 }
 
 TEST(StepLaunch, ComesBackAsItWas) {
-  for (const StepLaunch& launch : {full(), small()}) {
+  for (const StepLaunch& launch : {full(), with_tasks(), small()}) {
     auto back = decode_launch(encode_launch(launch));
     ASSERT_TRUE(back.ok()) << back.error().text();
     EXPECT_EQ(*back, launch);
@@ -76,6 +102,10 @@ TEST(StepLaunch, KeepsItsBytes) {
   std::stringstream bytes;
   bytes << in.rdbuf();
   EXPECT_EQ(bytes.str(), encode_launch(full()));
+  if (getenv("BAI_WRITE_GOLDEN"))
+    std::ofstream("tests/data/step/launch.v2", std::ios::binary) << encode_launch(with_tasks());
+  std::ifstream tasks("tests/data/step/launch.v2", std::ios::binary);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(tasks), {}), encode_launch(with_tasks()));
 }
 
 TEST(StepLaunch, IsRefusedWhenCutShortOrAltered) {
@@ -105,6 +135,20 @@ TEST(StepLaunch, RefusesWhatIsOutOfRange) {
   EXPECT_EQ(with([](StepLaunch& l) { l.deadline_us = -1; }), "bad_record");
   EXPECT_EQ(with([](StepLaunch& l) { l.rlimits.resize(kMaxRlimits + 1); }), "bad_record");
   EXPECT_EQ(with([](StepLaunch& l) { l.env.resize(kMaxWords + 1); }), "bad_record");
+  auto with_task = [&](auto change) {
+    return with([&](StepLaunch& l) {
+      l.tasks.resize(1);
+      change(l, l.tasks[0], l.streams);
+    });
+  };
+  EXPECT_EQ(with_task([](StepLaunch&, TaskLaunch&, StreamPlan&) {}), "");
+  EXPECT_EQ(with_task([](StepLaunch& l, auto&, auto&) { l.tasks.resize(kMaxTasks + 1); }), "bad_record");
+  EXPECT_EQ(with_task([](auto&, TaskLaunch& t, auto&) { t.cpu_mask.resize(kMaxCpuMask + 1); }), "bad_record");
+  EXPECT_EQ(with_task([](auto&, TaskLaunch& t, auto&) { t.env = {std::string("A=\0", 3)}; }), "bad_record");
+  EXPECT_EQ(with_task([](auto&, TaskLaunch& t, auto&) { t.env.resize(kMaxTaskWords + 1); }), "bad_record");
+  EXPECT_EQ(with_task([](auto&, auto&, StreamPlan& p) { p.clients = {"127.0.0.1:1"}; }), "bad_record");
+  EXPECT_EQ(with_task([](auto&, auto&, StreamPlan& p) { p.pty_rows = 1 << 16; }), "bad_record");
+  EXPECT_EQ(with_task([](auto&, auto&, StreamPlan& p) { p.rank_nodes = {1}; }), "bad_record");
 }
 
 TEST(StepLaunch, SkipsUnknownFieldsAndRefusesNewerVersions) {
@@ -115,7 +159,7 @@ TEST(StepLaunch, SkipsUnknownFieldsAndRefusesNewerVersions) {
   auto launch = decode_launch(w.finish("BAILNCH\n", 1));
   ASSERT_TRUE(launch.ok());
   EXPECT_EQ(*launch, small());
-  EXPECT_EQ(decode_error(w.finish("BAILNCH\n", 2)), "newer_record");
+  EXPECT_EQ(decode_error(w.finish("BAILNCH\n", 3)), "newer_record");
   w.text(7, "again");
   EXPECT_EQ(decode_error(w.finish("BAILNCH\n", 1)), "bad_record");
 }
