@@ -91,6 +91,7 @@ ifdef PREFIX
 prefix := $(PREFIX)
 endif
 pkglibexecdir = $(libexecdir)/bai
+pkglibdir = $(libdir)/bai
 pkgdatadir = $(datadir)/bai
 systemdunitdir = $(prefix)/lib/systemd/system
 bashcompletiondir = $(datarootdir)/bash-completion/completions
@@ -129,7 +130,7 @@ allocator := $(if $(SANITIZE),,-ljemalloc)
 
 # Version and directories reach the code in one file.
 path_file := src/base/paths.cc
-path_defs := -DBAI_VERSION='"$(VERSION)"' $(foreach d,bindir sbindir pkglibexecdir sysconfdir localstatedir \
+path_defs := -DBAI_VERSION='"$(VERSION)"' $(foreach d,bindir sbindir pkglibexecdir pkglibdir sysconfdir localstatedir \
   runstatedir,-DBAI_$(d)='"$($(d))"')
 defs = $(if $(filter $(path_file),$<),$(path_defs)) \
   $(if $(filter tests/sanitize/%,$<),-DBAI_REPORTS='"$(abspath $(BUILD))/reports/stepd"')
@@ -154,13 +155,19 @@ all_cc := $(lib_cc) $(daemon_cc) $(command_cc) $(command_part_cc) $(unit_cc) $(b
 
 obj = $(1:%.cc=$(BUILD)/obj/%.o)
 lib := $(BUILD)/libbai.a
-static_bin := $(command_cc:commands/%.cc=$(BUILD)/bin/%) $(if $(wildcard daemons/bai-stepd.cc),$(BUILD)/bin/bai-stepd)
+# bai-sim loads plugins, which no static program can, and nobody waits for its start.
+command_bin := $(command_cc:commands/%.cc=$(BUILD)/bin/%)
+shared_bin := $(filter %/bai-sim,$(command_bin))
+static_bin := $(filter-out $(shared_bin),$(command_bin)) $(if $(wildcard daemons/bai-stepd.cc),$(BUILD)/bin/bai-stepd)
 daemon_bin := $(filter-out $(BUILD)/bin/bai-stepd,$(daemon_cc:daemons/%.cc=$(BUILD)/bin/%))
 unit_bin := $(if $(unit_cc),$(BUILD)/unit-tests)
 bench_bin := $(bench_cc:tests/bench/%.cc=$(BUILD)/bench/%)
 fuzz_bin := $(fuzz_cc:tests/fuzz/%.cc=$(BUILD)/fuzz/%)
 # contrib/slurm/bin/NAME -> .../bai-COMMAND says which command answers to NAME.
 slurm_links := $(wildcard contrib/slurm/bin/*)
+# contrib/plugins/placement_NAME.c, examples: build/plugins/placement_NAME.so
+plugin_c := $(wildcard contrib/plugins/*.c)
+plugins := $(plugin_c:contrib/%.c=$(BUILD)/%.so)
 slurm_bin := $(slurm_links:contrib/%=$(BUILD)/%)
 target_of = $(notdir $(shell readlink $(1)))
 
@@ -173,7 +180,7 @@ $(call remember,$(BUILD)/flags/fuzz,$(CLANGXX) $(fuzz_flags))
 
 # --- building --------------------------------------------------------------------------------------------------
 .PHONY: all
-all: $(lib) $(static_bin) $(daemon_bin) $(slurm_bin)
+all: $(lib) $(static_bin) $(shared_bin) $(daemon_bin) $(slurm_bin) $(plugins)
 
 $(BUILD)/obj/%.o: %.cc $(BUILD)/flags/compile
 	@mkdir -p $(@D)
@@ -193,17 +200,26 @@ $(static_bin): $(lib) $(BUILD)/flags/link
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(static_flags) $(link_flags) $(filter %.o,$^) $(lib) $(command_libs) -o $@.linked
 	$(Q)cp --remove-destination $@.linked $@ && rm $@.linked
+$(shared_bin): $(lib) $(BUILD)/flags/link
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(link_flags) $(filter %.o,$^) $(lib) $(command_libs) -o $@
 $(daemon_bin): $(lib) $(BUILD)/flags/link
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(link_flags) $(filter %.o,$^) $(lib) $(if $(filter %/bai-ctld,$@),$(allocator)) $(daemon_libs) -o $@
-$(command_cc:commands/%.cc=$(BUILD)/bin/%): $(BUILD)/bin/%: $(BUILD)/obj/commands/%.o
+$(command_bin): $(BUILD)/bin/%: $(BUILD)/obj/commands/%.o
 $(daemon_cc:daemons/%.cc=$(BUILD)/bin/%): $(BUILD)/bin/%: $(BUILD)/obj/daemons/%.o
 $(foreach cc,$(command_part_cc),$(eval $(patsubst commands/%/,$(BUILD)/bin/%,$(dir $(cc))): $(call obj,$(cc))))
 ifneq ($(SANITIZE),)
-$(static_bin) $(daemon_bin): $(call obj,tests/sanitize/ubsan.cc)
+$(static_bin) $(shared_bin) $(daemon_bin): $(call obj,tests/sanitize/ubsan.cc)
 $(BUILD)/bin/bai-stepd: $(call obj,tests/sanitize/stepd.cc)
 endif
+
+$(plugins): $(BUILD)/%.so: contrib/%.c src/sokovan/placement_plugin.h $(BUILD)/flags/compile
+	@mkdir -p $(@D)
+	$(call say,PLUGIN,$@)
+	$(Q)$(CXX) -x c -std=c99 -Wall -Wextra -O2 -fPIC -shared -Isrc/sokovan $< -o $@
 
 # No prerequisite: in a fresh tree the link in contrib points at what is not there yet.
 $(slurm_bin): $(BUILD)/%:
@@ -294,18 +310,19 @@ $(BUILD)/lint/%.cc.ok: %.cc .clang-tidy tests/.clang-tidy
 
 # --- installing ------------------------------------------------------------------------------------------------
 .PHONY: install
-subst_dirs = sed $(foreach d,prefix bindir sbindir libexecdir pkglibexecdir sysconfdir localstatedir runstatedir,\
+subst_dirs = sed $(foreach d,prefix bindir sbindir libexecdir pkglibexecdir pkglibdir sysconfdir localstatedir runstatedir,\
   -e 's|@$(d)@|$($(d))|g') -e 's|@VERSION@|$(VERSION)|g'
 D = $(DESTDIR)
 # $(call put,FILES,DIR): a .in file has its @variables@ replaced and loses its ending.
 put = @mkdir -p $(D)$(2); for f in $(1); do t="$(D)$(2)/$$(basename $${f%.in})"; $(subst_dirs) $$f >"$$t" && chmod 644 "$$t" || exit 1; done
 install: all
 	@mkdir -p $(D)$(bindir) $(D)$(sbindir) $(D)$(pkglibexecdir)/slurm/bin
-	@for f in $(command_cc:commands/%.cc=$(BUILD)/bin/%); do install -s -m 755 $$f $(D)$(bindir)/ || exit 1; done
+	@for f in $(command_bin); do install -s -m 755 $$f $(D)$(bindir)/ || exit 1; done
 	@for f in $(daemon_bin); do install -s -m 755 $$f $(D)$(sbindir)/ || exit 1; done
 	@for f in $(filter %/bai-stepd,$(static_bin)); do install -s -m 755 $$f $(D)$(pkglibexecdir)/ || exit 1; done
 	@for f in $(slurm_links); do t=$$(realpath -m --relative-to=$(pkglibexecdir)/slurm/bin $(bindir)); \
 	  ln -sfn $$t/$$(basename $$(readlink $$f)) $(D)$(pkglibexecdir)/slurm/bin/$$(basename $$f) || exit 1; done
+	$(call put,src/sokovan/placement_plugin.h,$(includedir)/bai)
 	$(if $(wildcard man/*.1),$(call put,$(wildcard man/*.1),$(mandir)/man1))
 	$(if $(wildcard man/*.5),$(call put,$(wildcard man/*.5),$(mandir)/man5))
 	$(if $(wildcard man/*.7),$(call put,$(wildcard man/*.7),$(mandir)/man7))

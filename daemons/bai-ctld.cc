@@ -14,6 +14,7 @@
 #include "base/paths.h"
 #include "controller/server.h"
 #include "model/config.h"
+#include "sokovan/plugins.h"
 
 namespace {
 
@@ -29,6 +30,7 @@ const OptionTable& table() {
           {"bind", 0, ArgKind::required, "ADDRESS:PORT", "Listen there, whatever the configuration says"},
           {"accept-loss", 0, ArgKind::none, "",
            "Start on a database that is older than what agents have seen"},
+          {"check", 0, ArgKind::none, "", "Judge the configuration and the plugins that it names, and end"},
           {"log-level", 0, ArgKind::required, "LEVEL", "error, warning, info, debug or trace"},
           {"foreground", 'D', ArgKind::none, "", "Stay in the foreground, which it always does"},
           {"crash-points", 0, ArgKind::none, "", "Print the names that BAI_CRASH_POINT takes, for tests"},
@@ -63,6 +65,8 @@ int main(int argc, char** argv) {
   std::vector<std::string> warnings;
   auto config = load_config(options.config_path, &warnings);
   if (!config) return fail(config.error(), 2);
+  if (auto good = sokovan::check_placements(*config); !good) return fail(good.error(), 2);
+  if (parsed->has("check")) return 0;
   options.config = std::make_shared<const ClusterConfig>(std::move(*config));
 
   log::Options logging;

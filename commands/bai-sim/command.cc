@@ -14,10 +14,16 @@ Status check_options(const std::string& command, const Parsed& parsed) {
     const char* option;
     std::string_view commands;
   };
-  static constexpr Meaning kMeanings[] = {
-      {"procs", "run"},  {"conf", "run"},           {"nodes", "run fill"},
-      {"pods", "fill"},  {"policy", "run compare"}, {"placement", "run compare fill"},
-      {"seeds", "fill"}, {"plot", "run compare"},   {"strict", "run compare fill"}};
+  static constexpr Meaning kMeanings[] = {{"procs", "run"},
+                                          {"conf", "run"},
+                                          {"nodes", "run fill"},
+                                          {"pods", "fill"},
+                                          {"policy", "run compare"},
+                                          {"placement", "run compare fill"},
+                                          {"seeds", "fill"},
+                                          {"plot", "run compare"},
+                                          {"strict", "run compare fill"},
+                                          {"plugin-dir", "run compare fill replay"}};
   for (const auto& [option, commands] : kMeanings) {
     if (!parsed.has(option)) continue;
     const auto words = split_blanks(commands);
@@ -53,7 +59,9 @@ OptionTable sim_table() {
   with_value("nodes", "FILE", "The cluster is this table of openb's nodes");
   with_value("pods", "FILE", "Openb's table of pods (fill)");
   with_value("policy", "NAME", "fcfs, easy, easy-exact, easy-sjbf, conservative or default");
-  with_value("placement", "NAME", "concentrated, dispersed, roundrobin, topology or fragmentation");
+  with_value("placement", "NAME",
+             "concentrated, dispersed, roundrobin, topology, fragmentation or plugin:NAME");
+  with_value("plugin-dir", "DIR", "Where plugins are, instead of PluginDir or the installed directory");
   with_value("seeds", "K", "Fill in K different orders (10)");
   with_value("plot", "FILE", "Draw utilisation, queue and waits to an SVG file");
   t.options.push_back({.name = "strict", .help = "A broken line of a trace ends the command"});
@@ -83,6 +91,11 @@ void Call::tell(const Broken& broken) const {
                   " more broken lines, left out");
 }
 
+std::string plugin_dirs(const Call& call, std::string_view dirs) {
+  const auto* given = call.value("plugin-dir");
+  return given ? *given : std::string(dirs);
+}
+
 Result<Rules> chosen_rules(const Call& call) {
   Rules rules;
   if (const auto* name = call.value("policy")) {
@@ -91,7 +104,7 @@ Result<Rules> chosen_rules(const Call& call) {
     rules = *parsed;
   }
   if (const auto* name = call.value("placement")) {
-    auto known = parse_placement(*name);
+    auto known = read_placement(*name);
     if (!known.ok()) return known.error();
     rules.placement = *known;
   }
@@ -102,7 +115,9 @@ Result<Site> site_of_table(const Call& call, const std::string& path, const Rule
   auto nodes = read_openb_nodes(path, call.strict());
   if (!nodes.ok()) return nodes.error();
   call.tell(nodes->broken);
-  return site_of(nodes->nodes, rules);
+  Site site = site_of(nodes->nodes, rules);
+  if (auto good = use_plugins(site, plugin_dirs(call)); !good.ok()) return good.error();
+  return site;
 }
 
 void put_json(cli::JsonWriter& json, const std::vector<Figure>& figures) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/options.h"
+#include "base/paths.h"
 #include "cli/output.h"
 #include "cli/report.h"
 #include "sim/figures.h"
@@ -41,6 +42,8 @@ int compare(const Call& call);
 int fill(const Call& call);
 int replay(const Call& call);
 
+// Where plugins are: as typed, or else `dirs`.
+std::string plugin_dirs(const Call& call, std::string_view dirs = kPluginDir);
 Result<Rules> chosen_rules(const Call& call);
 Result<Site> site_of_table(const Call& call, const std::string& path, const Rules& rules);  // openb's nodes
 void put_json(cli::JsonWriter& json, const std::vector<Figure>& figures);  // as members of an object

@@ -2,12 +2,13 @@
 #include "sim/replay.h"
 #include "base/text.h"
 #include "command.h"
+#include "sokovan/plugins.h"
 
 namespace bai::sim {
 
 int replay(const Call& call) {
   if (call.words.size() != 1) return call.mistyped("which recording?", "bai-sim replay FILE");
-  auto done = replay_file(call.words[0]);
+  auto done = replay_file(call.words[0], sokovan::placements_in(plugin_dirs(call)));
   if (!done.ok()) return call.refuse(done.error());
   cli::Output out;
   if (call.reporter.json()) {

@@ -75,7 +75,16 @@ Result<Site> site_of_file(const Call& call, const std::string& path, const Rules
   auto config = load_config(path, &warnings);
   if (!config.ok()) return config.error();
   for (const auto& warning : warnings) call.reporter.note(warning);
-  return site_of(*config, rules);
+  auto site = site_of(*config, rules);
+  if (!site.ok()) return site.error();
+  if (auto good = use_plugins(*site, plugin_dirs(call, config->plugin_dir)); !good.ok()) return good.error();
+  return site;
+}
+
+Result<Site> machine_of(const Call& call, std::int64_t procs, const Rules& rules) {
+  Site site = machine(static_cast<std::uint32_t>(procs), rules);
+  if (auto good = use_plugins(site, plugin_dirs(call)); !good.ok()) return good.error();
+  return site;
 }
 
 Result<Site> chosen_site(const Call& call, const Workload& workload, const Rules& rules) {
@@ -84,10 +93,10 @@ Result<Site> chosen_site(const Call& call, const Workload& workload, const Rules
   if (const auto* text = call.value("procs")) {
     auto procs = parse_int(*text, 1, kMostProcs);
     if (!procs.ok()) return Error{"bad_option", procs.error().message, "--procs", procs.error().remedy};
-    return machine(static_cast<std::uint32_t>(*procs), rules);
+    return machine_of(call, *procs, rules);
   }
   if (workload.max_procs > 0 && workload.max_procs <= kMostProcs)
-    return machine(static_cast<std::uint32_t>(workload.max_procs), rules);
+    return machine_of(call, workload.max_procs, rules);
   return Error{"bad_option", "on what cluster? The trace does not say how many processors there were", "",
                "--procs N or --conf FILE"};
 }

@@ -9,6 +9,7 @@
 #define BAI_bindir "/usr/local/bin"
 #define BAI_sbindir "/usr/local/sbin"
 #define BAI_pkglibexecdir "/usr/local/libexec/bai"
+#define BAI_pkglibdir "/usr/local/lib/bai"
 #define BAI_sysconfdir "/usr/local/etc"
 #define BAI_localstatedir "/usr/local/var"
 #define BAI_runstatedir "/usr/local/var/run"
@@ -20,6 +21,7 @@ const std::string_view kVersion = BAI_VERSION;
 const std::string_view kBinDir = BAI_bindir;
 const std::string_view kSbinDir = BAI_sbindir;
 const std::string_view kLibexecDir = BAI_pkglibexecdir;
+const std::string_view kPluginDir = BAI_pkglibdir;
 const std::string_view kConfDir = BAI_sysconfdir "/bai";
 const std::string_view kConfFile = BAI_sysconfdir "/bai/bai.conf";
 const std::string_view kStateDir = BAI_localstatedir "/lib/bai";

@@ -12,6 +12,7 @@ extern const std::string_view kVersion;  // "0.1.0"
 extern const std::string_view kBinDir;      // commands
 extern const std::string_view kSbinDir;     // daemons
 extern const std::string_view kLibexecDir;  // programs that only programs start: bai-stepd
+extern const std::string_view kPluginDir;   // LIBDIR/bai: shared objects that a site adds
 extern const std::string_view kConfDir;     // SYSCONFDIR/bai
 extern const std::string_view kConfFile;    // SYSCONFDIR/bai/bai.conf
 extern const std::string_view kStateDir;    // LOCALSTATEDIR/lib/bai: what must survive a reboot

@@ -1,4 +1,4 @@
-// bai-control show and check-config.
+// bai-control show.
 #include <algorithm>
 #include <ctime>
 #include <set>
@@ -360,36 +360,6 @@ int control_show(ControlCall& call) {
   if (equals != std::string_view::npos)
     call.words.insert(call.words.begin() + 1, std::string(word.substr(equals + 1)));
   return found->run(call);
-}
-
-int control_check_config(ControlCall& call) {
-  const std::string path =
-      call.words.empty() ? find_config(call.parsed.value_or("conf", ""), kConfFile) : call.words[0];
-  std::vector<std::string> warnings;
-  auto config = load_config(path, &warnings);
-  for (const auto& warning : warnings) call.reporter.note(warning);
-  if (!config.ok()) return call.reporter.mistyped(config.error());
-  Output out;
-  if (call.reporter.json()) {
-    JsonWriter json(out.buffer());
-    json.begin_object()
-        .field("file", path)
-        .flag("good", true)
-        .field("nodes", static_cast<std::int64_t>(config->nodes.size()));
-    json.field("partitions", static_cast<std::int64_t>(config->partitions.size()))
-        .key("warnings")
-        .begin_array();
-    for (const auto& warning : warnings) json.string(warning);
-    json.end_array().end_object();
-    out.put("\n");
-    return 0;
-  }
-  const auto count = [](std::size_t n, const char* what) {
-    return std::to_string(n) + " " + what + (n == 1 ? "" : "s");
-  };
-  out.put(path + ": good (" + count(config->nodes.size(), "node") + ", " +
-          count(config->partitions.size(), "partition") + ")\n");
-  return 0;
 }
 
 }  // namespace bai::cli

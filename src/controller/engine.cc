@@ -11,11 +11,12 @@ std::int64_t engine_wait_us(Time wakeup, Time now) {
 }
 
 Engine::Engine(std::function<Time()> now, std::function<void(Decided)> decided, Stats& stats,
-               std::unique_ptr<RecordingFile> recording)
+               std::unique_ptr<RecordingFile> recording, sokovan::PlacementSource plugins)
     : now_(std::move(now)),
       decided_(std::move(decided)),
       stats_(stats),
       recording_(std::move(recording)),
+      plugins_(std::move(plugins)),
       thread_([this] { run(); }) {}
 
 Engine::~Engine() { stop(); }
@@ -31,7 +32,7 @@ void Engine::stop() {
 
 void Engine::run() {
   name_thread("engine");
-  sokovan::Scheduler scheduler;
+  sokovan::Scheduler scheduler(plugins_);
   std::uint64_t generation = 0;
   Time wakeup;
   for (;;) {
@@ -44,7 +45,7 @@ void Engine::run() {
     for (auto& item : items) {
       if (auto* reset = std::get_if<Reset>(&item)) {
         if (recording_) recording_->fresh();
-        scheduler = sokovan::Scheduler();
+        scheduler = sokovan::Scheduler(plugins_);
         generation = reset->generation;
       } else if (auto* changes = std::get_if<std::vector<sokovan::Change>>(&item)) {
         for (const auto& change : *changes) {

@@ -24,7 +24,7 @@ class Engine {
  public:
   // `decided` is called on the engine's thread. `now` is the wall clock. `recording`: of all that is told and decided; may be null.
   Engine(std::function<Time()> now, std::function<void(Decided)> decided, Stats& stats,
-         std::unique_ptr<RecordingFile> recording = nullptr);
+         std::unique_ptr<RecordingFile> recording = nullptr, sokovan::PlacementSource plugins = {});
   ~Engine();
 
   // Any thread. A new generation begins from nothing.
@@ -45,6 +45,7 @@ class Engine {
   std::function<void(Decided)> decided_;
   Stats& stats_;
   std::unique_ptr<RecordingFile> recording_;
+  sokovan::PlacementSource plugins_;
   Channel<Item> channel_;
   std::thread thread_;
 };

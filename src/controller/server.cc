@@ -8,6 +8,7 @@
 #include "base/thread_name.h"
 #include "controller/past_runs.h"
 #include "controller/server_impl.h"
+#include "sokovan/plugins.h"
 
 extern char** environ;
 
@@ -209,7 +210,8 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options) {
   }
   s.engine = std::make_unique<Engine>(
       s.env.now, [&s](Decided decided) { s.inputs.put(InputBody{std::move(decided)}); }, s.stats,
-      std::move(recording));
+      std::move(recording),
+      [&s](std::string_view name) { return sokovan::load_placement(s.current_config()->plugin_dir, name); });
 
   wire::ListenerOptions listen;
   listen.bind = options.bind;

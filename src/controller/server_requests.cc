@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "controller/queries.h"
 #include "controller/server_impl.h"
+#include "sokovan/plugins.h"
 
 namespace bai::controller {
 namespace {
@@ -368,6 +369,7 @@ Result<std::shared_ptr<const ClusterConfig>> Server::Impl::read_config() {
   auto fresh = load_config(options.config_path, &warnings);
   for (const auto& warning : warnings) log::warning("configuration", {{"note", warning}});
   if (!fresh) return fresh.error();
+  if (auto good = sokovan::check_placements(*fresh); !good) return good.error();
   return std::make_shared<const ClusterConfig>(std::move(*fresh));
 }
 

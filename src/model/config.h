@@ -12,6 +12,7 @@
 
 #include "base/config_text.h"
 #include "base/istr.h"
+#include "base/paths.h"
 #include "base/result.h"
 #include "base/time.h"
 #include "model/ids.h"
@@ -117,6 +118,7 @@ struct ClusterConfig : ClientConfig {
   bool allow_root_jobs = false;
   Seconds signature_max_age = kUnlimited;  // of a job's signature at its launch
 
+  std::string plugin_dir{kPluginDir};  // "DIR:DIR"
   std::map<std::string, std::uint32_t> licenses;
   SchedulingSettings scheduling;
   std::vector<Switch> switches;  // SwitchName lines, in configuration order, each name once

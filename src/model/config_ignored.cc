@@ -97,7 +97,6 @@ const std::vector<std::string_view>& ignored_global_keys() {
       "NodeFeaturesPlugins",
       "NodeSet",
       "OverTimeLimit",
-      "PluginDir",
       "PlugStackConfig",
       "PowerParameters",
       "PowerPlugin",

@@ -470,6 +470,8 @@ const std::vector<KeyRow<ClusterConfig>>& global_rows() {
                  &Config::min_job_age, 0, kYear),
         number({"MinimumUid", {}, "this node refuses jobs of smaller uids", true}, &Config::minimum_uid, 0,
                0xfffffffd),
+        text({"PluginDir", {}, "where placement plugins are, DIR:DIR; the installed directory if not set"},
+             &Config::plugin_dir),
         {{"ReturnToService",
           {},
           "0: a down node waits for an operator; 1: it returns if it was lost; 2: always"},

@@ -196,12 +196,11 @@ std::string show_prediction(const Partition& p) {
 }
 
 Status set_placement(Partition& p, Text value) {
-  for (auto known : placement_names())
-    if (iequals(value, known)) {
-      p.scheduling.placement = Istr(known);
-      return {};
-    }
-  return bad(value, "is no placement", "one of: " + join(placement_names(), ", "));
+  const auto placement = parse_placement(value);
+  if (!placement)
+    return bad(value, "is no placement", "one of: " + join(placement_names(), ", ") + ", plugin:NAME");
+  p.scheduling.placement = *placement;
+  return {};
 }
 
 KeyRow<Partition> planned(ConfigKey key, std::uint32_t PartitionScheduling::*member) {
@@ -323,7 +322,7 @@ const std::vector<KeyRow<Partition>>& partition_rows() {
               &PartitionScheduling::planned_starts_per_user),
       {{"Placement",
         {},
-        "which nodes are taken: concentrated, dispersed, roundrobin, topology or fragmentation"},
+        "which nodes are taken: concentrated, dispersed, roundrobin, topology, fragmentation or plugin:NAME"},
        set_placement,
        [](const Partition& p) {
          return p.scheduling.placement.empty() ? "concentrated" : p.scheduling.placement.str();

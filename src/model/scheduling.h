@@ -25,6 +25,10 @@ std::optional<SchedulingPolicy> parse_scheduling_policy(std::string_view text); 
 
 // Which nodes are taken of those that fit, by name: see PartitionScheduling::placement.
 const std::vector<std::string_view>& placement_names();
+// "x" of "plugin:x", letters, digits, - and _, 64 at most; empty: no plugin is named.
+std::string_view placement_plugin(std::string_view placement);
+// One of the names in any case, or a plugin's; nothing for others.
+std::optional<Istr> parse_placement(std::string_view text);
 
 // Whether run times are predicted from the user's past jobs. Predictions order and backfill; they never end a job.
 enum class Prediction : std::uint8_t { kPolicy, kOff, kOn };  // kPolicy: as the partition's policy has it
@@ -38,7 +42,7 @@ struct PartitionScheduling {
   std::uint32_t planned_starts_per_user =
       0;  // and of one user at most (Slurm's bf_max_job_user_part); 0: any number
   // Which nodes are taken of those that fit: "concentrated" (pack), "dispersed" (spread), "roundrobin", "topology" (fewest
-  // leaf switches), "fragmentation" (of GPUs), or what a plugin is called; empty: "concentrated".
+  // leaf switches), "fragmentation" (of GPUs), or "plugin:NAME"; empty: "concentrated".
   Istr placement;
 
   friend bool operator==(const PartitionScheduling&, const PartitionScheduling&) = default;

@@ -60,7 +60,7 @@ Filled fill_once(const Site& site, const Workload& workload, std::uint64_t seed)
   const auto begun = std::chrono::steady_clock::now();
   const auto order = fill_order(workload, site.gpu_milli, seed);
   std::vector<std::shared_ptr<const JobSpec>> specs(workload.shapes.size());
-  sokovan::Scheduler scheduler;
+  sokovan::Scheduler scheduler(site.plugins);
   for (const auto& change : site.changes) scheduler.apply(change);
   Filled out;
   std::uint64_t demand = 0;

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/fd.h"
+#include "sokovan/plugins.h"
 #include "sokovan/recording.h"
 
 namespace bai::sim {
@@ -40,9 +41,12 @@ class Window {
   std::size_t at_ = 0;
 };
 
-void play(const sokovan::Recorded& recorded, std::optional<sokovan::Scheduler>& scheduler, Replayed& out) {
+Status play(const sokovan::Recorded& recorded, const sokovan::PlacementSource& plugins,
+            std::optional<sokovan::Scheduler>& scheduler, Replayed& out) {
   if (recorded.change) {
     ++out.changes;
+    if (const auto* set = std::get_if<sokovan::PartitionSet>(&*recorded.change))
+      if (auto good = sokovan::check_placement(*set->partition, plugins); !good) return good;
     scheduler->apply(*recorded.change);
   } else if (recorded.decided) {
     ++out.decisions;
@@ -50,18 +54,18 @@ void play(const sokovan::Recorded& recorded, std::optional<sokovan::Scheduler>& 
     out.starts += before.decisions.starts.size();
     const auto now = scheduler->decide(before.now, before.budget);
     const auto text = sokovan::difference(before.decisions, now);
-    if (text.empty()) return;
-    if (out.different++ == 0)
+    if (!text.empty() && out.different++ == 0)
       out.first_difference =
           "decision " + std::to_string(out.decisions) + ", " + format_timestamp(before.now) + ": " + text;
   } else {
-    scheduler.emplace();
+    scheduler.emplace(plugins);
   }
+  return {};
 }
 
 }  // namespace
 
-Result<Replayed> replay_file(const std::string& path) {
+Result<Replayed> replay_file(const std::string& path, const sokovan::PlacementSource& plugins) {
   Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) {
     auto error = errno_error("cannot read the file", path, errno);
@@ -70,7 +74,7 @@ Result<Replayed> replay_file(const std::string& path) {
   }
   Window window(std::move(fd));
   Replayed out;
-  std::optional<sokovan::Scheduler> scheduler(std::in_place);
+  std::optional<sokovan::Scheduler> scheduler(std::in_place, plugins);
   sokovan::RecordingReader reader;
   bool begun = false;
   std::uint64_t offset = 0;
@@ -88,7 +92,7 @@ Result<Replayed> replay_file(const std::string& path) {
       if (!recorded.ok())
         wrong = recorded.error();
       else if (used)
-        play(*recorded, scheduler, out);
+        if (auto played = play(*recorded, plugins, scheduler, out); !played) return played.error();
     }
     if (wrong) {
       wrong->place = path + ", byte " + std::to_string(offset);

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "sokovan/sokovan.h"
 
 namespace bai::sim {
 
@@ -15,7 +16,8 @@ struct Replayed {
   bool cut_off = false;  // the recording ends within a record: its program was ended, or the disk was full
 };
 
-// After a decision that differs, the recorded one is what goes on: its changes follow. Errors: no_file, bad_file, bad_recording.
-Result<Replayed> replay_file(const std::string& path);
+// After a decision that differs, the recorded one is what goes on: its changes follow. Errors: no_file, bad_file, bad_recording,
+// bad_plugin (a partition's, which `plugins` do not have).
+Result<Replayed> replay_file(const std::string& path, const sokovan::PlacementSource& plugins);
 
 }  // namespace bai::sim

@@ -168,7 +168,7 @@ class Player {
   const Site& site_;
   const bool exact_, with_history_;
   const std::int64_t epoch_;
-  sokovan::Scheduler scheduler_;
+  sokovan::Scheduler scheduler_{site_.plugins};
   std::vector<JobPtr> jobs_;  // as the scheduler knows them: from their submission to their end
   std::priority_queue<Active, std::vector<Active>, std::greater<>> ends_;
   std::uint64_t starts_ = 0, busy_ = 0, gpus_busy_ = 0;

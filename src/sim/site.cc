@@ -5,6 +5,7 @@
 
 #include "base/suggest.h"
 #include "base/text.h"
+#include "sokovan/plugins.h"
 #include "sokovan/site.h"
 
 namespace bai::sim {
@@ -57,10 +58,18 @@ Result<Rules> parse_rules(std::string_view name) {
                "fcfs, easy, easy-exact, easy-sjbf, conservative or default"};
 }
 
-Result<Istr> parse_placement(std::string_view name) {
-  for (auto known : placement_names())
-    if (iequals(known, name)) return Istr(known);
-  return Error{"bad_option", quote(name) + " is no placement", "--placement", join(placement_names(), ", ")};
+Result<Istr> read_placement(std::string_view name) {
+  if (auto known = parse_placement(name)) return *known;
+  return Error{"bad_option", quote(name) + " is no placement", "--placement",
+               join(placement_names(), ", ") + ", plugin:NAME"};
+}
+
+Status use_plugins(Site& site, std::string dirs) {
+  site.plugins = sokovan::placements_in(std::move(dirs));
+  for (const auto& change : site.changes)
+    if (const auto* set = std::get_if<sokovan::PartitionSet>(&change))
+      if (auto good = sokovan::check_placement(*set->partition, site.plugins); !good) return good;
+  return {};
 }
 
 Site machine(std::uint32_t procs, const Rules& rules) {

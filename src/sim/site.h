@@ -31,10 +31,14 @@ struct Site {
   std::uint64_t gpu_milli = 0;
   bool memory = false;  // its nodes say how much they have, so that what jobs ask counts
   std::set<Istr> partitions;
+  sokovan::PlacementSource plugins;  // of placements
 };
 
 // The same for --placement.
-Result<Istr> parse_placement(std::string_view name);
+Result<Istr> read_placement(std::string_view name);
+
+// Where plugins come from, "DIR:DIR". Errors: bad_plugin, when a partition names one that is not there or no good.
+Status use_plugins(Site& site, std::string dirs);
 
 inline constexpr std::int64_t kMostProcs = 1'000'000'000;  // of a machine
 // One machine of so many processors, as traces have it. The policy makes a pass at every single event, as in the published results.

@@ -119,7 +119,7 @@ struct Plan {
 };
 
 struct Scheduler::Impl {
-  Impl();
+  explicit Impl(PlacementSource source);
 
   // ---- what was fed
   Nodes nodes;
@@ -132,6 +132,7 @@ struct Scheduler::Impl {
   std::unordered_map<JobId, Entry> jobs;
   std::size_t pending = 0, active = 0;
   Predictor predictor;
+  PlacementSource plugins;
   std::map<std::string, Placement> placements;  // "fragmentation", and plugins'
   Fragmentation fragmentation;
   bool learns_shapes = false;  // a partition is placed by it
@@ -239,7 +240,7 @@ struct Scheduler::Impl {
   // How long it is expected to run, for planning.
   Seconds expected(const Option& option) const;
   bool is_up(Option& option);  // nodes that are up could hold it
-  const Placement* placement_named(std::string_view name) const;
+  const Placement* placement_named(std::string_view name);
 
   // due.cc
   static QueueKey key_of(const Entry& entry) { return {entry.job->priority, entry.job->id, entry.due}; }

@@ -62,10 +62,13 @@ bool Scheduler::Impl::is_up(Option& option) {
   return option.up;
 }
 
-const Placement* Scheduler::Impl::placement_named(std::string_view name) const {
+const Placement* Scheduler::Impl::placement_named(std::string_view name) {
   if (auto it = placements.find(std::string(name)); it != placements.end()) return &it->second;
-  const auto* found = builtin_placement(name);
-  return found ? found : builtin_placement("");
+  if (const auto* found = builtin_placement(name)) return found;
+  if (const auto plugin = placement_plugin(name); plugins && !plugin.empty())
+    if (const auto loaded = plugins(plugin))
+      return &placements.emplace(name, placement_of(**loaded)).first->second;
+  return builtin_placement("");
 }
 
 std::shared_ptr<const Filter> Scheduler::Impl::filter_of(std::uint32_t arena_index,

@@ -10,10 +10,11 @@ Time end_of(Time now, Seconds limit) { return limit == kUnlimited ? kFarFuture :
 
 }  // namespace
 
-Scheduler::Impl::Impl() : fragmentation(nodes), finder(nodes, topology), planner(nodes, finder) {
+Scheduler::Impl::Impl(PlacementSource source)
+    : plugins(std::move(source)), fragmentation(nodes), finder(nodes, topology), planner(nodes, finder) {
   placements["fragmentation"] = {
       "fragmentation", Placement::kCost,
-      [this](const NodeView& node, const Taken& taken) { return fragmentation.cost(node, taken); }};
+      [this](const NodeView& node, const Taken& taken) { return fragmentation.cost(node, taken); }, true};
 }
 
 // What was planned counts no more, where it does not stand; all classes are looked at.

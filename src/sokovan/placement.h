@@ -1,5 +1,5 @@
-// Placement: which nodes, and which devices of them, a job gets of those that could take it. Built-in strategies by name, and the
-// interface that a plugin fills: a cost function. No state; called on the scheduler's thread.
+// Placement: which nodes, and which devices of them, a job gets of those that could take it. Built-in strategies by name, and
+// cost functions; a plugin's is one. No state; called on the scheduler's thread.
 #pragma once
 
 #include <compare>
@@ -9,6 +9,8 @@
 #include <string_view>
 
 #include "sokovan/layout.h"
+
+struct bai_placement;
 
 namespace bai::sokovan {
 
@@ -39,11 +41,14 @@ struct Placement {
   };
   std::string name;
   Order order = kTightest;
-  // Of giving `taken` of this node, lower is better; equal ones go by preference. Also asked for each device that could give a share.
-  std::function<Cost(const NodeView&, const Taken& taken)> cost;
+  // Of giving `taken` of this node, lower is better; equal ones go by preference.
+  std::function<Cost(const NodeView&, const Taken& taken)> cost = {};
+  bool of_devices = false;  // it is asked for each device that could give a share, too
 };
 
 // "concentrated" (also ""), "dispersed", "roundrobin", "topology"; null for others.
 const Placement* builtin_placement(std::string_view name);
+// Of a plugin, which ranks nodes; one thread at a time.
+Placement placement_of(const bai_placement& plugin);
 
 }  // namespace bai::sokovan

@@ -11,7 +11,7 @@ bool fit(const NodeRoom& room, const NodeShare& share, const Sharing& sharing) {
          room.devices.holds(share.devices);
 }
 
-Scheduler::Scheduler() : impl_(std::make_unique<Impl>()) {}
+Scheduler::Scheduler(PlacementSource plugins) : impl_(std::make_unique<Impl>(std::move(plugins))) {}
 Scheduler::~Scheduler() = default;
 Scheduler::Scheduler(Scheduler&&) noexcept = default;
 Scheduler& Scheduler::operator=(Scheduler&&) noexcept = default;

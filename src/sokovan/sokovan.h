@@ -4,14 +4,17 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
 #include "base/istr.h"
+#include "base/result.h"
 #include "base/time.h"
 #include "model/explanation.h"
 #include "model/job.h"
@@ -19,6 +22,8 @@
 #include "model/scheduling.h"
 #include "model/topology.h"
 #include "sokovan/tenants.h"
+
+struct bai_placement;  // placement_plugin.h
 
 namespace bai::sokovan {
 
@@ -132,9 +137,13 @@ struct Sharing {
 // when it commits a start.
 bool fit(const NodeRoom& room, const NodeShare& share, const Sharing& sharing);
 
+// Where a placement of the name comes from that is not built in; asked once for each.
+using PlacementSource = std::function<Result<const bai_placement*>(std::string_view name)>;
+
 class Scheduler {
  public:
-  Scheduler();
+  // A partition whose plugin cannot be had is placed as if it named none: who configures it asks the source before.
+  explicit Scheduler(PlacementSource plugins = {});
   ~Scheduler();
   Scheduler(Scheduler&&) noexcept;
   Scheduler& operator=(Scheduler&&) noexcept;

@@ -23,7 +23,7 @@ bool has_type(const DeviceNeed& need, std::uint16_t type) {
 class DevicePicker {
  public:
   DevicePicker(const Room& room, const Placement* placement)
-      : room_(room), placement_(placement && placement->cost ? placement : nullptr) {
+      : room_(room), placement_(placement && placement->of_devices ? placement : nullptr) {
     if (room.slots) free_.assign(room.slots, room.slots + room.node->layout.slots);
   }
 

@@ -139,7 +139,7 @@ TEST(Site, a_node_must_say_how_large_it_is) {
 
 TEST(Site, unknown_policies_and_placements_are_refused) {
   EXPECT_FALSE(parse_rules("easier").ok());
-  EXPECT_FALSE(parse_placement("somewhere").ok());
+  EXPECT_FALSE(read_placement("somewhere").ok());
   EXPECT_TRUE(parse_rules("EASY-SJBF").ok());
 }
 

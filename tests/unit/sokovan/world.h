@@ -16,7 +16,12 @@ struct World {
   std::vector<RunEnded> history;
   bool keep_to_limits = false;  // jobs run for exactly their limits, nodes stay up, nobody is cancelled
 
-  explicit World(std::uint64_t seed, Prediction prediction = Prediction::kOff) : rng(seed) {
+  PlacementSource plugins;
+
+  // With `source`, all partitions are placed by what it has.
+  explicit World(std::uint64_t seed, Prediction prediction = Prediction::kOff, PlacementSource source = {})
+      : rng(seed), plugins(std::move(source)) {
+    toy.scheduler = Scheduler(plugins);
     settings.planned_starts = static_cast<std::uint32_t>(rng.range(1, 8));
     // Half of them decide change by change, with full passes at the interval.
     settings.backfill_interval = rng.chance(1, 2) ? 30 : 0;
@@ -57,6 +62,7 @@ struct World {
       p.scheduling.prediction = is_default ? prediction : Prediction::kOff;
       const char* placements[] = {"", "dispersed", "topology", "concentrated"};
       p.scheduling.placement = placements[rng.below(4)];
+      if (plugins) p.scheduling.placement = "plugin:odd";
       toy.partition(std::move(p));
     }
     for (int i = 0; i < 8; ++i) shapes.push_back(shape());
@@ -226,7 +232,7 @@ struct World {
 
   // A scheduler that is told how things are, in another order than they came. Of those that wait, `only` one, or some, or all.
   Scheduler fresh(JobId only = 0, const std::set<JobId>* some = nullptr) const {
-    Scheduler out;
+    Scheduler out(plugins);
     out.apply(SettingsSet{settings});
     for (const auto& [name, set] : toy.nodes) out.apply(set);
     out.apply(TopologySet{switches});

@@ -3,12 +3,37 @@
 
 #include <algorithm>
 
+#include "sokovan/placement_plugin.h"
 #include "world.h"
 
 namespace bai::sokovan {
 namespace {
 
 constexpr std::uint64_t kSeeds = 1500;
+
+// Placements as odd as a plugin's can be: anything between the smallest and the largest number, by what is asked, or by nothing at all.
+std::int64_t odd(std::uint64_t n) {
+  const auto hash = splitmix64(n);
+  if (hash % 5 == 0) return INT64_MIN;
+  if (hash % 5 == 1) return INT64_MAX;
+  return static_cast<std::int64_t>(hash);
+}
+std::int64_t odd_cost(const bai_placement_node* node, const bai_placement_share* share) {
+  const auto sum =
+      node->cpus_free * 31 + node->memory_free_mib * 7 + node->gpus_free + share->cpus + node->name[1];
+  return odd(static_cast<std::uint64_t>(sum));
+}
+std::int64_t random_cost(const bai_placement_node*, const bai_placement_share*) {
+  static std::uint64_t calls = 0;
+  return odd(++calls);
+}
+PlacementSource only(const bai_placement& plugin) {
+  return [&plugin](std::string_view) { return &plugin; };
+}
+const bai_placement kOdd{BAI_PLACEMENT_VERSION, "odd", odd_cost};
+const bai_placement kRandom{BAI_PLACEMENT_VERSION, "odd", random_cost};
+// Every fourth world is placed by a plugin.
+PlacementSource some_plugin(std::uint64_t seed) { return seed % 4 ? PlacementSource() : only(kOdd); }
 
 // At each instant from now on, what runs (until its limit) and what is planned fits into every node and the licences.
 std::string over_committed(const World& world) {
@@ -72,7 +97,7 @@ TEST(SokovanWorld, nothing_is_ever_over_committed_and_equal_inputs_give_equal_de
   for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
     std::string logs[2];
     for (auto& log : logs) {
-      World world(seed, seed % 2 ? Prediction::kOn : Prediction::kOff);
+      World world(seed, seed % 2 ? Prediction::kOn : Prediction::kOff, some_plugin(seed));
       for (int step = 0; step < 40; ++step) {
         world.step();
         starts += world.toy.run().size();
@@ -88,11 +113,26 @@ TEST(SokovanWorld, nothing_is_ever_over_committed_and_equal_inputs_give_equal_de
   EXPECT_GT(plans, 40 * kSeeds);
 }
 
+TEST(SokovanWorld, a_plugin_that_answers_at_random_breaks_nothing) {
+  std::uint64_t plans = 0;
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    World world(seed, seed % 2 ? Prediction::kOn : Prediction::kOff, only(kRandom));
+    for (int step = 0; step < 40; ++step) {
+      world.step();
+      world.toy.run();
+      ASSERT_EQ(over_committed(world), "") << "seed " << seed << " step " << step << "\n" << world.toy.log;
+      ASSERT_EQ(world.toy.scheduler.check(world.toy.now), "") << "seed " << seed << " step " << step;
+      plans += world.toy.scheduler.planned().size();
+    }
+  }
+  EXPECT_GT(plans, 40 * 300u);
+}
+
 // Whatever was decided change by change: a full pass gives what a scheduler that was just told everything decides.
 TEST(SokovanWorld, a_full_pass_is_a_pass_from_scratch) {
   std::uint64_t plans = 0;
   for (std::uint64_t seed = 1; seed <= 2 * kSeeds; ++seed) {
-    World world(seed);
+    World world(seed, Prediction::kOff, some_plugin(seed));
     auto& toy = world.toy;
     const auto steps = world.rng.range(5, 40);
     for (int step = 0; step < steps; ++step) {
@@ -120,7 +160,7 @@ TEST(SokovanWorld, the_head_of_the_queue_never_waits_on_free_resources) {
   std::vector<std::uint64_t> seeds{2038, 3487, 4969, 6349};  // that once failed
   for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) seeds.push_back(seed);
   for (const auto seed : seeds) {
-    World world(seed);
+    World world(seed, Prediction::kOff, some_plugin(seed));
     auto& toy = world.toy;
     for (const auto& [name, p] : std::map(toy.partitions)) {
       Partition copy = *p;
@@ -154,7 +194,7 @@ TEST(SokovanWorld, the_head_of_the_queue_never_waits_on_free_resources) {
 TEST(SokovanWorld, nobody_is_delayed_by_those_behind) {
   std::uint64_t compared = 0;
   for (std::uint64_t seed = 1; seed <= 2 * kSeeds; ++seed) {
-    World world(seed);
+    World world(seed, Prediction::kOff, some_plugin(seed));
     auto& toy = world.toy;
     for (const auto& [name, p] : std::map(toy.partitions)) {
       Partition copy = *p;
