@@ -191,5 +191,34 @@ def says_its_lines_and_its_mistakes(c):
         unknown.communicate()
 
 
+@test
+def nodes_with_gpus(c):
+    """Gres in SPEC: jobs are given whole GPUs and shares of them."""
+    words = [AGENTD, "--emulate", "2:cpus=8,memory=16G,gres=gpu:a100:4,net:10"]
+    line = c.run(*words, "-C", "--node", "g[1-2]").stdout.strip()
+    check(line.startswith("NodeName=g[1-2] CPUs=8 ") and line.endswith("RealMemory=16384 Gres=gpu:a100:4,net:10"), line)
+    c.configure(line, "PartitionName=gpu Nodes=g[1-2]")
+    agent = subprocess.Popen([*words, "--node", "g[1-2]"], env=c.env, stderr=subprocess.DEVNULL)
+    try:
+        state = lambda node: json.loads(c.run("bai-control", "show", "node", node, "--json").stdout)["nodes"][0]
+        await_true(lambda: all("IDLE" == state(node)["state"] for node in ("g1", "g2")), "two nodes to be idle")
+        equal(c.run("bai-info", "-h", "-p", "gpu", "-o", "%G").stdout.strip(), "gpu:a100:4,net:10", "what they have")
+        wide = [emulate(c, 600, "-p", "gpu", "--gpus=a100:3", "--no-requeue") for _ in range(3)]
+        for job in wide[:2]:
+            c.await_state(job, "RUNNING")
+        half = [emulate(c, 600, "-p", "gpu", "--gpus=0.5", "--no-requeue") for _ in range(5)]
+        for job in half[:4]:
+            c.await_state(job, "RUNNING")
+        equal([c.job(job)["state"] for job in (wide[2], half[4])], ["PENDING"] * 2, "more than there is")
+        c.run("bai-cancel", str(wide[0]))
+        c.await_state(wide[2], "RUNNING")
+        c.run("bai-cancel", *map(str, wide[1:] + half))
+        for job in wide + half:
+            c.await_state(job, "CANCELLED")
+    finally:
+        agent.terminate()
+        agent.wait()
+
+
 if __name__ == "__main__":
     sys.exit(run_tests(Cluster(nodes=NODES, cpus=8, memory="16G", emulate=True)))
