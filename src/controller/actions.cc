@@ -90,7 +90,11 @@ wire::JobResult Machine::act(const Caller& caller, const wire::JobRef& ref,
   if (!caller.is_operator && job->spec->uid != caller.uid)
     return failed(ref, "not_permitted", "Access/permission denied",
                   "only its owner " + job->spec->user.str() + " or an operator may do that");
+  if (ref.step != kNoStep && ref.step != kBatchStep && request.action == wire::JobAction::kCancel)
+    return cancel_step(caller, ref, job, request);
   switch (request.action) {
+    case wire::JobAction::kComplete:
+      return complete(ref, job, request);
     case wire::JobAction::kCancel:
       return cancel(caller, ref, job, request);
     case wire::JobAction::kHold:
@@ -122,6 +126,9 @@ wire::JobResult Machine::cancel(const Caller& caller, const wire::JobRef& ref, c
   }
   if (!plain && !(request.signal == 9 && !request.batch_only)) {
     auto& running = running_[job->id];
+    if (auto steps = steps_.find(job->id); steps != steps_.end() && !request.batch_only)
+      for (auto& [id, step] : steps->second.live) signal_step(step, request.signal ? request.signal : 15);
+    if (running.node.empty()) return done(ref);
     NodeEntry* entry = node(running.node);
     if (!entry || !entry->conn)
       return failed(ref, "node_silent",

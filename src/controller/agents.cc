@@ -209,6 +209,7 @@ void Machine::on_register(ConnId conn, const wire::AgentRegister& hello) {
     else
       send_launch(*job, running->second);
   }
+  steps_missing_on(*entry, known);
   if (!orders.forget.empty()) out_->effects.orders.push_back({conn, std::move(orders)});
   if (decided)
     decide_node(*entry);
@@ -218,11 +219,16 @@ void Machine::on_register(ConnId conn, const wire::AgentRegister& hello) {
 
 void Machine::on_report(NodeEntry& entry, const wire::AttemptReport& report,
                         std::vector<wire::AttemptKey>& forget) {
+  StepEntry* step = nullptr;
+  if (StepNode* run = step_node(report.key, entry.node->name, step)) {
+    if (report.phase == wire::AttemptPhase::kEnded) forget.push_back(report.key);
+    return step_reported(*step, *run, report);
+  }
   JobPtr job = find(report.key.job);
-  bool current = job && is_active(job->state) && job->attempt == report.key.attempt &&
+  bool current = report.key.step == kBatchStep && job && is_active(job->state) && job->attempt == report.key.attempt &&
                  running_.contains(job->id) && running_[job->id].node == entry.node->name;
   if (report.phase == wire::AttemptPhase::kEnded) {
-    if (current) attempt_ended(job, report);
+    if (current && !attempt_ended(job, report)) return;  // not to be forgotten yet
     if (entry.stale.erase(report.key) && entry.stale.empty()) node_changed(entry);
     forget.push_back(report.key);  // leaves with this batch: the end is durable then
     return;
@@ -268,6 +274,7 @@ bool Machine::surely_ended(JobId id) const {
 }
 
 void Machine::on_closed(ConnId conn) {
+  step_client_closed(conn);
   for (auto it = waiters_.begin(); it != waiters_.end();) {
     std::erase_if(it->second, [conn](const auto& waiter) { return waiter.first == conn; });
     it = it->second.empty() ? waiters_.erase(it) : std::next(it);
@@ -327,7 +334,7 @@ void Machine::node_lost(NodeEntry& entry, std::string_view why) {
     copy.detail = "node " + n.name.str() + " was lost";
     // The batch node may be another one and well: its processes end there.
     auto running = running_.find(id);
-    if (running != running_.end() && running->second.node != n.name) {
+    if (running != running_.end() && !running->second.node.empty() && running->second.node != n.name) {
       terminate(job, true, wire::AttemptEnd::kCancelled);
       if (NodeEntry* batch = node(running->second.node)) {
         batch->stale.insert({id, job->attempt});

@@ -343,6 +343,14 @@ Result<wire::LaunchOrder> Committer::order_for(const LaunchOut& launch) {
   order.key = launch.key;
   order.job = launch.job;
   order.time_limit = launch.time_limit;
+  if (launch.step) {
+    order.step = launch.step;
+    order.run = launch.request->run;
+    order.launch = launch.request->launch;
+    order.script = launch.request->script;
+    order.environment = launch.request->environment;
+    return order;
+  }
   if (auto it = launches_.find(launch.launch_id); it != launches_.end()) {
     order.launch = it->second;
     if (!launch.job->array_id) launches_.erase(it);

@@ -72,8 +72,12 @@ bool Machine::start(const sokovan::Start& start) {
   running = Running{};
   running.node = start.allocation->nodes[0].node;
   occupy(copy);
+  const bool no_batch = copy.spec->extras().no_batch;
   move(std::move(copy), JobState::kConfiguring, "scheduler", 0);
-  send_launch(*find(id), running);
+  if (no_batch)
+    allocation_started(id);
+  else
+    send_launch(*find(id), running);
   return true;
 }
 
@@ -149,7 +153,9 @@ void Machine::terminate(const JobPtr& job, bool kill_now, wire::AttemptEnd as) {
   it->second.kill_now = kill_now;
   it->second.generation = ++signal_generation_;
   it->second.sends = 0;
+  if (it->second.node.empty()) return end_allocation(job->id, kill_now, as, {});
   send_termination(*job, it->second, as);
+  terminate_steps(*job, kill_now, as);
 }
 
 void Machine::attempt_running(const JobPtr& job, const wire::AttemptReport& report) {
@@ -179,9 +185,26 @@ bool Machine::may_requeue(const Job& job) const {
   return job.spec->requeue == Requeue::kYes;
 }
 
-void Machine::attempt_ended(const JobPtr& job, const wire::AttemptReport& report) {
+bool Machine::attempt_ended(const JobPtr& job, const wire::AttemptReport& report) {
   using End = wire::AttemptEnd;
   crash_point("ctld.end_received");
+  if (has_live_steps(job->id)) {  // its agent repeats the end, so that it need not be kept here
+    auto& running = running_[job->id];
+    if (running.ended) return false;
+    running.ended = report;
+    if (job->state == JobState::kRunning) {
+      Job copy = *job;
+      move(std::move(copy), JobState::kCompleting, "its steps are being ended", 0);
+    }
+    terminate_steps(*job, false, End::kCancelled);
+    return false;
+  }
+  end_attempt(job, report);
+  return true;
+}
+
+void Machine::end_attempt(const JobPtr& job, const wire::AttemptReport& report) {
+  using End = wire::AttemptEnd;
   Job copy = *job;
   copy.exit = report.exit;
   copy.usage = std::make_shared<const Usage>(report.usage);
@@ -286,8 +309,10 @@ void Machine::finish(Job job, JobState state, std::string_view cause, std::uint3
     if (!job.started.is_set()) job.started = Time{};
   }
   if (was_active) {
+    abandon_steps(job, cause);
     vacate(job);
     running_.erase(id);
+    leases_.erase(id);
   }
   std::uint64_t ended_tasks = job.array ? job.array->waiting.count() : 1;
   if (!job.ended.is_set()) job.ended = now_;
@@ -314,6 +339,7 @@ void Machine::finish(Job job, JobState state, std::string_view cause, std::uint3
   }
   reconsider_dependents(id);
   release_waiters(id);
+  tell_holders(*record);
   // The next of the same name and user may go.
   for (auto it = singletons_.begin(); it != singletons_.end();) {
     JobId waiting = *it++;
@@ -344,6 +370,7 @@ void Machine::note_failed_node(Job& job, const Istr& node) {
 void Machine::back_to_queue(Job job, std::string_view cause, JobState attempt_ends, std::uint32_t actor,
                             Hold hold) {
   if (is_active(job.state)) {
+    abandon_steps(job, cause);
     vacate(job);
     running_.erase(job.id);
     auto attempt = std::make_shared<Job>(job);  // accounting keeps a row for the attempt that ended

@@ -102,8 +102,11 @@ void Machine::load(store::Loaded loaded) {
     if (is_active(job->state)) {
       occupy(*job);
       auto& running = running_[job->id];
-      running.node =
-          job->allocation && !job->allocation->nodes.empty() ? job->allocation->nodes[0].node : Istr();
+      const bool no_batch = job->spec->extras().no_batch;
+      running.node = !no_batch && job->allocation && !job->allocation->nodes.empty()
+                         ? job->allocation->nodes[0].node
+                         : Istr();
+      if (job->spec->extras().lease) leases_[job->id] = mono_ms_;  // a full grace period
       running.terminating =
           job->cancel_requested || job->requeue_requested || job->state == JobState::kCompleting;
       running.acknowledged = job->state != JobState::kConfiguring;
@@ -112,6 +115,7 @@ void Machine::load(store::Loaded loaded) {
     }
     if (is_finished(job->state)) finished_.insert({job->ended, job->id});
   }
+  load_steps(std::move(loaded.steps));
   for (auto& [id, entry] : jobs_) {
     if (entry.job->state == JobState::kPending) {
       watch_dependencies(*entry.job);
@@ -126,6 +130,17 @@ void Machine::load(store::Loaded loaded) {
     }
     if (!is_finished(entry.job->state)) feed_job(entry);
     out_->effects.jobs.push_back({id, entry.job, time_limit_in_force(*entry.job)});
+  }
+  // Allocations that were being given back, or ended: nothing of them will report but their steps.
+  std::vector<JobPtr> ending;
+  for (const auto& [id, running] : running_)
+    if (JobPtr job = find(id); running.node.empty() && job->state == JobState::kCompleting) ending.push_back(job);
+  for (const JobPtr& job : ending) {
+    using End = wire::AttemptEnd;
+    const End as = job->reason == Reason::kTimeLimit  ? End::kTimeout
+                   : job->reason == Reason::kDeadline ? End::kDeadline
+                                                      : End::kExited;
+    end_allocation(job->id, false, as, job->exit);
   }
 }
 
@@ -257,12 +272,16 @@ void Machine::reply_error(ConnId conn, const RequestId& id, Error error) {
 }
 
 void Machine::answer(const FromCommand& command, wire::ReplyBody body) {
-  wire::Reply reply_message{command.request.id, std::move(body)};
+  answer(command.conn, command.request.id, command.caller.uid, std::move(body));
+}
+
+void Machine::answer(ConnId conn, const RequestId& id, std::uint32_t uid, wire::ReplyBody body) {
+  wire::Reply reply_message{id, std::move(body)};
   std::string bytes = wire::encode_reply(reply_message);
-  answers_[command.request.id] = {command.caller.uid, bytes};
-  answer_ages_.emplace_back(mono_ms_, command.request.id);
-  change(store::RequestPut{command.request.id, command.caller.uid, now_, std::move(bytes)});
-  out_->effects.replies.push_back({command.conn, std::move(reply_message)});
+  answers_[id] = {uid, bytes};
+  answer_ages_.emplace_back(mono_ms_, id);
+  change(store::RequestPut{id, uid, now_, std::move(bytes)});
+  out_->effects.replies.push_back({conn, std::move(reply_message)});
 }
 
 void Machine::on_command(const FromCommand& command) {
@@ -272,6 +291,8 @@ void Machine::on_command(const FromCommand& command) {
     release_waiters(wait->job);
     return;
   }
+  if (auto* hold = std::get_if<wire::HoldRequest>(&request.body)) return on_hold(command, *hold);
+  if (auto* attach = std::get_if<wire::AttachRequest>(&request.body)) return on_attach(command, *attach);
   std::optional<Answer> known;
   if (auto it = answers_.find(request.id); it != answers_.end())
     known = it->second;
@@ -282,8 +303,10 @@ void Machine::on_command(const FromCommand& command) {
     if (known->uid != command.caller.uid || !first)
       reply_error(command.conn, request.id,
                   {"bad_request_id", "this request id was used by someone else", "", "make a new request"});
-    else
-      out_->effects.replies.push_back({command.conn, std::move(*first)});
+    else {
+      out_->effects.replies.push_back({command.conn, *first});
+      rejoin_step(first->body, command.conn, request.id);
+    }
     return;
   }
   if (!trouble_.empty())
@@ -291,6 +314,7 @@ void Machine::on_command(const FromCommand& command) {
   if (auto* submit = std::get_if<wire::SubmitRequest>(&request.body)) return on_submit(command, *submit);
   if (auto* action = std::get_if<wire::ActionRequest>(&request.body)) return on_action(command, *action);
   if (auto* update = std::get_if<wire::UpdateRequest>(&request.body)) return on_update(command, *update);
+  if (auto* step = std::get_if<wire::StepRequest>(&request.body)) return on_step(command, *step);
   reply_error(command.conn, request.id, {"bad_message", "this request is not for the state machine"});
 }
 
@@ -303,7 +327,9 @@ void Machine::on_tick() {
   last_tick_ms_ = mono_ms_;
 
   check_silence();
+  check_allocations();
   resend();
+  resend_steps();
   while (!deadlines_.empty() && deadlines_.begin()->first <= now_) {
     JobPtr job = find(deadlines_.begin()->second);
     deadlines_.erase(deadlines_.begin());
@@ -447,6 +473,13 @@ std::vector<ConnId> Machine::waiting() const {
   std::vector<ConnId> out;
   for (const auto& [job, waiters] : waiters_)
     for (const auto& [conn, request] : waiters) out.push_back(conn);
+  for (const auto& [job, holders] : holders_)
+    for (const auto& holder : holders) out.push_back(holder.conn);
+  for (const auto& [job, steps] : steps_) {
+    for (const auto& waiting : steps.waiting) out.push_back(waiting.conn);
+    for (const auto& [id, entry] : steps.live)
+      for (const auto& [conn, request] : entry.clients) out.push_back(conn);
+  }
   return out;
 }
 

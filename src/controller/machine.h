@@ -17,6 +17,7 @@
 
 #include "controller/estimate_log.h"
 #include "controller/io.h"
+#include "controller/step_layout.h"
 #include "sokovan/admission.h"
 
 namespace bai::controller {
@@ -87,7 +88,7 @@ class Machine {
     std::vector<DeviceShare> devices_used;  // by them
     std::set<wire::AttemptKey> stale;       // attempts that must end before new work comes
   };
-  // One start of a job that has not ended: the edge to its batch node's agent.
+  // One start of a job that has not ended: the edge to its batch node's agent. Of an allocation, which has no batch script, `node` is empty.
   struct Running {
     Istr node;
     bool acknowledged = false;  // the agent has claimed it
@@ -96,6 +97,48 @@ class Machine {
     bool terminating = false;
     std::uint64_t generation = 0;  // of the last termination
     bool kill_now = false;
+    std::optional<wire::AttemptReport> ended;  // it waits for steps to end, too
+  };
+  // One node's part of a step.
+  struct StepNode {
+    Istr node;
+    bool acknowledged = false, ended = false;
+    std::int64_t sent_ms = 0;
+    int sends = 0;
+    wire::AttemptEnd end = wire::AttemptEnd::kExited;
+    ExitStatus exit;
+    Usage usage;
+    Time started;
+    std::string message;
+  };
+  struct StepEntry {
+    StepPtr step;
+    std::shared_ptr<const wire::StepRequest> request;  // null after a restart
+    std::vector<StepNode> nodes;                       // as step->nodes
+    bool terminating = false, kill_now = false;
+    std::uint64_t generation = 0;
+    wire::AttemptEnd as = wire::AttemptEnd::kCancelled;
+    std::uint32_t ended_by_uid = 0;
+    std::vector<std::pair<ConnId, RequestId>> clients;  // to hear of its end
+  };
+  struct WaitingStep {  // until other steps of its job end
+    ConnId conn = 0;
+    RequestId id;
+    std::uint32_t uid = 0;
+    std::shared_ptr<const wire::StepRequest> request;
+  };
+  // Of one start of a job.
+  struct JobSteps {
+    StepId next = 0;
+    std::vector<StepRoom> rooms;  // as the allocation's nodes
+    std::map<StepId, StepEntry> live;
+    std::deque<WaitingStep> waiting;
+  };
+  // A client that an allocation was made for, or that watches it.
+  struct Holder {
+    ConnId conn = 0;
+    RequestId id;
+    bool lease = false;
   };
   struct ArrayEntry {
     std::map<std::uint32_t, JobId> tasks;  // that have records of their own
@@ -113,6 +156,7 @@ class Machine {
   void reply(ConnId conn, const RequestId& id, wire::ReplyBody body);
   void reply_error(ConnId conn, const RequestId& id, Error error);
   void answer(const FromCommand& command, wire::ReplyBody body);  // to a changing request: remembered
+  void answer(ConnId conn, const RequestId& id, std::uint32_t uid, wire::ReplyBody body);
   template <class C>
   void change(C c);  // gives it the next LSN
   Lsn next_lsn();
@@ -168,7 +212,9 @@ class Machine {
   JobPtr task_record(JobId array, std::uint32_t task,
                      bool split);  // null when there is none (and split is false)
   void attempt_running(const JobPtr& job, const wire::AttemptReport& report);
-  void attempt_ended(const JobPtr& job, const wire::AttemptReport& report);
+  // False when the job's end must wait for its steps'.
+  bool attempt_ended(const JobPtr& job, const wire::AttemptReport& report);
+  void end_attempt(const JobPtr& job, const wire::AttemptReport& report);
   void finish(Job job, JobState state, std::string_view cause, std::uint32_t actor);
   static void note_failed_node(Job& job, const Istr& node);
   // `attempt_ends`: what accounting says of the attempt that ended, kRequeued or kNodeFail.
@@ -180,6 +226,37 @@ class Machine {
   void vacate(const Job& job);
   void release_waiters(JobId id);
   bool may_requeue(const Job& job) const;
+
+  // steps.cc
+  void on_step(const FromCommand& command, const wire::StepRequest& request);
+  void on_attach(const FromCommand& command, const wire::AttachRequest& request);
+  void rejoin_step(const wire::ReplyBody& first, ConnId conn, const RequestId& id);
+  JobSteps& steps_of(const Job& job);
+  bool has_live_steps(JobId id) const;
+  bool try_step(const JobPtr& job, JobSteps& steps, const WaitingStep& wanted);
+  void try_waiting_steps(JobId id);
+  void send_step(const Job& job, StepEntry& entry, StepNode& run);  // its launch, or its end
+  void terminate_step(const Job& job, StepEntry& entry, bool kill_now, wire::AttemptEnd as);
+  void terminate_steps(const Job& job, bool kill_now, wire::AttemptEnd as);
+  void signal_step(StepEntry& entry, std::uint16_t signal);
+  StepNode* step_node(const wire::AttemptKey& key, const Istr& name, StepEntry*& entry);
+  void step_reported(StepEntry& entry, StepNode& run, const wire::AttemptReport& report);
+  void end_step(JobId id, StepEntry& entry);
+  void close_step(JobId id, StepEntry& entry, Step step, wire::StepEndReply news);
+  void last_step_ended(JobId id);
+  void abandon_steps(const Job& job, std::string_view why);
+  void resend_steps();
+  void steps_missing_on(NodeEntry& at, const std::set<wire::AttemptKey>& known);
+  void load_steps(std::vector<StepPtr> steps);
+  wire::JobResult cancel_step(const Caller& caller, const wire::JobRef& ref, const JobPtr& job,
+                              const wire::ActionRequest& request);
+  void on_hold(const FromCommand& command, const wire::HoldRequest& request);
+  void tell_holders(const Job& job);
+  void allocation_started(JobId id);
+  void end_allocation(JobId id, bool kill_now, wire::AttemptEnd as, ExitStatus exit);
+  wire::JobResult complete(const wire::JobRef& ref, const JobPtr& job, const wire::ActionRequest& request);
+  void check_allocations();
+  void step_client_closed(ConnId conn);
 
   // dependencies.cc
   Status check_dependencies(Dependencies& dependencies, bool lost_hold) const;
@@ -211,6 +288,9 @@ class Machine {
   std::map<JobId, JobEntry> jobs_;
   std::map<JobId, ArrayEntry> arrays_;
   std::map<JobId, Running> running_;
+  std::map<JobId, JobSteps> steps_;  // of active jobs that had one
+  std::map<JobId, std::vector<Holder>> holders_;
+  std::map<JobId, std::int64_t> leases_;  // since when nobody holds it, monotonic ms; 0: somebody does
   std::map<std::string, NodeEntry, std::less<>> nodes_;
   std::map<std::string, PartitionPtr, std::less<>> partitions_;
   std::map<std::string, std::string> settings_;  // as loaded, and partitions' overrides since

@@ -56,7 +56,10 @@ bool Server::Impl::on_message(ConnId conn, const wire::Caller& caller, const std
   }
   Caller who = users->resolve(caller.uid, caller.gid);
   const bool lasting = std::holds_alternative<wire::WatchRequest>(request->body) ||
-                       std::holds_alternative<wire::WaitRequest>(request->body);
+                       std::holds_alternative<wire::WaitRequest>(request->body) ||
+                       std::holds_alternative<wire::HoldRequest>(request->body) ||
+                       std::holds_alternative<wire::StepRequest>(request->body) ||
+                       std::holds_alternative<wire::AttachRequest>(request->body);
   if (answer_read(conn, who, *request)) {
     replied(request->id);
   } else {
@@ -130,7 +133,8 @@ bool Server::Impl::answer_read(ConnId conn, const Caller& caller, const wire::Re
     reply(diagnosis());
     if (diag->reset && caller.is_operator) stats.reset(env.now());
   } else if (std::holds_alternative<wire::HistoryRequest>(request.body) ||
-             std::holds_alternative<wire::AccountingRequest>(request.body)) {
+             std::holds_alternative<wire::AccountingRequest>(request.body) ||
+             std::holds_alternative<wire::StepsRequest>(request.body)) {
     archivist->ask({caller, request, view, env.now(), [this, conn, id = request.id](wire::ReplyBody body) {
                       bool sent = send(conn, id, std::move(body));
                       replied(id);
@@ -207,7 +211,8 @@ void Server::Impl::take(ConnId conn, Caller caller, wire::Request request, std::
                             "see bai-queue for whose jobs there are"}});
       return replied(request.id);
     }
-  bool ending_only = std::holds_alternative<wire::WaitRequest>(request.body);
+  bool ending_only = std::holds_alternative<wire::WaitRequest>(request.body) ||
+                     std::holds_alternative<wire::HoldRequest>(request.body);
   {
     std::lock_guard lock(mutex);
     if (!lost_why.empty() && !ending_only) {

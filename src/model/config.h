@@ -76,6 +76,7 @@ struct ClusterConfig : ClientConfig {
   Seconds agentd_lost_timeout = 300;  // silent for longer: lost, its jobs end or are requeued
   Seconds ctld_timeout = 120;         // an agent without its controller says so in its log
   Seconds kill_wait = 30;             // between SIGTERM and SIGKILL
+  Seconds inactive_limit = 60;        // an allocation whose client is gone ends after this long; 0: never
   Seconds min_job_age = 300;          // ended jobs stay in the queue's memory for this long
 
   // Files. Spool, runtime, log and pid names of agents may hold %n (node name) and %h (host name): see for_node().

@@ -61,7 +61,6 @@ const std::vector<std::string_view>& ignored_global_keys() {
       "GresTypes",
       "GroupUpdateForce",
       "GroupUpdateTime",
-      "InactiveLimit",
       "InteractiveStepOptions",
       "JobAcctGatherFrequency",
       "JobAcctGatherParams",

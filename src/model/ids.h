@@ -16,6 +16,10 @@ namespace bai {
 using JobId = std::uint32_t;
 // The nth start of a job, from 1.
 using Attempt = std::uint32_t;
+// The number of a step within its job, from 0; the batch script's is Slurm's.
+using StepId = std::uint32_t;
+inline constexpr StepId kBatchStep = 0xfffffffb;
+inline constexpr StepId kNoStep = 0xffffffff;
 // The position of a change in the cluster's one order of changes, from 1.
 using Lsn = std::uint64_t;
 

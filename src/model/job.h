@@ -106,12 +106,14 @@ struct JobExtras {
   Istr std_in;         // empty: /dev/null
   ArrayNumbers array;  // the controller's to set
   Istr arguments;  // the script's, as shown; the controller's to set. What counts is signed, in LaunchRecord
+  bool no_batch = false;  // an allocation for steps: bai-alloc's, bai-run's
+  bool lease = false;     // with it: ends when its client is gone
 
   friend bool operator==(const JobExtras&, const JobExtras&) = default;
   template <class A>
   void serialize(A& a) {
     a(begin, deadline, dependencies, signal, mail_events, mail_user, comment, admin_comment, qos, std_in,
-      array, arguments);
+      array, arguments, no_batch, lease);
   }
 };
 

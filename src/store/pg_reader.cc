@@ -62,6 +62,19 @@ class PgReader final : public Reader {
     return list;
   }
 
+  Result<std::vector<Step>> steps(JobId job) override {
+    auto rows = ask("SELECT record FROM steps WHERE job = $1::int8 ORDER BY attempt, step",
+                    PgParams().number(job));
+    if (!rows) return rows.error();
+    std::vector<Step> list;
+    for (int i = 0; i < rows->rows(); ++i) {
+      auto step = from_record<Step>(rows->bytes(i, 0), "a step of job " + std::to_string(job));
+      if (!step) return step.error();
+      list.push_back(std::move(*step));
+    }
+    return list;
+  }
+
   Status history(const HistoryQuery& query, const std::function<bool(HistoryRow)>& sink) override {
     if (auto ready = ensure(); !ready) return ready;
     const auto built = history_sql(query, '$', any_of);

@@ -55,6 +55,10 @@ std::vector<std::pair<const char*, std::string>> pg_statements() {
       {"bai_put_events",
        "INSERT INTO events (job, lsn, record) SELECT * FROM unnest($1::int8[], $2::int8[], $3::bytea[])"
        " ON CONFLICT (job, lsn) DO UPDATE SET record = excluded.record"},
+      {"bai_put_steps",
+       "INSERT INTO steps (job, attempt, step, record)"
+       " SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::bytea[])"
+       " ON CONFLICT (job, attempt, step) DO UPDATE SET record = excluded.record"},
       {"bai_put_requests",
        "INSERT INTO requests (id, uid, at, answer)"
        " SELECT * FROM unnest($1::bytea[], $2::int8[], $3::int8[], $4::bytea[])"

@@ -271,6 +271,11 @@ Status PgStore::commit(const Batch& batch) {
     p->numbers(rows.events, [](const auto& r) { return r.job; })
         .numbers(rows.events, [](const auto& r) { return r.lsn; })
         .blobs(rows.events, record);
+  if (auto* p = step("bai_put_steps", rows.steps))
+    p->numbers(rows.steps, [](const auto& r) { return r.job; })
+        .numbers(rows.steps, [](const auto& r) { return r.attempt; })
+        .numbers(rows.steps, [](const auto& r) { return r.step; })
+        .blobs(rows.steps, record);
   if (auto* p = step("bai_put_requests", rows.requests))
     p->blobs(rows.requests, [](const auto* r) { return view(r->id); })
         .numbers(rows.requests, [](const auto* r) { return static_cast<std::int64_t>(r->uid); })
@@ -317,6 +322,14 @@ Result<Loaded> PgStore::load() {
     auto job = loader.load(rows->bytes(i, 1), "job " + std::to_string(rows->number(i, 0)));
     if (!job) return job.error();
     loaded.jobs.push_back(std::move(*job));
+  }
+  rows = session_->query(
+      "SELECT s.record FROM jobs j JOIN steps s ON s.job = j.id ORDER BY s.job, s.attempt, s.step");
+  if (!rows) return rows.error();
+  for (int i = 0; i < rows->rows(); ++i) {
+    auto step = from_record<Step>(rows->bytes(i, 0), "a step");
+    if (!step) return step.error();
+    loaded.steps.push_back(std::make_shared<const Step>(std::move(*step)));
   }
   rows = session_->query("SELECT name, record FROM nodes ORDER BY name");
   if (!rows) return rows.error();

@@ -43,6 +43,11 @@ struct Sorter {
   Latest<std::string_view, const SettingPut*> settings;
   Latest<std::pair<std::int64_t, std::int64_t>, const JobEnded*> history;
 
+  Latest<std::array<std::int64_t, 3>, const Step*> steps;
+
+  void operator()(const StepPut& put) {
+    steps.add({put.step->job, put.step->attempt, put.step->id}, put.step.get());
+  }
   void operator()(const JobPut& put) { jobs.add(put.job->id, put.job.get()); }
   void operator()(const JobForget& forget) {
     jobs.add(forget.job, nullptr);
@@ -145,6 +150,9 @@ Rows rows_of(const Batch& batch) {
   sorter.contents.each([&](const Hash256&, const ContentPut* put) { rows.contents.push_back(put); });
   sorter.events.each([&](const auto& key, const JobEvent* event) {
     rows.events.push_back({key.first, key.second, to_record(*event)});
+  });
+  sorter.steps.each([&](const auto& key, const Step* step) {
+    rows.steps.push_back({key[0], key[1], key[2], to_record(*step)});
   });
   sorter.requests.each([&](const RequestId&, const RequestPut* put) { rows.requests.push_back(put); });
   sorter.nodes.each([&](std::string_view name, const NodePut* put) {

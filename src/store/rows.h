@@ -28,6 +28,10 @@ struct EventRow {
   std::int64_t job = 0, lsn = 0;
   std::string record;
 };
+struct StepRow {
+  std::int64_t job = 0, attempt = 0, step = 0;
+  std::string record;
+};
 struct NodeRow {
   std::string name, record;
 };
@@ -57,6 +61,7 @@ struct Rows {
   std::vector<const ContentPut*> contents;  // into the batch
   std::vector<EventRow> events;
   std::vector<const RequestPut*> requests;  // into the batch
+  std::vector<StepRow> steps;
   std::vector<NodeRow> nodes;
   std::vector<SettingRow> settings;
   std::vector<std::string> settings_gone;

@@ -133,8 +133,25 @@ CREATE VIEW job_history AS SELECT
 FROM history;
 )sql";
 
-constexpr std::array<const char*, kSchemaVersion> kSqlite = {kSqlite1};
-constexpr std::array<const char*, kSchemaVersion> kPostgresql = {kPostgresql1};
+// Version 2: steps, running and ended.
+constexpr const char* kSqlite2 = R"sql(
+CREATE TABLE steps (
+  job INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,
+  step INTEGER NOT NULL,
+  record BLOB NOT NULL,
+  PRIMARY KEY (job, attempt, step)
+) WITHOUT ROWID;
+)sql";
+constexpr const char* kPostgresql2 = R"sql(
+CREATE TABLE steps (
+  job bigint NOT NULL, attempt bigint NOT NULL, step bigint NOT NULL, record bytea NOT NULL,
+  PRIMARY KEY (job, attempt, step)
+);
+)sql";
+
+constexpr std::array<const char*, kSchemaVersion> kSqlite = {kSqlite1, kSqlite2};
+constexpr std::array<const char*, kSchemaVersion> kPostgresql = {kPostgresql1, kPostgresql2};
 
 }  // namespace
 

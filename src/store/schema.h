@@ -8,7 +8,7 @@
 namespace bai::store {
 
 // What this program writes. A database with a higher number is refused.
-inline constexpr int kSchemaVersion = 1;
+inline constexpr int kSchemaVersion = 2;
 
 // The nth script leads from version n to n + 1; several statements, run in one transaction that also sets the number.
 std::span<const char* const> sqlite_migrations();

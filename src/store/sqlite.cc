@@ -332,6 +332,17 @@ Result<Loaded> SqliteStore::load() {
     if (!job) return job.error();
     loaded.jobs.push_back(std::move(*job));
   }
+  select = db_.prepare(
+      "SELECT s.record FROM jobs j CROSS JOIN steps s ON s.job = j.id ORDER BY j.id, s.attempt, s.step");
+  if (!select) return select.error();
+  for (;;) {
+    auto row = select->step();
+    if (!row) return row.error();
+    if (!*row) break;
+    auto step = from_record<Step>(select->bytes(0), "a step");
+    if (!step) return step.error();
+    loaded.steps.push_back(std::make_shared<const Step>(std::move(*step)));
+  }
   select = db_.prepare("SELECT name, record FROM nodes ORDER BY name");
   if (!select) return select.error();
   for (;;) {

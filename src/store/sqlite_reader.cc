@@ -55,7 +55,8 @@ class SqliteReader final : public Reader {
         {&reader->content_, "SELECT bytes FROM contents WHERE hash = ?1"},
         {&reader->launch_, "SELECT record FROM launches WHERE job = ?1"},
         {&reader->request_, "SELECT uid, at, answer FROM requests WHERE id = ?1"},
-        {&reader->events_, "SELECT record FROM events WHERE job = ?1 ORDER BY lsn"}};
+        {&reader->events_, "SELECT record FROM events WHERE job = ?1 ORDER BY lsn"},
+        {&reader->steps_, "SELECT record FROM steps WHERE job = ?1 ORDER BY attempt, step"}};
     for (const auto& [statement, sql] : wanted) {
       auto prepared = reader->db_.prepare(sql);
       if (!prepared) return prepared.error();
@@ -90,6 +91,22 @@ class SqliteReader final : public Reader {
                          std::string(request_.bytes(2))};
     request_.reset();
     return std::optional<RequestAnswer>(std::move(answer));
+  }
+
+  Result<std::vector<Step>> steps(JobId job) override {
+    std::vector<Step> list;
+    steps_.bind(1, job);
+    for (;;) {
+      auto row = steps_.step();
+      if (!row) return row.error();
+      if (!*row) return list;
+      auto step = from_record<Step>(steps_.bytes(0), "a step of job " + std::to_string(job));
+      if (!step) {
+        steps_.reset();
+        return step.error();
+      }
+      list.push_back(std::move(*step));
+    }
   }
 
   Result<std::vector<JobEvent>> events(JobId job) override {
@@ -138,7 +155,7 @@ class SqliteReader final : public Reader {
 
  private:
   Database db_;
-  Statement content_, launch_, request_, events_;
+  Statement content_, launch_, request_, events_, steps_;
 };
 
 }  // namespace

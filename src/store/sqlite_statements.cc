@@ -55,6 +55,7 @@ Status SqliteStatements::prepare(Database& db) {
       {&drop_launch, "DELETE FROM launches WHERE job BETWEEN ?1 AND ?2"},
       {&put_content, "INSERT INTO contents (hash, bytes) VALUES (?1, ?2) ON CONFLICT DO NOTHING"},
       {&put_event, "INSERT OR REPLACE INTO events (job, lsn, record) VALUES (?1, ?2, ?3)"},
+      {&put_step, "INSERT OR REPLACE INTO steps (job, attempt, step, record) VALUES (?1, ?2, ?3, ?4)"},
       {&put_request, "INSERT OR REPLACE INTO requests (id, uid, at, answer) VALUES (?1, ?2, ?3, ?4)"},
       {&put_node, "INSERT OR REPLACE INTO nodes (name, record) VALUES (?1, ?2)"},
       {&put_setting, "INSERT OR REPLACE INTO settings (key, text) VALUES (?1, ?2)"},
@@ -100,6 +101,10 @@ Status SqliteStatements::write(const Rows& rows) {
   if (done)
     done = each(rows.events, [&](const auto& r) {
       return put_event.bind(1, r.job).bind(2, r.lsn).bind_blob(3, r.record).run();
+    });
+  if (done)
+    done = each(rows.steps, [&](const auto& r) {
+      return put_step.bind(1, r.job).bind(2, r.attempt).bind(3, r.step).bind_blob(4, r.record).run();
     });
   if (done)
     done = each(rows.requests, [&](const RequestPut* put) {

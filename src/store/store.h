@@ -24,6 +24,7 @@
 #include "model/ids.h"
 #include "model/job.h"
 #include "model/node.h"
+#include "model/step.h"
 
 namespace bai::store {
 
@@ -38,6 +39,9 @@ struct JobForget {  // leaves the live table (finished long enough ago); history
 struct JobEnded {  // one row of history per (job, attempt): a job that ended, or an attempt that was requeued
   JobPtr job;
   std::string batch_host;
+};
+struct StepPut {  // a step that began, and again when it ended; kept as history is
+  StepPtr step;
 };
 struct LaunchPut {  // at submission, keyed by the job's (the array's) id
   JobId job = 0;
@@ -66,7 +70,7 @@ struct
   std::string text;
 };
 using Change = std::variant<JobPut, JobForget, JobEnded, LaunchPut, ContentPut, EventPut, RequestPut, NodePut,
-                            SettingPut>;
+                            SettingPut, StepPut>;
 
 struct Batch {
   Lsn first = 0, last = 0;  // the LSNs of the changes; consecutive batches touch
@@ -76,6 +80,7 @@ struct Batch {
 
 struct Loaded {              // what a restart needs; launch records and contents stay in the store
   std::vector<JobPtr> jobs;  // by id
+  std::vector<StepPtr> steps;  // of those jobs, ended ones too; by job, attempt and number
   std::vector<NodePut> nodes;
   std::map<std::string, std::string> settings;
   std::vector<JobPtr>
@@ -121,6 +126,7 @@ class Reader {  // short read transactions; one thread at a time
   virtual Result<LaunchRecord> launch(JobId job) = 0;            // "not_found"
   virtual Result<std::optional<RequestAnswer>> request(const RequestId& id) = 0;
   virtual Result<std::vector<JobEvent>> events(JobId job) = 0;  // in LSN order
+  virtual Result<std::vector<Step>> steps(JobId job) = 0;       // of all its attempts, by attempt and number
   virtual Status history(const HistoryQuery& query,
                          const std::function<bool(HistoryRow)>& sink) = 0;  // by end; false stops
 };

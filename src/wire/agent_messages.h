@@ -11,17 +11,20 @@
 
 #include "model/job.h"
 #include "model/node.h"
+#include "model/step.h"
 #include "wire/messages.h"
 
 namespace bai::wire {
 
+// One step of one start of a job; on one node, since each has its own agent.
 struct AttemptKey {
   JobId job = 0;
   Attempt attempt = 0;
+  StepId step = kBatchStep;
   friend auto operator<=>(const AttemptKey&, const AttemptKey&) = default;
   template <class A>
   void serialize(A& a) {
-    a(job, attempt);
+    a(job, attempt, step);
   }
 };
 
@@ -130,17 +133,25 @@ struct LaunchOrder {
   std::string script;
   std::string environment;  // "K=V\0K=V\0"
   std::uint32_t cpus_on_nodes = 0;
+  StepPtr step;  // null: the batch script
+  StepRun run;   // with a step
   template <class A>
   void save(A& a) const {
     a(key, *job, launch, time_limit, blob(script, kMaxScriptBytes), blob(environment, kMaxEnvironmentBytes),
-      cpus_on_nodes);
+      cpus_on_nodes, step != nullptr);
+    if (step) a(*step, run);
   }
   template <class A>
   void load(A& a) {
     auto record = std::make_shared<Job>();
+    bool has_step = false;
     a(key, *record, launch, time_limit, blob(script, kMaxScriptBytes),
-      blob(environment, kMaxEnvironmentBytes), cpus_on_nodes);
+      blob(environment, kMaxEnvironmentBytes), cpus_on_nodes, has_step);
     job = std::move(record);
+    if (!has_step) return;
+    auto its_step = std::make_shared<Step>();
+    a(*its_step, run);
+    step = std::move(its_step);
   }
 };
 
@@ -158,14 +169,26 @@ struct SignalOrder {
   }
 };
 
+// A further client of a running step: its shepherd dials it.
+struct AttachOrder {
+  AttemptKey key;
+  StepClientAddress client;
+  std::uint32_t index = 0;  // of the node among the step's
+  template <class A>
+  void serialize(A& a) {
+    a(key, client, index);
+  }
+};
+
 struct AgentOrders {
   Lineage lineage;
   std::vector<LaunchOrder> launches;
   std::vector<SignalOrder> signals;
   std::vector<AttemptKey> forget;  // their ends are durable: tombstones may go
+  std::vector<AttachOrder> attaches;
   template <class A>
   void serialize(A& a) {
-    a(lineage, cap(launches, 65536), cap(signals, 65536), cap(forget, 1 << 20));
+    a(lineage, cap(launches, 65536), cap(signals, 65536), cap(forget, 1 << 20), cap(attaches, 65536));
   }
 };
 

@@ -11,13 +11,15 @@ Result<Reply> decode_reply(std::string_view bytes) { return as_message(decode<Re
 
 bool is_changing(const RequestBody& body) {
   if (auto* submit = std::get_if<SubmitRequest>(&body)) return !submit->test_only;
-  return std::holds_alternative<ActionRequest>(body) || std::holds_alternative<UpdateRequest>(body);
+  return std::holds_alternative<ActionRequest>(body) || std::holds_alternative<UpdateRequest>(body) ||
+         std::holds_alternative<StepRequest>(body);
 }
 
 std::string_view request_name(const RequestBody& body) {
   static constexpr std::string_view kNames[] = {
       "ping", "submit", "queue",  "watch",       "wait",     "history",   "accounting", "cluster",   "config",
-      "diag", "action", "update", "reconfigure", "shutdown", "log_level", "why",        "drain_plan"};
+      "diag", "action", "update", "reconfigure", "shutdown", "log_level", "why",        "drain_plan",
+      "hold", "step",   "attach", "steps"};
   static_assert(std::size(kNames) == std::variant_size_v<RequestBody>);
   return kNames[body.index()];
 }

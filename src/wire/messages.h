@@ -14,6 +14,7 @@
 #include "model/explanation.h"
 #include "model/job.h"
 #include "model/node.h"
+#include "model/step.h"
 #include "wire/job_table.h"
 
 namespace bai::wire {
@@ -31,14 +32,15 @@ struct ErrorBody {
   }
 };
 
-// A job, or one task of an array (task != kNoTask), or with `all_tasks` everything of the array.
+// A job, or one task of an array (task != kNoTask), or one step of a job.
 struct JobRef {
   JobId job = 0;
   std::uint32_t task = kNoTask;
+  StepId step = kNoStep;
   friend auto operator<=>(const JobRef&, const JobRef&) = default;
   template <class A>
   void serialize(A& a) {
-    a(job, task);
+    a(job, task, step);
   }
 };
 
@@ -159,7 +161,8 @@ struct DiagRequest {
   }
 };
 
-enum class JobAction : std::uint8_t { kCancel, kHold, kRelease, kRequeue, kRequeueHold };
+// kComplete: an allocation without a batch script has done its work.
+enum class JobAction : std::uint8_t { kCancel, kHold, kRelease, kRequeue, kRequeueHold, kComplete };
 
 struct ActionRequest {
   JobAction action = JobAction::kCancel;
@@ -168,9 +171,10 @@ struct ActionRequest {
   bool batch_only = false;   // --batch
   bool full = false;         // --full
   bool user_hold = false;    // kHold by an operator as a user's hold
+  ExitStatus exit;           // kComplete: the job's
   template <class A>
   void serialize(A& a) {
-    a(action, filter, signal, batch_only, full, user_hold);
+    a(action, filter, signal, batch_only, full, user_hold, exit);
   }
 };
 
@@ -227,10 +231,58 @@ struct DrainPlanRequest {
   }
 };
 
+// An allocation's client says that it is there. Answered by an AllocationReply when the job starts, and by another when it ended;
+// with `lease`, a job without a batch script ends InactiveLimit after this connection does.
+struct HoldRequest {
+  JobId job = 0;
+  bool lease = true;
+  template <class A>
+  void serialize(A& a) {
+    a(job, lease);
+  }
+};
+
+// A step of a running job. Answered by a StepReply once the job has what it asks for (at once, or never with `immediate`), and by a
+// StepEndReply when it ended.
+struct StepRequest {
+  JobId job = 0;
+  StepSpec spec;
+  StepRun run;
+  LaunchRecord launch;
+  std::string script;       // of --multi-prog
+  std::string environment;  // "K=V\0K=V\0"
+  bool immediate = false;
+  template <class A>
+  void serialize(A& a) {
+    a(job, spec, run, launch, blob(script, kMaxScriptBytes), blob(environment, kMaxEnvironmentBytes), immediate);
+  }
+};
+
+// The step's shepherds dial this client, too. Answered by a StepReply, and by a StepEndReply when it ended.
+struct AttachRequest {
+  JobId job = 0;
+  StepId step = 0;
+  StepClientAddress client;
+  template <class A>
+  void serialize(A& a) {
+    a(job, step, client);
+  }
+};
+
+// Steps of jobs, running and ended, from the store. Answered by StepsReply.
+struct StepsRequest {
+  std::vector<JobId> jobs;  // empty: of all that run
+  template <class A>
+  void serialize(A& a) {
+    a(cap(jobs, 1 << 20));
+  }
+};
+
 using RequestBody =
     std::variant<PingRequest, SubmitRequest, QueueRequest, WatchRequest, WaitRequest, HistoryRequest,
                  AccountingRequest, ClusterRequest, ConfigRequest, DiagRequest, ActionRequest, UpdateRequest,
-                 ReconfigureRequest, ShutdownRequest, LogLevelRequest, WhyRequest, DrainPlanRequest>;
+                 ReconfigureRequest, ShutdownRequest, LogLevelRequest, WhyRequest, DrainPlanRequest, HoldRequest,
+                 StepRequest, AttachRequest, StepsRequest>;
 
 struct Request {
   RequestId id;         // made by the caller; a repeat of a changing request gets the first answer
@@ -398,9 +450,51 @@ struct DrainPlanReply {
   }
 };
 
+struct AllocationReply {
+  std::shared_ptr<const Job> job;
+  Seconds time_limit = 0;  // in force
+  template <class A>
+  void save(A& a) const {
+    a(*job, time_limit);
+  }
+  template <class A>
+  void load(A& a) {
+    auto record = std::make_shared<Job>();
+    a(*record, time_limit);
+    job = std::move(record);
+  }
+};
+
+struct StepReply {
+  Step step;
+  template <class A>
+  void serialize(A& a) {
+    a(step);
+  }
+};
+
+struct StepEndReply {
+  Step step;
+  std::vector<std::pair<Istr, std::string>> messages;  // what nodes said
+  template <class A>
+  void serialize(A& a) {
+    a(step, cap(messages, 65536));
+  }
+};
+
+struct StepsReply {
+  Time now;
+  std::vector<Step> steps;  // by job, then number
+  template <class A>
+  void serialize(A& a) {
+    a(now, cap(steps, 1 << 20));
+  }
+};
+
 using ReplyBody =
     std::variant<ErrorBody, PongReply, SubmitReply, JobsReply, WatchBatch, WaitReply, HistoryReply,
-                 ClusterReply, ConfigReply, DiagReply, ActionReply, DoneReply, WhyReply, DrainPlanReply>;
+                 ClusterReply, ConfigReply, DiagReply, ActionReply, DoneReply, WhyReply, DrainPlanReply, AllocationReply,
+                 StepReply, StepEndReply, StepsReply>;
 
 struct Reply {
   RequestId id;

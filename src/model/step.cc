@@ -1,0 +1,42 @@
+#include "model/step.h"
+
+#include "base/hostlist.h"
+
+namespace bai {
+
+std::string step_name(StepId id) { return id == kBatchStep ? "batch" : std::to_string(id); }
+std::string step_name(JobId job, StepId id) { return std::to_string(job) + "." + step_name(id); }
+
+std::string_view name(Distribution distribution) {
+  switch (distribution) {
+    case Distribution::kBlock:
+      return "block";
+    case Distribution::kCyclic:
+      return "cyclic";
+    case Distribution::kPlane:
+      return "plane";
+    case Distribution::kArbitrary:
+      return "arbitrary";
+  }
+  return "block";
+}
+
+std::uint32_t Step::tasks() const {
+  std::uint32_t sum = 0;
+  for (const auto& share : nodes) sum += static_cast<std::uint32_t>(share.ranks.size());
+  return sum;
+}
+
+std::uint32_t Step::cpus() const {
+  std::uint32_t sum = 0;
+  for (const auto& share : nodes) sum += share.cpus;
+  return sum;
+}
+
+std::string Step::hostlist() const {
+  std::vector<std::string> names;
+  for (const auto& share : nodes) names.push_back(share.node.str());
+  return compress_hostlist_sorted(std::move(names));
+}
+
+}  // namespace bai
