@@ -42,8 +42,24 @@ Value from_user(const Context& c, std::string_view name) {
   const auto found = c.had.find(name);
   return found == c.had.end() ? Value() : Value(std::string(found->second.substr(name.size() + 1)));
 }
+const Step* step_of(const Context& c) { return c.order.step.get(); }
+std::vector<std::uint32_t> tasks_of_step(const Step& step) {
+  std::vector<std::uint32_t> counts;
+  for (const auto& share : step.nodes) counts.push_back(static_cast<std::uint32_t>(share.ranks.size()));
+  return counts;
+}
+// Of the step where there is one: this node's place among its nodes.
+std::uint32_t node_id(const Context& c) {
+  if (const Step* step = step_of(c))
+    for (std::uint32_t i = 0; i < step->nodes.size(); ++i)
+      if (step->nodes[i].node == c.node) return i;
+  return c.node_index;
+}
 bool asked(const Context& c, Asked what) { return (spec_of(c).request.asked & what) != 0; }
-Value asked_tasks(const Context& c) { return number_if(asked(c, kAskedTasks), spec_of(c).request.tasks); }
+Value asked_tasks(const Context& c) {
+  if (const Step* step = step_of(c)) return number(step->tasks());
+  return number_if(asked(c, kAskedTasks), spec_of(c).request.tasks);
+}
 bool is_array(const Context& c) { return job_of(c).array_id != 0 && job_of(c).array_task != kNoTask; }
 Value array_number(const Context& c, std::uint32_t ArrayNumbers::*member) {
   const auto& numbers = spec_of(c).extras().array;
@@ -88,7 +104,25 @@ const Variable kVariables[] = {
     {"NODELIST", Names::kBoth, [](const Context& c) { return text(job_of(c).allocation->hostlist()); }},
     {"JOB_NUM_NODES", Names::kBoth,
      [](const Context& c) { return number(job_of(c).allocation->nodes.size()); }},
-    {"NNODES", Names::kBoth, [](const Context& c) { return number(job_of(c).allocation->nodes.size()); }},
+    {"NNODES", Names::kBoth, [](const Context& c) {
+       return number(step_of(c) ? step_of(c)->nodes.size() : job_of(c).allocation->nodes.size());
+     }},
+    {"STEP_ID", Names::kBoth, [](const Context& c) { return step_of(c) ? number(step_of(c)->id) : Value(); }},
+    {"STEPID", Names::kSlurm, [](const Context& c) { return step_of(c) ? number(step_of(c)->id) : Value(); }},
+    {"STEP_NODELIST", Names::kBoth,
+     [](const Context& c) { return step_of(c) ? text(step_of(c)->hostlist()) : Value(); }},
+    {"STEP_NUM_NODES", Names::kBoth,
+     [](const Context& c) { return step_of(c) ? number(step_of(c)->nodes.size()) : Value(); }},
+    {"STEP_NUM_TASKS", Names::kBoth,
+     [](const Context& c) { return step_of(c) ? number(step_of(c)->tasks()) : Value(); }},
+    {"STEP_TASKS_PER_NODE", Names::kBoth,
+     [](const Context& c) {
+       return step_of(c) ? Value(compress_counts(tasks_of_step(*step_of(c)))) : Value();
+     }},
+    {"DISTRIBUTION", Names::kBoth,
+     [](const Context& c) {
+       return step_of(c) ? text(name(step_of(c)->spec.distribution)) : Value();
+     }},
     {"NTASKS", Names::kBoth, asked_tasks},
     {"NPROCS", Names::kBoth, asked_tasks},
     {"NTASKS_PER_NODE", Names::kBoth,
@@ -97,12 +131,15 @@ const Variable kVariables[] = {
      }},
     {"CPUS_PER_TASK", Names::kBoth,
      [](const Context& c) {
+       if (step_of(c)) return number_if(step_of(c)->spec.cpus_per_task > 0, step_of(c)->spec.cpus_per_task);
        return number_if(asked(c, kAskedCpusPerTask) || from_user(c, "SLURM_CPUS_PER_TASK"),
                         spec_of(c).request.cpus_per_task);
      }},
     {"JOB_CPUS_PER_NODE", Names::kBoth, cpus_per_node},
     {"TASKS_PER_NODE", Names::kBoth,
-     [](const Context& c) { return Value(compress_counts(tasks_per_node(job_of(c)))); }},
+     [](const Context& c) {
+       return Value(compress_counts(step_of(c) ? tasks_of_step(*step_of(c)) : tasks_per_node(job_of(c))));
+     }},
     {"CPUS_ON_NODE", Names::kBoth,
      [](const Context& c) { return share_of(c) ? number(share_of(c)->cpus) : Value(); }},
     {"MEM_PER_NODE", Names::kBoth,
@@ -143,10 +180,10 @@ const Variable kVariables[] = {
     {"JOB_DEPENDENCY", Names::kSlurm, [](const Context& c) { return from_user(c, "SLURM_JOB_DEPENDENCY"); }},
     {"CLUSTER_NAME", Names::kBoth, [](const Context& c) { return text(c.cluster_name); }},
     {"NODE_NAME", Names::kBai, [](const Context& c) { return text(c.node); }},
-    {"NODEID", Names::kBoth, [](const Context& c) { return number(c.node_index); }},
-    {"PROCID", Names::kBoth, [](const Context&) { return number(0); }},
-    {"LOCALID", Names::kBoth, [](const Context&) { return number(0); }},
-    {"GTIDS", Names::kSlurm, [](const Context&) { return number(0); }},
+    {"NODEID", Names::kBoth, [](const Context& c) { return number(node_id(c)); }},
+    {"PROCID", Names::kBoth, [](const Context& c) { return number_if(!step_of(c), 0); }},
+    {"LOCALID", Names::kBoth, [](const Context& c) { return number_if(!step_of(c), 0); }},
+    {"GTIDS", Names::kSlurm, [](const Context& c) { return number_if(!step_of(c), 0); }},
     {"ARRAY_JOB_ID", Names::kBoth,
      [](const Context& c) { return number_if(is_array(c), job_of(c).array_id); }},
     {"ARRAY_TASK_ID", Names::kBoth,
@@ -242,7 +279,7 @@ std::vector<std::string> job_environment(const EnvironmentContext& given) {
   if (const Value gpus = gpus_of(context))
     for (auto name : {"CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL"})
       add("", name, *gpus);
-  add("", "ENVIRONMENT", "BATCH");  // as Slurm sets it
+  if (!step_of(context)) add("", "ENVIRONMENT", "BATCH");  // as Slurm sets it
   for (const auto& entry : ours) context.had.erase(std::string_view(entry).substr(0, entry.find('=')));
 
   std::vector<std::string> out;

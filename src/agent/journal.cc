@@ -36,6 +36,7 @@ enum Tag : std::uint16_t {
   kLsn = 15,
   kLastJob = 16,
   kStatus = 17,
+  kStep = 18,  // absent: the batch script
 };
 
 struct Record {
@@ -72,6 +73,9 @@ Result<Record> decode_record(std::string_view bytes) {
         break;
       case kAttemptNumber:
         good = take(f, &a.key.attempt, UINT32_MAX);
+        break;
+      case kStep:
+        good = take(f, &a.key.step, UINT32_MAX);
         break;
       case kBootId:
         good = take(f, &a.boot_id);
@@ -144,6 +148,7 @@ std::string encode_attempt(const AttemptRecord& r) {
   w.number(kKind, kAttempt);
   w.number(kJob, r.key.job);
   w.number(kAttemptNumber, r.key.attempt);
+  if (r.key.step != kBatchStep) w.number(kStep, r.key.step);
   w.text(kBootId, r.boot_id);
   w.text(kMark, r.mark);
   if (r.signal_generation != 0) w.number(kSignalGeneration, r.signal_generation);
@@ -164,6 +169,7 @@ std::string encode_forget(const wire::AttemptKey& key) {
   w.number(kKind, kForget);
   w.number(kJob, key.job);
   w.number(kAttemptNumber, key.attempt);
+  if (key.step != kBatchStep) w.number(kStep, key.step);
   return w.finish(kMagic, kVersion);
 }
 

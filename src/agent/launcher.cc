@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "agent/environment.h"
+#include "agent/step_launch.h"
 #include "base/text.h"
 #include "model/filename.h"
 
@@ -55,7 +56,7 @@ Result<step::StepLaunch> Launcher::prepare(const wire::LaunchOrder& order, const
                                              : spec.command.str());
   launch.argv.insert(launch.argv.end(), order.launch.args.begin(), order.launch.args.end());
   launch.env = job_environment({order, *user, cluster_name, node_.name, index});
-  launch.workdir = spec.workdir.str();
+  launch.workdir = order.step ? order.run.workdir.str() : spec.workdir.str();
 
   FilenameContext names;
   names.job = job.id;
@@ -80,6 +81,8 @@ Result<step::StepLaunch> Launcher::prepare(const wire::LaunchOrder& order, const
   launch.warning_before_s = extras.signal.before_end_s;
   launch.warning_to_batch_only = extras.signal.batch_only;
   launch.cgroups = node_.cgroups;
+  if (order.step)
+    if (auto added = add_tasks(order, *user, node_.name, launch); !added.ok()) return added.error();
 
   // What the shepherd could not read back, or the kernel would not take, is said here.
   for (const auto* words : {&launch.argv, &launch.env})

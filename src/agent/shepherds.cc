@@ -67,17 +67,33 @@ void Shepherds::spawn(AttemptKey key, const std::string& mark, std::int64_t mono
     if (forbidden.ok() && !*forbidden) return adopt(key, mono_ms);
     return news_(SpawnFailed{key, spawned.error()});
   }
-  Shepherd& s = all_[key];
+  Shepherd& s = add(key);
   s.pid = spawned->pid;
   s.child = true;
   s.pidfd = std::move(spawned->pidfd);
   s.since_ms = mono_ms;
-  if (!watch(s.pidfd.get(), tag(key, false))) log::error("cannot watch a shepherd", {{"job", key.job}});
+  if (!watch(s.pidfd.get(), tag(s, false))) log::error("cannot watch a shepherd", {{"job", key.job}});
   look_again(key, s, mono_ms);
 }
 
+Shepherds::Shepherd& Shepherds::add(AttemptKey key) {
+  auto [it, fresh] = all_.try_emplace(key);
+  if (fresh) {
+    it->second.serial = next_serial_++;
+    keys_[it->second.serial] = key;
+  }
+  return it->second;
+}
+
+void Shepherds::drop(AttemptKey key) {
+  auto it = all_.find(key);
+  if (it == all_.end()) return;
+  keys_.erase(it->second.serial);
+  all_.erase(it);
+}
+
 void Shepherds::adopt(AttemptKey key, std::int64_t mono_ms) {
-  Shepherd& s = all_[key];
+  Shepherd& s = add(key);
   s.since_ms = mono_ms;
   auto started = step::read_started(dir_(key));
   if (started.ok()) {
@@ -86,14 +102,14 @@ void Shepherds::adopt(AttemptKey key, std::int64_t mono_ms) {
     s.child = stat && stat->parent == getpid();
     s.pidfd.reset(static_cast<int>(syscall(SYS_pidfd_open, s.pid, 0)));
     // Asked again with the pidfd in hand: from now on it cannot be another process of the same number.
-    if (s.pidfd && step::shepherd_alive(*started) && watch(s.pidfd.get(), tag(key, false)))
+    if (s.pidfd && step::shepherd_alive(*started) && watch(s.pidfd.get(), tag(s, false)))
       return look(key, s, mono_ms);
   }
   shepherd_ended(key, s, mono_ms);
 }
 
 void Shepherds::bury(AttemptKey key, std::int64_t mono_ms) {
-  Shepherd& s = all_[key];
+  Shepherd& s = add(key);
   s.since_ms = mono_ms;
   shepherd_ended(key, s, mono_ms);
 }
@@ -147,8 +163,9 @@ bool Shepherds::look_running(AttemptKey key, Shepherd& s, std::int64_t mono_ms) 
 }
 
 void Shepherds::on_event(std::uint64_t event_tag, std::int64_t mono_ms) {
-  const AttemptKey key{static_cast<JobId>(event_tag >> 32),
-                       static_cast<Attempt>((event_tag >> 1) & 0x7fffffff)};
+  auto known = keys_.find(event_tag >> 1);
+  if (known == keys_.end()) return;
+  const AttemptKey key = known->second;
   auto it = all_.find(key);
   if (it == all_.end()) return;
   if (event_tag & 1)
@@ -181,7 +198,7 @@ bool Shepherds::tell_end(AttemptKey key) {
       log::error("a step's status cannot be read", {{"why", status.error().text()}});
     return false;
   }
-  all_.erase(key);
+  drop(key);
   looks_.erase(key);
   news_(StepEnded{key, std::move(*status)});
   return true;
@@ -208,7 +225,7 @@ void Shepherds::look_dead(AttemptKey key, Shepherd& s, std::int64_t mono_ms) {
   } else {
     message += "; its launch file cannot be read: " + launch.error().message;
   }
-  all_.erase(key);
+  drop(key);
   looks_.erase(key);
   news_(StepLost{key, began, std::move(message)});
 }
@@ -229,7 +246,7 @@ void Shepherds::deliver(AttemptKey key, Shepherd& s, std::int64_t mono_ms) {
     auto client = step::StepClient::connect(dir_(key));
     if (!client.ok()) return soon();  // not up yet; if it is gone its pidfd says so
     s.client.emplace(std::move(*client));
-    if (!watch(s.client->fd(), tag(key, true))) {
+    if (!watch(s.client->fd(), tag(s, true))) {
       s.client.reset();
       return soon();
     }

@@ -26,7 +26,7 @@ class Shepherds {
       : epoll_(epoll),
         dir_(std::move(dir)),
         news_(std::move(news)),
-        nursery_(std::move(stepd), dir_({UINT32_MAX, UINT32_MAX}).size()) {}
+        nursery_(std::move(stepd), dir_({UINT32_MAX, UINT32_MAX, UINT32_MAX}).size()) {}
 
   // Events that are ours: those at or above this.
   static constexpr std::uint64_t kFirstTag = std::uint64_t{1} << 32;
@@ -48,6 +48,7 @@ class Shepherds {
 
  private:
   struct Shepherd {
+    std::uint64_t serial = 0;  // in event tags
     pid_t pid = 0;
     bool child = false;  // ours to reap
     Fd pidfd;
@@ -61,9 +62,9 @@ class Shepherds {
   };
   using All = std::map<wire::AttemptKey, Shepherd>;
 
-  static std::uint64_t tag(wire::AttemptKey key, bool client) {
-    return std::uint64_t{key.job} << 32 | std::uint64_t{key.attempt & 0x7fffffff} << 1 | (client ? 1 : 0);
-  }
+  static std::uint64_t tag(const Shepherd& s, bool client) { return s.serial << 1 | (client ? 1 : 0); }
+  Shepherd& add(wire::AttemptKey key);
+  void drop(wire::AttemptKey key);
   bool watch(int fd, std::uint64_t tag) const;
   void look_again(wire::AttemptKey key, Shepherd& s, std::int64_t mono_ms);
   void look(wire::AttemptKey key, Shepherd& s, std::int64_t mono_ms);
@@ -80,6 +81,8 @@ class Shepherds {
   News news_;
   step::Nursery nursery_;
   All all_;
+  std::map<std::uint64_t, wire::AttemptKey> keys_;  // by serial
+  std::uint64_t next_serial_ = kFirstTag;
   std::map<wire::AttemptKey, std::int64_t> looks_;  // when to look(); few at a time
 };
 

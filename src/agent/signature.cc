@@ -37,7 +37,8 @@ Result<wire::Credential> SignatureCheck::read(const std::string& credential, con
 
 Status SignatureCheck::check(const wire::LaunchOrder& order, const Uuid& cluster, const LaunchPolicy& policy,
                              Time now) {
-  const auto& spec = *order.job->spec;
+  const JobSpec& whose = *order.job->spec;
+  const JobSpec spec = order.step ? as_signed(whose.uid, whose.gid, order.run) : whose;
   if (policy.own_uid != 0 && spec.uid != policy.own_uid)
     return Error{"refused_user",
                  "bai-agentd on " + policy.node + " runs as uid " + std::to_string(policy.own_uid) +

@@ -20,19 +20,24 @@ namespace {
 constexpr std::size_t kMaxConfigBytes = 16 << 20;
 constexpr std::int64_t kFullDiskBudgetMs = 5'000;
 
-// "JOB.ATTEMPT"
+// "JOB.ATTEMPT", "JOB.ATTEMPT.STEP"
 std::optional<wire::AttemptKey> parse_key(std::string_view name) {
   wire::AttemptKey key;
   const char* end = name.data() + name.size();
   auto job = std::from_chars(name.data(), end, key.job);
   if (job.ec != std::errc() || job.ptr == end || *job.ptr != '.') return {};
   auto attempt = std::from_chars(job.ptr + 1, end, key.attempt);
-  if (attempt.ec != std::errc() || attempt.ptr != end) return {};
+  if (attempt.ec != std::errc()) return {};
+  if (attempt.ptr == end) return key;
+  if (*attempt.ptr != '.') return {};
+  auto step = std::from_chars(attempt.ptr + 1, end, key.step);
+  if (step.ec != std::errc() || step.ptr != end) return {};
   return key;
 }
 
 std::string key_name(wire::AttemptKey key) {
-  return std::to_string(key.job) + "." + std::to_string(key.attempt);
+  return std::to_string(key.job) + "." + std::to_string(key.attempt) +
+         (key.step == kBatchStep ? "" : "." + std::to_string(key.step));
 }
 
 }  // namespace

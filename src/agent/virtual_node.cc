@@ -108,13 +108,15 @@ void VirtualNode::prepare(const wire::LaunchOrder& order) {
   Prepared answer{order.key, "virtual", {}, {}};
   Plan plan;
   plan.limit = order.time_limit;
+  if (order.step)
+    answer.refused = Error{"emulated", "an emulated node runs no steps", "", "run it on real nodes"};
   if (order.job && order.job->spec) {
     const auto& extras = order.job->spec->extras();
     plan.deadline = extras.deadline;
     auto run = emulated_run_ms(extras.comment.view());
     if (run.ok())
       plan.run_ms = *run;
-    else
+    else if (!answer.refused)
       answer.refused = run.error();
   }
   if (!answer.refused) plans_[order.key] = plan;

@@ -36,6 +36,7 @@ void Archivist::run() {
         history(question, *request);
       if (auto* request = std::get_if<wire::AccountingRequest>(&question.request.body))
         accounting(question, *request);
+      if (auto* request = std::get_if<wire::StepsRequest>(&question.request.body)) steps(question, *request);
     }
   }
 }
@@ -55,6 +56,33 @@ void Archivist::history(const Question& question, const wire::HistoryRequest& re
     return;
   }
   question.reply(wire::HistoryReply{std::move(*events)});
+}
+
+// Their arguments are their owner's.
+void Archivist::steps(const Question& question, const wire::StepsRequest& request) {
+  auto jobs = request.jobs;
+  if (jobs.empty())
+    question.view->for_each([&](const JobCell& cell) {
+      if (is_active(cell.job->state)) jobs.push_back(cell.job->id);
+      return true;
+    });
+  std::sort(jobs.begin(), jobs.end());
+  jobs.erase(std::unique(jobs.begin(), jobs.end()), jobs.end());
+  wire::StepsReply reply;
+  reply.now = question.now;
+  for (JobId job : jobs) {
+    auto found = reader_->steps(job);
+    if (!found) {
+      question.reply(wire::ErrorBody{found.error()});
+      return;
+    }
+    for (auto& step : *found) {
+      if (request.jobs.empty() && is_finished(step.state)) continue;
+      if (!question.caller.is_operator && step.uid != question.caller.uid) step.command = Istr();
+      reply.steps.push_back(std::move(step));
+    }
+  }
+  question.reply(std::move(reply));
 }
 
 void Archivist::accounting(const Question& question, const wire::AccountingRequest& request) {

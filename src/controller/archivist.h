@@ -41,6 +41,7 @@ class Archivist {
   };
   void run();
   void history(const Question& question, const wire::HistoryRequest& request);
+  void steps(const Question& question, const wire::StepsRequest& request);
   void accounting(const Question& question, const wire::AccountingRequest& request);
 
   std::unique_ptr<store::Reader> reader_;

@@ -96,6 +96,7 @@ bool Machine::try_step(const JobPtr& job, JobSteps& steps, const WaitingStep& wa
   step.job = job->id;
   step.attempt = job->attempt;
   step.id = steps.next++;
+  step.uid = wanted.uid;
   step.spec = request.spec;
   step.nodes = std::move(**shares);
   step.state = JobState::kRunning;

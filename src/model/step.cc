@@ -21,6 +21,22 @@ std::string_view name(Distribution distribution) {
   return "block";
 }
 
+JobSpec as_signed(std::uint32_t uid, std::uint32_t gid, const StepRun& run) {
+  JobSpec spec;
+  spec.uid = uid;
+  spec.gid = gid;
+  spec.workdir = run.workdir;
+  spec.std_out = run.std_out;
+  spec.std_err = run.std_err;
+  spec.open_mode = run.open_mode;
+  if (!run.std_in.empty()) {
+    JobExtras extras;
+    extras.std_in = run.std_in;
+    spec.set_extras(std::move(extras));
+  }
+  return spec;
+}
+
 std::uint32_t Step::tasks() const {
   std::uint32_t sum = 0;
   for (const auto& share : nodes) sum += static_cast<std::uint32_t>(share.ranks.size());

@@ -81,6 +81,7 @@ struct StepRun {
   Istr std_in, std_out, std_err;  // files that the nodes open, with patterns; empty: the client's streams
   OpenMode open_mode = OpenMode::kDefault;
   bool pty = false;
+  bool unbuffered = false;  // -u
   std::uint16_t rows = 0, columns = 0;
   bool kill_on_bad_exit = false;  // -K
   std::uint32_t wait_s = 0;       // -W: the others are ended so long after the first; 0: not
@@ -89,15 +90,19 @@ struct StepRun {
   Istr cpu_bind, gpu_bind, mpi;
   bool multi_prog = false;  // the script is a multi-prog configuration
   WarningSignal signal;
+  Istr speaker;  // who speaks in what tasks see of the shepherd: "slurmstepd"
   Istr task_prolog, task_epilog;
 
   friend bool operator==(const StepRun&, const StepRun&) = default;
   template <class A>
   void serialize(A& a) {
-    a(client, workdir, std_in, std_out, std_err, open_mode, pty, rows, columns, kill_on_bad_exit, wait_s,
-      detach, umask, cpu_bind, gpu_bind, mpi, multi_prog, signal, task_prolog, task_epilog);
+    a(client, workdir, std_in, std_out, std_err, open_mode, pty, unbuffered, rows, columns, kill_on_bad_exit, wait_s,
+      detach, umask, cpu_bind, gpu_bind, mpi, multi_prog, signal, speaker, task_prolog, task_epilog);
   }
 };
+
+// The step's part of what its user signs (LaunchRecord::digest): a job's specification as if it were the job.
+JobSpec as_signed(std::uint32_t uid, std::uint32_t gid, const StepRun& run);
 
 // What one node of the job gives to one step, and which of its tasks run there.
 struct StepShare {
@@ -122,6 +127,7 @@ struct Step {
   StepSpec spec;
   std::vector<StepShare> nodes;  // those of the job that it uses, in the job's order
   JobState state = JobState::kConfiguring;
+  std::uint32_t uid = 0;
   ExitStatus exit;  // the highest of its tasks
   std::uint32_t ended_by_uid = 0;
   Time created, started, ended;
@@ -134,7 +140,7 @@ struct Step {
   std::string hostlist() const;
   template <class A>
   void serialize(A& a) {
-    a(job, attempt, id, spec, cap(nodes, 65536), at_most(state, JobState::kRequeued), exit, ended_by_uid,
+    a(job, attempt, id, spec, cap(nodes, 65536), at_most(state, JobState::kRequeued), uid, exit, ended_by_uid,
       created, started, ended, usage, command, detail);
   }
 };

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -30,6 +31,7 @@ class MemoryStore : public Store {
     std::map<Hash256, std::string> contents;
     std::vector<JobEvent> events;
     std::map<std::pair<JobId, Attempt>, JobPtr> ended;
+    std::map<std::tuple<JobId, Attempt, StepId>, StepPtr> steps;
   };
   enum class Fault { kNone, kBefore, kAfter };  // the commit fails; it took no effect, or it did
 
@@ -55,6 +57,8 @@ class MemoryStore : public Store {
       auto job = loader.load(record, "job");
       if (job) out.jobs.push_back(*job);
     }
+    for (const auto& [key, step] : state.steps)
+      if (state.jobs.contains(step->job)) out.steps.push_back(step);
     for (const auto& [name, put] : state.nodes) out.nodes.push_back(put);
     out.settings = state.settings;
     return out;
@@ -131,6 +135,13 @@ class MemoryStore : public Store {
       return std::optional<RequestAnswer>(it->second);
     }
     Result<std::vector<JobEvent>> events(JobId) override { return std::vector<JobEvent>(); }
+    Result<std::vector<Step>> steps(JobId job) override {
+      std::lock_guard lock(state_->mutex);
+      std::vector<Step> out;
+      for (const auto& [key, step] : state_->steps)
+        if (step->job == job) out.push_back(*step);
+      return out;
+    }
     // Of the query, the order and how many.
     Status history(const HistoryQuery& query, const std::function<bool(HistoryRow)>& sink) override {
       std::lock_guard lock(state_->mutex);
@@ -170,6 +181,7 @@ class MemoryStore : public Store {
     if (s.launches.contains(c.job)) broken = "job id " + std::to_string(c.job) + " was given twice";
     s.launches[c.job] = c.launch;
   }
+  static void put(State& s, const StepPut& c) { s.steps[{c.step->job, c.step->attempt, c.step->id}] = c.step; }
   static void put(State& s, const ContentPut& c) { s.contents[c.hash] = *c.bytes; }
   static void put(State& s, const EventPut& c) { s.events.push_back(c.event); }
   static void put(State& s, const RequestPut& c) { s.requests[c.id] = {c.uid, c.at, c.answer}; }

@@ -82,7 +82,7 @@ TEST_F(Sqlite, a_raised_epoch_refuses_commit_probe_and_reopen) {
 
 TEST_F(Sqlite, refuses_what_it_cannot_use) {
   ASSERT_TRUE(start());
-  sql("UPDATE meta SET schema_version = 2");
+  sql("UPDATE meta SET schema_version = 99");
   EXPECT_EQ(open_sqlite(options_).error().code, "too_new");
   sql("DROP TABLE meta");
   EXPECT_EQ(open_sqlite(options_).error().code, "not_ours");

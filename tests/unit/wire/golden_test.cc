@@ -90,6 +90,32 @@ Job job() {
   return j;
 }
 
+Step step() {
+  Step s;
+  s.job = 12;
+  s.attempt = 2;
+  s.id = 3;
+  s.uid = 1000;
+  s.spec.tasks = 3;
+  s.spec.distribution = Distribution::kCyclic;
+  s.spec.devices = {{"gpu", "a100", 1000, DevicePer::kTask}};
+  s.nodes = {{"n1", 0, 2, 100, {}, {0, 2}}, {"n2", 1, 1, 50, {}, {1}}};
+  s.state = JobState::kRunning;
+  s.created = Time{1'700'000'001'500'000};
+  s.command = "hostname";
+  return s;
+}
+
+StepRun step_run() {
+  StepRun run;
+  run.client = {{"127.0.0.1:40000"}, std::string(32, 'k')};
+  run.workdir = "/home/ada";
+  run.pty = true;
+  run.rows = 24;
+  run.mpi = "pmi1";
+  return run;
+}
+
 std::map<std::string, std::string> samples() {
   std::map<std::string, std::string> out;
   auto request = [&out](const std::string& name, RequestBody body) {
@@ -120,13 +146,21 @@ std::map<std::string, std::string> samples() {
   request("cluster", ClusterRequest{});
   request("config", ConfigRequest{});
   request("diag", DiagRequest{true});
-  request("action", ActionRequest{JobAction::kCancel, filter, 10, true, false, false});
+  request("action", ActionRequest{JobAction::kCancel, filter, 10, true, false, false, {3, 0}});
   request("update", UpdateRequest{UpdateKind::kNode, {}, {"n1"}, {{"state", "drain"}, {"reason", "fan"}}});
   request("reconfigure", ReconfigureRequest{});
   request("shutdown", ShutdownRequest{true});
   request("log_level", LogLevelRequest{"debug"});
   request("why", WhyRequest{{7, 3}});
   request("drain_plan", DrainPlanRequest{{"n[1-2]"}});
+  request("hold", HoldRequest{12, true});
+  request("step", StepRequest{12, step().spec, step_run(), launch(), "0 hostname\n", std::string("A=1\0", 4), true});
+  request("attach", AttachRequest{12, 3, step_run().client});
+  request("steps", StepsRequest{{12}});
+  reply("allocation", AllocationReply{std::make_shared<const Job>(job()), 3600});
+  reply("step", StepReply{step()});
+  reply("step_end", StepEndReply{step(), {{"n2", "killed"}}});
+  reply("steps", StepsReply{Time{6}, {step()}});
   JobTableBuilder rows;
   rows.add(job(), 3600, "n1");
   reply("error", ErrorBody{{"no_such_job", "there is no job 7", "-j", "see bai-queue"}});
@@ -171,7 +205,13 @@ std::map<std::string, std::string> samples() {
   start.environment = std::string("A=1\0", 4);
   orders.launches.push_back(start);
   orders.signals.push_back({{12, 2}, 4, 10, true, false, AttemptEnd::kCancelled});
+  LaunchOrder its_step = start;
+  its_step.key.step = 3;
+  its_step.step = std::make_shared<const Step>(step());
+  its_step.run = step_run();
+  orders.launches.push_back(its_step);
   orders.forget = {{11, 1}};
+  orders.attaches = {{{12, 2, 3}, step_run().client, 1}};
   out["order orders"] = hex(encode_order(std::move(orders)));
   return out;
 }

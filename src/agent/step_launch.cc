@@ -1,0 +1,115 @@
+#include "agent/step_launch.h"
+
+#include <algorithm>
+
+#include "model/filename.h"
+#include "model/multi_prog.h"
+
+namespace bai::agent {
+namespace {
+
+step::MpiKind mpi_of(std::string_view name) {
+  if (name == "pmi1" || name == "pmi2") return step::MpiKind::kPmi1;
+  if (name.starts_with("pmix")) return step::MpiKind::kPmix;
+  return step::MpiKind::kNone;
+}
+
+step::StreamPlan plan_of(const wire::LaunchOrder& order, std::uint32_t node_index) {
+  const Step& its = *order.step;
+  const StepRun& run = order.run;
+  step::StreamPlan plan;
+  plan.clients = run.client.endpoints;
+  plan.key = run.client.key;
+  plan.node_index = node_index;
+  plan.node_count = static_cast<std::uint32_t>(its.nodes.size());
+  plan.task_count = its.tasks();
+  plan.pty = run.pty;
+  plan.pty_rows = run.rows;
+  plan.pty_columns = run.columns;
+  plan.unbuffered = run.unbuffered;
+  plan.mpi = mpi_of(run.mpi.view());
+  plan.kill_on_bad_exit = run.kill_on_bad_exit;
+  plan.wait_s = run.wait_s;
+  plan.detach = run.detach;
+  if (!run.speaker.empty()) plan.speaker = run.speaker.str();
+  if (plan.mpi != step::MpiKind::kNone) {
+    plan.rank_nodes.resize(plan.task_count);
+    for (std::uint32_t i = 0; i < its.nodes.size(); ++i) {
+      plan.node_names.push_back(its.nodes[i].node.str());
+      for (const auto rank : its.nodes[i].ranks)
+        if (rank < plan.task_count) plan.rank_nodes[rank] = i;
+    }
+  }
+  return plan;
+}
+
+}  // namespace
+
+Status add_tasks(const wire::LaunchOrder& order, const User& user, const std::string& node,
+                 step::StepLaunch& launch) {
+  const Step& its = *order.step;
+  const StepRun& run = order.run;
+  const auto at = std::find_if(its.nodes.begin(), its.nodes.end(),
+                               [&](const StepShare& share) { return share.node == node; });
+  if (at == its.nodes.end()) return Error{"bad_order", node + " was given a step that is not here"};
+  if (at->ranks.empty() || at->ranks.size() > step::kMaxTasks)
+    return Error{"bad_order",
+                 node + " was given " + std::to_string(at->ranks.size()) + " tasks of a step, it runs at most " +
+                     std::to_string(step::kMaxTasks),
+                 "", "spread them over more nodes"};
+  if (order.launch.args.empty()) return Error{"bad_order", node + " was given a step without a program"};
+  const auto index = static_cast<std::uint32_t>(at - its.nodes.begin());
+  launch.step = step_name(its.id);
+  launch.script.clear();
+  launch.argv = order.launch.args;
+  launch.umask = run.umask;
+  launch.open_mode = run.open_mode == OpenMode::kAppend ? step::OpenMode::kAppend : step::OpenMode::kTruncate;
+  launch.streams = plan_of(order, index);
+  launch.warning_signal = run.signal.number;
+  launch.warning_before_s = run.signal.before_end_s;
+  launch.warning_to_batch_only = false;
+  // A step's tasks end by themselves; what they leave is ended at once.
+  launch.leftover_grace_ms = 0;
+
+  std::optional<MultiProg> programs;
+  if (run.multi_prog) {
+    auto parsed = MultiProg::parse(order.script, its.tasks());
+    if (!parsed) return parsed.error();
+    programs = std::move(*parsed);
+  }
+  const Job& job = *order.job;
+  FilenameContext names;
+  names.job = job.id;
+  names.array_job = job.array_id;
+  names.array_task = job.array_task;
+  names.job_name = job.spec->name;
+  names.user = user.name;
+  names.node = node;
+  names.node_index = index;
+  names.step = launch.step;
+  const auto file = [&](const Istr& pattern) {
+    return pattern.empty() ? std::string() : expand_path(pattern, run.workdir.view(), names);
+  };
+  std::string gtids;
+  for (const auto rank : at->ranks) gtids += (gtids.empty() ? "" : ",") + std::to_string(rank);
+  launch.env.push_back("SLURM_GTIDS=" + gtids);
+  std::uint32_t local = 0;
+  for (const auto rank : at->ranks) {
+    step::TaskLaunch task;
+    task.rank = rank;
+    task.local_id = local++;
+    names.task = rank;
+    for (const char* prefix : {"BAI_", "SLURM_"}) {
+      task.env.push_back(std::string(prefix) + "PROCID=" + std::to_string(rank));
+      task.env.push_back(std::string(prefix) + "LOCALID=" + std::to_string(task.local_id));
+    }
+    if (programs) task.argv = programs->words(rank);
+    task.stdin_path = file(run.std_in);
+    task.stdout_path = file(run.std_out);
+    task.stderr_path = run.std_err.empty() ? std::string() : file(run.std_err);
+    launch.tasks.push_back(std::move(task));
+  }
+  return {};
+}
+
+}  // namespace bai::agent
