@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -25,6 +26,7 @@ constexpr unsigned CLOSE_RANGE_CLOEXEC = 1u << 2;
 #endif
 
 [[noreturn]] void fail(int report_fd, ChildStage stage) {
+  if (report_fd < 0) _exit(1);  // a task's, which says it itself
   const ChildFailure failure{stage, errno};
   // Smaller than PIPE_BUF, so written whole or not at all; there is nobody to tell if it is not.
   [[maybe_unused]] ssize_t n = write(report_fd, &failure, sizeof failure);
@@ -170,6 +172,19 @@ std::string refused_user(const StepLaunch& launch, uint32_t own_uid) {
   return "";
 }
 
+void ChildPlan::prepare_task(const StepLaunch& launch, const TaskLaunch& task,
+                             std::vector<const char*> environment) {
+  const auto& words = task.argv.empty() ? launch.argv : task.argv;
+  program = words[0];
+  argv.clear();
+  for (const auto& word : words) argv.push_back(word.c_str());
+  argv.push_back(nullptr);
+  mark = std::string(kMarkVariable) + "=" + launch.mark;
+  envp = std::move(environment);
+  envp.push_back(mark.c_str());
+  envp.push_back(nullptr);
+}
+
 void ChildPlan::prepare(const StepLaunch& launch) {
   argv = {launch.script.empty() ? launch.argv[0].c_str() : program.c_str()};
   for (size_t i = 1; i < launch.argv.size(); ++i) argv.push_back(launch.argv[i].c_str());
@@ -197,6 +212,74 @@ void run_child(const StepLaunch& launch, const ChildPlan& plan, int report_fd) {
   sigprocmask(SIG_SETMASK, &none, nullptr);
   exec_search(launch, plan);
   fail(report_fd, ChildStage::kExec);
+}
+
+namespace {
+
+// "slurmstepd: error: TEXT", where the task's standard error is, or will be.
+void say(const StepLaunch& launch, const std::string& text, int fd) {
+  const std::string line = launch.streams.speaker + ": error: " + text + "\n";
+  [[maybe_unused]] ssize_t n = write(fd, line.data(), line.size());
+}
+
+[[noreturn]] void fail_task(const StepLaunch& launch, const std::string& what, int err, int fd = 2) {
+  say(launch, what + ": " + strerror(err), fd);
+  _exit(err & 0xff);
+}
+
+void bind_to_cpus(const std::string& mask) {
+  if (mask.empty()) return;
+  // The kernel takes whole words.
+  std::vector<unsigned long> words((mask.size() + sizeof(long) - 1) / sizeof(long));
+  memcpy(words.data(), mask.data(), mask.size());
+  syscall(SYS_sched_setaffinity, 0, words.size() * sizeof(long), words.data());  // else as inherited
+}
+
+// What the task has in place of files is there; the files are opened by the user, in the working directory.
+void set_up_streams(const StepLaunch& launch, const TaskLaunch& task, const ChildPlan& plan) {
+  auto opened = [&](int fd, const char* what, const std::string& path) {
+    const int err = errno;
+    if (fd < 0) fail_task(launch, std::string("Could not open ") + what + " file " + path, err, plan.stdio[2]);
+    return fd;
+  };
+  std::array<int, 3> fds = plan.stdio;
+  if (fds[0] < 0) fds[0] = opened(open_input(task.stdin_path), "stdin", task.stdin_path);
+  if (fds[1] < 0)
+    fds[1] = opened(open_output(task.stdout_path, launch.open_mode), "stdout", task.stdout_path);
+  if (fds[2] < 0)
+    fds[2] = task.stderr_path == task.stdout_path
+                 ? fds[1]
+                 : opened(open_output(task.stderr_path, launch.open_mode), "stderr", task.stderr_path);
+  for (int i = 0; i < 3; ++i)
+    if (dup2(fds[static_cast<size_t>(i)], i) < 0) _exit(1);
+  if (plan.terminal) ioctl(0, TIOCSCTTY, 0);
+}
+
+}  // namespace
+
+void run_task(const StepLaunch& launch, const TaskLaunch& task, const ChildPlan& plan) {
+  const int none_yet = plan.stdio[2];
+  if (setsid() < 0) fail_task(launch, "setsid()", errno, none_yet);
+  for (const auto& dir : plan.cgroups) join_cgroup(dir);
+  bind_to_cpus(task.cpu_mask);
+  set_limits(launch);
+  become_user(launch, -1);
+  umask(static_cast<mode_t>(launch.umask));
+  std::string elsewhere;
+  if (chdir(launch.workdir.c_str()) != 0) {
+    elsewhere = "couldn't chdir to `" + launch.workdir + "': " + strerror(errno) + ": going to /tmp instead";
+    if (chdir("/tmp") != 0) _exit(1);
+  }
+  set_up_streams(launch, task, plan);
+  if (!elsewhere.empty()) say(launch, elsewhere, 2);
+  syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);
+  if (plan.inherited >= 0) fcntl(plan.inherited, F_SETFD, 0);
+
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  exec_search(launch, plan);
+  fail_task(launch, "execve(): " + plan.program, errno);
 }
 
 std::string failure_message(const StepLaunch& launch, const ChildPlan& plan, ChildFailure failure) {

@@ -3,6 +3,7 @@
 // Single-threaded processes only.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -34,12 +35,22 @@ struct ChildPlan {
   std::string mark;                  // of the environment
   std::vector<const char*> argv, envp;
 
-  // Sets the last three; both must stay where they are.
+  // Of a task: what its streams are when they are no files, and whether they are its terminal.
+  std::array<int, 3> stdio = {-1, -1, -1};
+  bool terminal = false;
+  int inherited = -1;  // one more descriptor that it keeps
+
+  // Sets mark, argv and envp; both must stay where they are.
   void prepare(const StepLaunch& launch);
+  // The same for a task, with its environment as it shall be but for the mark; and the program.
+  void prepare_task(const StepLaunch& launch, const TaskLaunch& task, std::vector<const char*> environment);
 };
 
 // Never returns. Ends with status 127 after a failure.
 [[noreturn]] void run_child(const StepLaunch& launch, const ChildPlan& plan, int report_fd);
+
+// The same for one task of a step. What goes wrong is said on its standard error, in the words of Slurm's stepd, and it ends with errno.
+[[noreturn]] void run_task(const StepLaunch& launch, const TaskLaunch& task, const ChildPlan& plan);
 
 // Why this launch cannot be for us; empty when it can.
 std::string refused_user(const StepLaunch& launch, uint32_t own_uid);

@@ -31,6 +31,7 @@ void Deadlines::set_time_limit(uint64_t seconds) {
 void Deadlines::ending() {
   over_ = true;
   limit_at.reset();
+  wait_at.reset();
   deadline_us_.reset();
   warning_before_ms_.reset();
 }
@@ -60,6 +61,8 @@ int64_t Deadlines::pause_ms(int64_t now_ms, int64_t now_us) const {
   take(limit_at);
   take(kill_at);
   take(give_up_at);
+  take(wait_at);
+  take(let_go_at);
   take(warning_at(now_ms, now_us));
   if (deadline_us_) {
     take(now_ms + ms_until(*deadline_us_, now_us));

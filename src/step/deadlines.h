@@ -31,6 +31,8 @@ class Deadlines {
   std::optional<int64_t> limit_at;
   std::optional<int64_t> kill_at;
   std::optional<int64_t> give_up_at;
+  std::optional<int64_t> wait_at;    // for the other tasks, after the first ended
+  std::optional<int64_t> let_go_at;  // of clients that do not take what the tasks wrote
 
  private:
   std::optional<int64_t> warning_at(int64_t now_ms, int64_t now_us) const;

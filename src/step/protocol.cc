@@ -1,6 +1,8 @@
 #include "step/protocol.h"
 
+#include "base/text.h"
 #include "step/record.h"
+#include "step/task_launch.h"
 
 namespace bai::step {
 
@@ -16,6 +18,7 @@ enum Type : uint16_t {
   kQuery = 4,
   kSubscribe = 5,
   kSetTimeLimit = 6,
+  kAttach = 7,
   kState = 101,
   kRefused = 102,
   kEnded = 103,
@@ -34,6 +37,9 @@ enum Tag : uint16_t {
   kMark = 11,
   kCode = 12,
   kStatus = 13,
+  kClients = 14,  // separated by blanks
+  kKey = 15,
+  kMayWrite = 16,
 };
 
 std::string frame(Type type, const RecordWriter& fields) {
@@ -134,6 +140,14 @@ struct Encoder {
     w.number(kTimeLimit, r.time_limit_s);
     return frame(kSetTimeLimit, w);
   }
+  std::string operator()(const AttachRequest& r) {
+    std::string clients;
+    for (const auto& client : r.clients) clients += (clients.empty() ? "" : " ") + client;
+    w.text(kClients, clients);
+    w.text(kKey, r.key);
+    w.number(kMayWrite, r.may_write);
+    return frame(kAttach, w);
+  }
   std::string operator()(const StateReply& r) {
     w.number(kPhase, static_cast<uint64_t>(r.phase));
     w.number(kShepherdPid, static_cast<uint64_t>(r.shepherd_pid));
@@ -191,6 +205,18 @@ Result<Request> decode_request(std::string_view bytes) {
       SetTimeLimitRequest r;
       f->number(kTimeLimit, &r.time_limit_s, uint64_t{1} << 40);
       return f->done<Request>(r);
+    }
+    case kAttach: {
+      AttachRequest r;
+      std::string clients;
+      f->text(kClients, &clients, kMaxEndpoints * (kMaxEndpoint + 1));
+      f->text(kKey, &r.key, kStreamKeyBytes);
+      f->number(kMayWrite, &r.may_write, 1);
+      for (auto client : split(clients, ' '))
+        if (!client.empty()) r.clients.emplace_back(client);
+      if (r.key.size() != kStreamKeyBytes || r.clients.empty() || r.clients.size() > kMaxEndpoints)
+        return Error{"bad_request", "a client needs a key of 32 bytes and up to 8 addresses"};
+      return f->done<Request>(std::move(r));
     }
     default:
       return Error{"bad_request", "request type " + std::to_string(f->type()) + " is not known"};

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "base/result.h"
 #include "step/status.h"
@@ -48,8 +49,14 @@ struct SubscribeRequest {};
 struct SetTimeLimitRequest {
   uint64_t time_limit_s = 0;
 };
+// A further client of the step's streams: dialled, and given what the tasks write from now on. Refused for a batch step.
+struct AttachRequest {
+  std::vector<std::string> clients;  // as in StreamPlan
+  std::string key;                   // this client's own, kStreamKeyBytes
+  bool may_write = false;            // stdin, signals
+};
 using Request = std::variant<SignalRequest, TerminateRequest, KillRequest, QueryRequest, SubscribeRequest,
-                             SetTimeLimitRequest>;
+                             SetTimeLimitRequest, AttachRequest>;
 
 // Replies.
 enum class Phase : uint8_t {

@@ -27,6 +27,8 @@
 #include "step/process.h"
 #include "step/server.h"
 #include "step/status.h"
+#include "step/streams.h"
+#include "step/tasks.h"
 #include "step/track.h"
 
 namespace bai::step {
@@ -45,11 +47,18 @@ class Shepherd {
  private:
   Status set_up();
   Status start();
+  Status start_script();
+  Status start_tasks();
   Status write_script();
   void loop();
   void on_signals();
   void reap();
+  void task_ended(uint32_t rank, int wait_status);
   void script_ended(int wait_status);
+  bool processes_gone() const;
+  bool streams_done();
+  void open_streams();
+  void count_use();
   void on_time();
   bool all_gone();
   void ask_to_end();
@@ -78,6 +87,10 @@ class Shepherd {
 
   Phase phase_ = Phase::kLaunching;
   pid_t script_ = 0;       // 0 before the fork and once it was reaped
+  // Of a step that is not the batch script.
+  std::optional<Streams> streams_;
+  Tasks tasks_;
+  bool told_end_ = false;  // to the clients
   bool children_ = false;  // there may be some that were not reaped
   int64_t started_ms_ = 0;
   std::optional<EndReason> forced_;
@@ -100,9 +113,10 @@ Status Shepherd::run() {
     status_.end_us = env_.now().us;
     phase_ = Phase::kCleaning;
     for (const auto& dir : cgroups_) remove_cgroup(dir);
-  } else {
-    loop();
+    cgroups_.clear();
+    if (!streams_) phase_ = Phase::kEnded;
   }
+  loop();
   return finish();
 }
 
@@ -112,6 +126,7 @@ Status Shepherd::set_up() {
   if (!launch.ok()) return launch.error();
   launch_ = std::move(*launch);
   plan_.program = launch_.script.empty() ? launch_.argv[0] : dir_ + "/script";
+  if (!launch_.tasks.empty()) launch_.script.clear();
 
   started_.boot_id = launch_.boot_id;
   started_.pid = getpid();
@@ -149,6 +164,7 @@ Status Shepherd::write_script() {
 
 // Everything before the fork. Returns why it cannot be.
 Status Shepherd::start() {
+  if (!launch_.tasks.empty()) open_streams();
   if (std::string why = refused_user(launch_, geteuid()); !why.empty()) return Error{"refused", why};
   if (!launch_.script.empty()) {
     if (auto written = write_script(); !written.ok())
@@ -162,18 +178,10 @@ Status Shepherd::start() {
   cgroups_ = create_cgroups(launch_, &problem);
   if (!problem.empty()) log_shepherd(dir_, problem + "; processes are tracked by descent and mark");
 
-  auto pipe = make_pipe();
-  if (!pipe.ok()) return Error{"io_error", "cannot make a pipe: " + pipe.error().text()};
-  if (auto set = set_nonblocking(pipe->read.get()); !set.ok()) return set.error();
   crash_point("step.before_fork");
-  const int report = pipe->write.get();
-  plan_.prepare(launch_);
-  auto script = clone_into(cgroups_, &plan_.cgroups, [&] { run_child(launch_, plan_, report); });
-  if (!script.ok()) return Error{"io_error", "cannot make a process for the step: " + script.error().text()};
+  if (auto begun = launch_.tasks.empty() ? start_script() : start_tasks(); !begun.ok()) return begun;
   crash_point("step.after_fork");
-  script_ = *script;
   children_ = true;
-  report_ = std::move(pipe->read);
   started_ms_ = env_.monotonic_ms();
   status_.start_us = env_.now().us;
   started_.script_pid = script_;
@@ -184,18 +192,66 @@ Status Shepherd::start() {
   return {};
 }
 
+Status Shepherd::start_script() {
+  auto pipe = make_pipe();
+  if (!pipe.ok()) return Error{"io_error", "cannot make a pipe: " + pipe.error().text()};
+  if (auto set = set_nonblocking(pipe->read.get()); !set.ok()) return set.error();
+  const int report = pipe->write.get();
+  plan_.prepare(launch_);
+  auto script = clone_into(cgroups_, &plan_.cgroups, [&] { run_child(launch_, plan_, report); });
+  if (!script.ok()) return Error{"io_error", "cannot make a process for the step: " + script.error().text()};
+  script_ = *script;
+  report_ = std::move(pipe->read);
+  return {};
+}
+
+void Shepherd::open_streams() {
+  Streams::Handlers handlers;
+  handlers.signal = [this](int signum) { tracker().signal_all(signum); };
+  handlers.terminate = [this](bool at_once, const std::string& why) {
+    begin_ending(EndReason::kCancelled, why, at_once ? 0 : static_cast<int64_t>(launch_.kill_wait_s) * 1000);
+  };
+  handlers.pmi = [](std::string_view) {};
+  handlers.client_gone = [this](const std::string& why) {
+    if (!launch_.streams.detach)
+      begin_ending(EndReason::kCancelled, "the command that ran the step is gone (" + why + ")",
+                   static_cast<int64_t>(launch_.kill_wait_s) * 1000);
+  };
+  streams_.emplace(launch_.streams, std::move(handlers), env_.monotonic_ms());
+}
+
+Status Shepherd::start_tasks() {
+  auto begun = tasks_.start(launch_, cgroups_, &*streams_);
+  script_ = tasks_.first_pid();
+  if (!begun.ok() && tasks_.size() == 0)
+    return Error{"io_error", "cannot start the tasks of the step: " + begun.error().text()};
+  phase_ = Phase::kRunning;
+  StartedTasks started{launch_.streams.node_index, launch_.node, {}};
+  for (const auto& task : launch_.tasks) started.ranks.push_back(task.rank);
+  streams_->tasks_started(started);
+  if (!begun.ok())
+    begin_ending(EndReason::kLaunchFailed, "cannot start all tasks of the step: " + begun.error().text(), 0);
+  return {};
+}
+
 void Shepherd::loop() {
   std::vector<pollfd> fds;
   while (phase_ != Phase::kEnded) {
     fds.clear();
     fds.push_back({signals_.get(), POLLIN, 0});
     server_->add_pollfds(&fds);
-    const int64_t pause = times_.pause_ms(env_.monotonic_ms(), env_.now().us);
+    if (streams_) streams_->add_pollfds(&fds);
+    const int64_t now = env_.monotonic_ms();
+    int64_t pause = times_.pause_ms(now, env_.now().us);
+    if (const int64_t other = streams_ ? streams_->pause_ms(now) : -1; other >= 0)
+      pause = pause < 0 ? other : std::min(pause, other);
     timespec timeout{pause / 1000, pause % 1000 * 1'000'000};
     const int ready = ppoll(fds.data(), fds.size(), pause < 0 ? nullptr : &timeout, nullptr);
     if (ready > 0 && fds[0].revents != 0) on_signals();
     if (ready > 0) server_->serve(fds);
+    if (streams_ && ready > 0) streams_->serve(fds, env_.monotonic_ms());
     if (phase_ != Phase::kEnded) on_time();
+    if (streams_ && processes_gone() && streams_done()) phase_ = Phase::kEnded;
   }
 }
 
@@ -223,11 +279,15 @@ void Shepherd::reap() {
       children_ = pid == 0;
       break;
     }
-    if (pid == script_) script_ended(wait_status);
+    if (const auto rank = tasks_.reaped(pid, wait_status))
+      task_ended(*rank, wait_status);
+    else if (pid == script_)
+      script_ended(wait_status);
   }
   if (phase_ != Phase::kCleaning) return;
   if (all_gone()) {
-    phase_ = Phase::kEnded;
+    times_.kill_at.reset();
+    if (!streams_) phase_ = Phase::kEnded;
     return;
   }
   // What the script left behind. If it was told to end, so were those that were there then (not what it forked in that very
@@ -241,6 +301,33 @@ void Shepherd::reap() {
 void Shepherd::ask_to_end() {
   const Tracker processes = tracker();
   if (processes.signal_new(SIGTERM, told_) > 0) processes.signal_all(SIGCONT);
+}
+
+void Shepherd::task_ended(uint32_t rank, int wait_status) {
+  streams_->task_ended(rank, wait_status);
+  script_ = tasks_.first_pid();
+  if (tasks_.all_ended()) return script_ended(tasks_.worst());
+  if (streams_->has_client()) return;  // which sees to all nodes
+  const bool bad = WIFSIGNALED(wait_status) || WEXITSTATUS(wait_status) != 0;
+  if (launch_.streams.kill_on_bad_exit && bad)
+    begin_ending(EndReason::kCancelled, "task " + std::to_string(rank) + " failed", 0);
+  else if (launch_.streams.wait_s > 0 && !times_.wait_at && !forced_)
+    times_.wait_at = env_.monotonic_ms() + static_cast<int64_t>(launch_.streams.wait_s) * 1000;
+}
+
+bool Shepherd::processes_gone() const {
+  return phase_ == Phase::kCleaning && (given_up_ || (!children_ && cgroups_.empty()));
+}
+
+// All that the tasks wrote, and their end, has come to whoever wants it, or nobody does any more.
+bool Shepherd::streams_done() {
+  if (!streams_->drained()) return false;
+  if (!told_end_) {
+    told_end_ = true;
+    count_use();
+    streams_->step_ended(status_);
+  }
+  return streams_->delivered();
 }
 
 void Shepherd::script_ended(int wait_status) {
@@ -286,6 +373,10 @@ bool Shepherd::all_gone() {
 
 void Shepherd::begin_ending(EndReason reason, const std::string& message, int64_t kill_wait_ms) {
   const int64_t kill_at = env_.monotonic_ms() + kill_wait_ms;
+  if (processes_gone()) {  // only a client is waited for
+    times_.let_go_at = std::min(times_.let_go_at.value_or(kill_at), kill_at);
+    return;
+  }
   if (phase_ == Phase::kCleaning) {  // it ended by itself; only the hurry is new
     if (!killing_) times_.kill_at = std::min(times_.kill_at.value_or(kill_at), kill_at);
     return;
@@ -315,6 +406,19 @@ void Shepherd::kill_all() {
 
 void Shepherd::on_time() {
   const int64_t now = env_.monotonic_ms();
+  if (streams_) {
+    streams_->on_time(now);
+    if (times_.due(times_.wait_at, now)) {
+      times_.wait_at.reset();
+      begin_ending(EndReason::kCancelled,
+                   "tasks ran on for " + std::to_string(launch_.streams.wait_s) + " s after the first ended", 0);
+    }
+    if (times_.due(times_.let_go_at, now)) {
+      times_.let_go_at.reset();
+      streams_->close();
+      streams_->stop_outputs();
+    }
+  }
   if (times_.due(times_.limit_at, now))
     begin_ending(EndReason::kTimeout, "time limit of " + std::to_string(times_.time_limit_s()) + " s reached",
                  static_cast<int64_t>(launch_.kill_wait_s) * 1000);
@@ -335,7 +439,12 @@ void Shepherd::on_time() {
     log_shepherd(dir_, status_.message);
     given_up_ = true;
     if (phase_ != Phase::kCleaning) script_ended(SIGKILL);
-    phase_ = Phase::kEnded;
+    times_.give_up_at.reset();
+    times_.kill_at.reset();
+    if (streams_)
+      streams_->stop_outputs();
+    else
+      phase_ = Phase::kEnded;
   } else if (times_.due(times_.kill_at, now)) {
     kill_all();
     reap();  // also finds a cgroup emptied of processes that are not ours to reap
@@ -365,6 +474,10 @@ Reply Shepherd::answer(const Request& request) {
                  t->kill_wait_ms >= 0 ? t->kill_wait_ms : static_cast<int64_t>(launch_.kill_wait_s) * 1000);
   } else if (auto* k = std::get_if<KillRequest>(&request)) {
     begin_ending(k->reason, k->message, 0);
+  } else if (auto* a = std::get_if<AttachRequest>(&request)) {
+    if (!streams_) return RefusedReply{"bad_request", "a batch step has no streams"};
+    if (auto attached = streams_->attach(*a, env_.monotonic_ms()); !attached.ok())
+      return RefusedReply{attached.error().code, attached.error().message};
   } else if (auto* l = std::get_if<SetTimeLimitRequest>(&request)) {
     times_.set_time_limit(l->time_limit_s);
   }
@@ -379,7 +492,7 @@ Status Shepherd::record_end() const {
   return leave_status(".", status_);
 }
 
-Status Shepherd::finish() {
+void Shepherd::count_use() {
   rusage used{};
   getrusage(RUSAGE_CHILDREN, &used);
   auto us = [](const timeval& t) {
@@ -388,6 +501,10 @@ Status Shepherd::finish() {
   status_.user_us = us(used.ru_utime);
   status_.system_us = us(used.ru_stime);
   status_.max_rss_kib = static_cast<uint64_t>(used.ru_maxrss);
+}
+
+Status Shepherd::finish() {
+  count_use();
   phase_ = Phase::kEnded;
   crash_point("step.before_status");
   // A full disk must not lose an end: we wait for room, as long as it takes.

@@ -1,0 +1,31 @@
+// TCP sockets of a step's streams. Any thread; nothing is kept.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+
+namespace bai::step {
+
+// Begins to connect to "host:port", a numeric address; poll for writing, then see connect_error(). Errors: bad_value, io_error.
+Result<Fd> begin_connect(const std::string& endpoint);
+// 0 when it is connected, EINPROGRESS while it tries, else why not.
+int connect_error(int fd);
+// What both ends set on a connection: no delay, keepalives that find a dead host within a minute. Also close-on-exec, non-blocking.
+void tune(int fd);
+
+// Listens on a port that the kernel chooses, on all addresses (IPv6 with IPv4, or IPv4 alone).
+struct Listener {
+  Fd fd;
+  uint16_t port = 0;
+};
+// `loopback_only`: on 127.0.0.1. Errors: io_error.
+Result<Listener> listen_any(bool loopback_only);
+
+// "10.0.0.1:4711", "[fe80::1]:4711".
+std::string endpoint_text(const std::string& address, uint16_t port);
+
+}  // namespace bai::step

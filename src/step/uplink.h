@@ -1,0 +1,67 @@
+// The dialing end of a link: keeps it up to one listener, which has several addresses. Dials, proves the key, dials again when the
+// connection breaks, and gives up when nobody has answered for kGiveUpMs.
+// One thread; times are monotonic milliseconds.
+#pragma once
+
+#include <poll.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "step/handshake.h"
+#include "step/stream_link.h"
+
+namespace bai::step {
+
+constexpr int64_t kGiveUpMs = 5000;
+
+class Uplink {
+ public:
+  Uplink(std::vector<std::string> endpoints, std::string key, LinkKind kind, uint32_t node_index,
+         int64_t now_ms);
+
+  StreamLink& link() { return link_; }
+  const StreamLink& link() const { return link_; }
+  LinkKind kind() const { return kind_; }
+  bool gone() const { return gone_; }
+  // Why the last connection failed: for a person.
+  const std::string& why() const { return why_; }
+  // No more of it: nothing is sent or dialled any longer.
+  void close();
+
+  // Adds what to poll for, if anything; serve() takes the same entries.
+  void add_pollfd(std::vector<pollfd>* fds);
+  void serve(const std::vector<pollfd>& fds, int64_t now_ms, const StreamLink::Handler& handler);
+  // Sends what was put, as far as it goes at once.
+  void flush(int64_t now_ms);
+  void on_time(int64_t now_ms);
+  // Until on_time() has something to do; -1: nothing.
+  int64_t pause_ms(int64_t now_ms) const;
+
+ private:
+  void dial(int64_t now_ms);
+  void next(int64_t now_ms, std::string why);
+  void lost(int64_t now_ms, std::string why);
+  void shake(int64_t now_ms);
+
+  std::vector<std::string> endpoints_;
+  std::string key_;
+  LinkKind kind_;
+  uint32_t node_index_;
+  uint64_t id_;
+  StreamLink link_;
+  bool gone_ = false;
+  std::string why_;
+
+  size_t endpoint_ = 0;   // that is tried
+  bool tried_all_ = false;  // since the connection broke
+  std::optional<Handshake> shaking_;
+  std::optional<int64_t> dial_at_;     // when to dial next
+  std::optional<int64_t> attempt_end_;  // when this address has had its time
+  int64_t give_up_at_;
+  int slot_ = -1;  // among the entries polled
+};
+
+}  // namespace bai::step
