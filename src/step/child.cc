@@ -239,7 +239,8 @@ void bind_to_cpus(const std::string& mask) {
 void set_up_streams(const StepLaunch& launch, const TaskLaunch& task, const ChildPlan& plan) {
   auto opened = [&](int fd, const char* what, const std::string& path) {
     const int err = errno;
-    if (fd < 0) fail_task(launch, std::string("Could not open ") + what + " file " + path, err, plan.stdio[2]);
+    if (fd < 0)
+      fail_task(launch, std::string("Could not open ") + what + " file " + path, err, plan.stdio[2]);
     return fd;
   };
   std::array<int, 3> fds = plan.stdio;

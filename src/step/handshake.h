@@ -36,7 +36,8 @@ class Handshake {
 
  private:
   enum class Stage : uint8_t { kHello, kWelcome, kProof };
-  Handshake(Fd fd, bool dialer, std::string key) : fd_(std::move(fd)), dialer_(dialer), key_(std::move(key)) {}
+  Handshake(Fd fd, bool dialer, std::string key)
+      : fd_(std::move(fd)), dialer_(dialer), key_(std::move(key)) {}
   Status exchange();
   Status came();
   Session session();

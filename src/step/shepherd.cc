@@ -86,7 +86,7 @@ class Shepherd {
   std::vector<std::string> cgroups_;
 
   Phase phase_ = Phase::kLaunching;
-  pid_t script_ = 0;       // 0 before the fork and once it was reaped
+  pid_t script_ = 0;  // 0 before the fork and once it was reaped
   // Of a step that is not the batch script.
   std::optional<Streams> streams_;
   Tasks tasks_;
@@ -411,7 +411,8 @@ void Shepherd::on_time() {
     if (times_.due(times_.wait_at, now)) {
       times_.wait_at.reset();
       begin_ending(EndReason::kCancelled,
-                   "tasks ran on for " + std::to_string(launch_.streams.wait_s) + " s after the first ended", 0);
+                   "tasks ran on for " + std::to_string(launch_.streams.wait_s) + " s after the first ended",
+                   0);
     }
     if (times_.due(times_.let_go_at, now)) {
       times_.let_go_at.reset();

@@ -31,10 +31,10 @@ enum class FrameType : uint8_t {
   kCredit = 5,    // payload: u32 more bytes of stdin may be sent
   kNote = 6,      // payload: a line for a person
   // From the client.
-  kInput = 16,     // to `task` or kAllTasks
-  kInputEnd = 17,  // likewise
-  kSignal = 18,    // detail: the number; to every process of the step on the node
-  kWindow = 19,    // payload: u32 rows, u32 columns of the client's terminal
+  kInput = 16,      // to `task` or kAllTasks
+  kInputEnd = 17,   // likewise
+  kSignal = 18,     // detail: the number; to every process of the step on the node
+  kWindow = 19,     // payload: u32 rows, u32 columns of the client's terminal
   kTerminate = 20,  // SIGTERM, later SIGKILL, to the step; payload: why, for its status
   kKill = 21,       // SIGKILL to the step; payload likewise
   kLeave = 22,      // the client goes; the step does not mind

@@ -14,10 +14,10 @@ namespace bai::step {
 namespace {
 
 constexpr size_t kScratch = 64u << 10;
-constexpr size_t kLeastRead = 16u << 10;       // a block with less room is left for what is small
+constexpr size_t kLeastRead = 16u << 10;            // a block with less room is left for what is small
 constexpr uint32_t kCreditStep = kInputWindow / 4;  // given back at once, or when all was read
 
-constexpr char kEndOfTransmission = 4;         // ^D, which a terminal's line discipline takes as the end of input
+constexpr char kEndOfTransmission = 4;  // ^D, which a terminal's line discipline takes as the end of input
 
 bool lasts(int error) { return error == EAGAIN || error == EINTR; }
 
@@ -52,7 +52,7 @@ Status Streams::attach(const AttachRequest& request, int64_t now_ms) {
                         request.may_write);
   StreamLink& link = clients_.back().up.link();
   if (!started_.empty()) link.put(FrameType::kStarted, 0, 0, started_);
-  
+
   for (const Remembered& r : backlog_) link.put(r.type, r.which, r.rank, r.bytes);
   for (const Remembered& r : ended_) link.put(r.type, r.which, r.rank, r.bytes);
   return {};
@@ -271,8 +271,7 @@ int64_t Streams::pause_ms(int64_t now_ms) const {
   for (const Client& client : clients_) {
     if (client.up.gone()) continue;
     sooner(client.up.pause_ms(now_ms));
-    if (client.stalled_since >= 0)
-      sooner(std::max<int64_t>(client.stalled_since + kMaxStallMs - now_ms, 0));
+    if (client.stalled_since >= 0) sooner(std::max<int64_t>(client.stalled_since + kMaxStallMs - now_ms, 0));
   }
   return pause;
 }
@@ -284,9 +283,8 @@ void Streams::tasks_started(const StartedTasks& started) {
 
 void Streams::task_ended(uint32_t rank, int wait_status) {
   ended_.push_back({FrameType::kTaskExit, 0, rank, u32_payload({static_cast<uint32_t>(wait_status)})});
-  each_client([&](Client& client) {
-    client.up.link().put(FrameType::kTaskExit, 0, rank, ended_.back().bytes);
-  });
+  each_client(
+      [&](Client& client) { client.up.link().put(FrameType::kTaskExit, 0, rank, ended_.back().bytes); });
 }
 
 void Streams::note(const std::string& line) {
@@ -295,8 +293,7 @@ void Streams::note(const std::string& line) {
 
 void Streams::step_ended(const StepStatus& status) {
   ended_.push_back({FrameType::kStepEnd, 0, 0, encode_status(status)});
-  each_client(
-      [&](Client& client) { client.up.link().put(FrameType::kStepEnd, 0, 0, ended_.back().bytes); });
+  each_client([&](Client& client) { client.up.link().put(FrameType::kStepEnd, 0, 0, ended_.back().bytes); });
 }
 
 bool Streams::send_pmi(std::string_view payload) {

@@ -80,10 +80,10 @@ class Streams {
   struct Client {
     Client(Uplink link, bool may_write) : up(std::move(link)), input(may_write) {}
     Uplink up;
-    bool input;                   // may send stdin and signals
-    uint32_t in_flight = 0;       // of its stdin, not yet in the tasks
-    uint32_t credit = 0;          // to be given back
-    int64_t stalled_since = -1;   // an attached one: without room
+    bool input;                  // may send stdin and signals
+    uint32_t in_flight = 0;      // of its stdin, not yet in the tasks
+    uint32_t credit = 0;         // to be given back
+    int64_t stalled_since = -1;  // an attached one: without room
   };
   // Bytes of stdin; when the last task has read them the client may send as many more.
   struct Segment {

@@ -90,8 +90,7 @@ std::vector<const char*> environment(const StepLaunch& launch, const TaskLaunch&
 // A terminal is one task's; the others have nothing (srun's --pty).
 TaskLaunch beside_a_terminal(const StepLaunch& launch, const TaskLaunch& task) {
   TaskLaunch out = task;
-  if (launch.streams.pty && task.rank != 0)
-    out.stdin_path = out.stdout_path = out.stderr_path = kNowhere;
+  if (launch.streams.pty && task.rank != 0) out.stdin_path = out.stdout_path = out.stderr_path = kNowhere;
   return out;
 }
 

@@ -118,7 +118,9 @@ void Uplink::on_time(int64_t now_ms) {
 int64_t Uplink::pause_ms(int64_t now_ms) const {
   int64_t pause = -1;
   for (const auto& at : {attempt_end_, dial_at_})
-    if (at) pause = pause < 0 ? std::max<int64_t>(*at - now_ms, 0) : std::min(pause, std::max<int64_t>(*at - now_ms, 0));
+    if (at)
+      pause = pause < 0 ? std::max<int64_t>(*at - now_ms, 0)
+                        : std::min(pause, std::max<int64_t>(*at - now_ms, 0));
   return pause;
 }
 

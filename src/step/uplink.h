@@ -55,10 +55,10 @@ class Uplink {
   bool gone_ = false;
   std::string why_;
 
-  size_t endpoint_ = 0;   // that is tried
+  size_t endpoint_ = 0;     // that is tried
   bool tried_all_ = false;  // since the connection broke
   std::optional<Handshake> shaking_;
-  std::optional<int64_t> dial_at_;     // when to dial next
+  std::optional<int64_t> dial_at_;      // when to dial next
   std::optional<int64_t> attempt_end_;  // when this address has had its time
   int64_t give_up_at_;
   int slot_ = -1;  // among the entries polled
