@@ -1,5 +1,9 @@
 #include "cli/session.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <thread>
 
@@ -44,7 +48,8 @@ Error Session::unexpected() {
 
 Clock::time_point Session::deadline(bool patient) const {
   if (patient) return Clock::now() + std::chrono::hours(24 * 365 * 10);
-  return Clock::now() + std::chrono::seconds(std::max<Seconds>(1, config_.message_timeout));
+  return Clock::now() +
+         std::chrono::seconds(quick_ > 0 ? quick_ : std::max<Seconds>(1, config_.message_timeout));
 }
 
 // Over a connection that stands. Client notices only what it tries itself, so the sentence after a second is said here.
@@ -127,6 +132,20 @@ Result<std::optional<wire::ReplyBody>> Session::next(std::optional<Clock::time_p
   return std::optional<wire::ReplyBody>(std::move(reply->body));
 }
 
+std::string Session::own_address() const {
+  sockaddr_storage name{};
+  socklen_t size = sizeof name;
+  if (getsockname(fd(), reinterpret_cast<sockaddr*>(&name), &size) != 0) return {};
+  char text[INET6_ADDRSTRLEN] = "";
+  if (name.ss_family == AF_INET)
+    inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in*>(&name)->sin_addr, text, sizeof text);
+  else if (name.ss_family == AF_INET6)
+    inet_ntop(AF_INET6, &reinterpret_cast<sockaddr_in6*>(&name)->sin6_addr, text, sizeof text);
+  else if (auto there = wire::resolve_endpoint(endpoint_); there.ok())  // the controller is on this machine
+    return there->host;
+  return text;
+}
+
 Status Session::connect() {
   auto pong = get<wire::PongReply>(wire::PingRequest{});
   if (!pong.ok()) return pong.error();
@@ -145,6 +164,18 @@ Status Session::send(const wire::Request& request) {
   Status status = client_->send(wire::encode_request(request));
   if (!status.ok()) connected_ = false;
   return status;
+}
+
+Result<std::optional<wire::Reply>> Session::poll_reply() {
+  auto bytes = client_->next(Clock::time_point{});
+  if (!bytes.ok()) {
+    if (bytes.error().code == "timeout") return std::optional<wire::Reply>();
+    connected_ = false;
+    return bytes.error();
+  }
+  auto reply = wire::decode_reply(*bytes);
+  if (!reply.ok()) return reply.error();
+  return std::optional<wire::Reply>(std::move(*reply));
 }
 
 Result<wire::Reply> Session::receive() {

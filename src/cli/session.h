@@ -51,10 +51,16 @@ class Session {
   // (connect() was called). After an error of either, settle() each unanswered request on a new connection.
   Status send(const wire::Request& request);
   Result<wire::Reply> receive();
+  // A reply that is here already, without waiting. Error "lost": the connection ended.
+  Result<std::optional<wire::Reply>> poll_reply();
+  // Requests give up after this long instead of MessageTimeout; 0: MessageTimeout again.
+  void be_quick(Seconds limit) { quick_ = limit; }
   // How long one request may take, from now.
   wire::Client::Clock::time_point deadline() const { return deadline(false); }
   Result<wire::ReplyBody> settle(wire::Request request) { return transact(request, true, false); }
 
+  // By which address of this machine nodes reach whoever reaches the controller: numeric; empty when that is not known.
+  std::string own_address() const;
   // The connection's socket for poll(), or -1.
   int fd() const { return client_->fd(); }
 
@@ -82,6 +88,7 @@ class Session {
   bool connected_ = false;
   std::optional<Uuid> cluster_;
   JobId next_job_id_ = 0;
+  Seconds quick_ = 0;
 };
 
 }  // namespace bai::cli

@@ -1,0 +1,139 @@
+#include "cli/allocation.h"
+
+#include "base/text.h"
+#include "cli/await.h"
+
+namespace bai::cli {
+namespace {
+
+using Clock = wire::Client::Clock;
+constexpr std::chrono::milliseconds kSoon{700};  // a start within this time is not called waiting
+
+Status act(Session& session, JobId id, wire::JobAction action, ExitStatus exit) {
+  wire::ActionRequest request;
+  request.action = action;
+  request.filter.jobs.push_back({id, kNoTask});
+  request.exit = exit;
+  auto reply = session.get<wire::ActionReply>(std::move(request));
+  if (!reply.ok()) return reply.error();
+  for (const auto& result : reply->results)
+    if (result.error && result.error->error.code != "already_finished" &&
+        result.error->error.code != "no_such_job")
+      return result.error->error;
+  return {};
+}
+
+}  // namespace
+
+Result<Allocation> Allocation::make(Session& session, const Parsed& parsed, const Submitter& submitter,
+                                    const AllocationOptions& options, const Reporter& reporter) {
+  std::vector<std::string> warnings;
+  auto submission = make_submission(parsed, submitter.context, warnings);
+  if (!submission.ok()) return submission.error();
+  for (const auto& warning : warnings) reporter.note(warning);
+  auto& spec = submission->spec;
+  if (spec.name.empty()) spec.name = Istr(options.name);
+  spec.command = Istr(options.command);
+  spec.std_out = spec.std_err = Istr("/dev/null");
+  spec.requeue = Requeue::kNo;
+  JobExtras extras = spec.extras();
+  extras.no_batch = true;
+  extras.lease = options.lease;
+  spec.set_extras(std::move(extras));
+  wire::SubmitRequest request;
+  request.jobs.push_back(std::move(*submission));
+  auto reply = session.get<wire::SubmitReply>(std::move(request));
+  if (!reply.ok()) return reply.error();
+  if (reply->results.empty()) return Error{"bad_message", "the controller named no job", "", "upgrade this command"};
+  if (reply->results[0].error) return reply->results[0].error->error;
+  const JobId id = reply->results[0].ref.job;
+  const std::string number = std::to_string(id);
+
+  Allocation out;
+  out.hold_ = RequestId::ordered();
+  if (auto sent = session.send({out.hold_, false, wire::HoldRequest{id, options.lease}}); !sent.ok())
+    return sent.error();
+  const Fd signals = interruptions();
+  bool interrupted = false;
+  auto news = await_reply(session, out.hold_, signals.get(), Clock::now() + kSoon, interrupted);
+  const bool waits = news.ok() && !*news && !interrupted;
+  if (waits) {
+    if (options.immediate) {
+      (void)act(session, id, wire::JobAction::kCancel, {});
+      return Error{"busy", "Requested nodes are busy", "", "leave out --immediate to wait for them"};
+    }
+    if (!options.quiet) {
+      if (options.announce) reporter.note("Pending job allocation " + number);
+      reporter.note("job " + number + " queued and waiting for resources");
+    }
+  }
+  while (news.ok() && !*news && !interrupted)
+    news = await_reply(session, out.hold_, signals.get(), {}, interrupted);
+  if (interrupted) {
+    (void)act(session, id, wire::JobAction::kCancel, {});
+    return Error{"interrupted", "Job allocation " + number + " has been revoked", "", ""};
+  }
+  if (!news.ok()) return news.error();
+  auto* granted = std::get_if<wire::AllocationReply>(&**news);
+  if (!granted) return Error{"bad_message", "the controller told no allocation", "", "upgrade this command"};
+  out.job_ = granted->job;
+  out.time_limit_ = granted->time_limit;
+  if (is_finished(out.job_->state))
+    return Error{"revoked", "Job allocation " + number + " has been revoked",
+                 "", out.job_->detail.empty() ? "see bai-acct -j " + number : out.job_->detail.str()};
+  if (!options.quiet) {
+    if (waits) reporter.note("job " + number + " has been allocated resources");
+    if (options.announce) reporter.note("Granted job allocation " + number);
+  }
+  return out;
+}
+
+Status Allocation::hold_again(Session& session) {
+  hold_ = RequestId::ordered();
+  auto reply = session.get<wire::AllocationReply>(wire::HoldRequest{id(), true}, hold_);
+  if (!reply.ok()) return reply.error();
+  return {};
+}
+
+Status Allocation::give_back(Session& session, ExitStatus exit) const {
+  return act(session, id(), wire::JobAction::kComplete, exit);
+}
+
+std::vector<std::string> allocation_variables(const Job& job, Seconds time_limit) {
+  std::vector<std::string> out;
+  const auto add = [&out](std::string_view name, const std::string& value) {
+    for (const char* prefix : {"BAI_", "SLURM_"}) out.push_back(std::string(prefix).append(name) + "=" + value);
+  };
+  const auto& nodes = job.allocation->nodes;
+  add("JOB_ID", std::to_string(job.id));
+  out.push_back("SLURM_JOBID=" + std::to_string(job.id));
+  add("JOB_NAME", job.spec->name.str());
+  add("JOB_NODELIST", job.allocation->hostlist());
+  add("NODELIST", job.allocation->hostlist());
+  add("JOB_NUM_NODES", std::to_string(nodes.size()));
+  add("NNODES", std::to_string(nodes.size()));
+  std::string cpus;
+  for (std::size_t i = 0; i < nodes.size();) {
+    std::size_t same = i;
+    while (same < nodes.size() && nodes[same].cpus == nodes[i].cpus) ++same;
+    cpus += (cpus.empty() ? "" : ",") + std::to_string(nodes[i].cpus);
+    if (same - i > 1) cpus += "(x" + std::to_string(same - i) + ")";
+    i = same;
+  }
+  add("JOB_CPUS_PER_NODE", cpus);
+  add("JOB_PARTITION", job.allocation->partition.str());
+  add("JOB_ACCOUNT", job.spec->account.str());
+  add("SUBMIT_DIR", job.spec->workdir.str());
+  add("SUBMIT_HOST", job.spec->host.str());
+  const auto& request = job.spec->request;
+  if (request.asked & kAskedTasks) {
+    add("NTASKS", std::to_string(request.tasks));
+    add("NPROCS", std::to_string(request.tasks));
+  }
+  if (request.asked & kAskedCpusPerTask) add("CPUS_PER_TASK", std::to_string(request.cpus_per_task));
+  if (request.tasks_per_node) add("NTASKS_PER_NODE", std::to_string(request.tasks_per_node));
+  if (time_limit > 0) add("JOB_END_TIME", std::to_string((job.started + time_limit).seconds()));
+  return out;
+}
+
+}  // namespace bai::cli
