@@ -33,6 +33,12 @@ JobState state_of(wire::AttemptEnd end, ExitStatus exit) {
   }
 }
 
+// A batch script may ask before its agent has told that it runs.
+bool takes_steps(const Job& job) {
+  return job.state == JobState::kRunning ||
+         (job.state == JobState::kConfiguring && !job.spec->extras().no_batch);
+}
+
 // Arguments as a person reads them: escaped, and cut when they are very long.
 Istr shown(const std::vector<std::string>& args) {
   constexpr std::size_t kMost = 1024;
@@ -62,7 +68,7 @@ void Machine::on_step(const FromCommand& command, const wire::StepRequest& reque
     return refuse({"not_permitted", "Access/permission denied", "",
                    "only its owner " + job->spec->user.str() + " can run steps in it"});
   if (is_finished(job->state) || job->state == JobState::kCompleting) return refuse(ending());
-  if (job->state != JobState::kRunning)
+  if (!takes_steps(*job))
     return refuse({"not_running", "Job is pending execution", "", "wait until it runs; see bai-why"});
   if (request.spec.tasks > 1'000'000 || request.launch.args.empty())
     return refuse({"bad_request", "a step needs a program, and at most a million tasks", "", "see bai-run(1)"});
@@ -118,7 +124,7 @@ bool Machine::try_step(const JobPtr& job, JobSteps& steps, const WaitingStep& wa
 void Machine::try_waiting_steps(JobId id) {
   auto it = steps_.find(id);
   JobPtr job = find(id);
-  if (it == steps_.end() || !job || job->state != JobState::kRunning) return;
+  if (it == steps_.end() || !job || !takes_steps(*job)) return;
   auto& waiting = it->second.waiting;
   for (auto w = waiting.begin(); w != waiting.end();)
     w = try_step(job, it->second, *w) ? waiting.erase(w) : std::next(w);
@@ -465,7 +471,8 @@ wire::JobResult Machine::complete(const wire::JobRef& ref, const JobPtr& job,
     copy.exit = request.exit;
     move(std::move(copy), JobState::kCompleting, "given back", job->spec->uid);
   }
-  end_allocation(id, false, wire::AttemptEnd::kExited, request.exit);
+  end_allocation(id, false, request.exit.signal ? wire::AttemptEnd::kSignalled : wire::AttemptEnd::kExited,
+                 request.exit);
   return {ref, std::nullopt, ""};
 }
 
