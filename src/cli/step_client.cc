@@ -192,7 +192,10 @@ void StepClient::serve(const std::vector<pollfd>& fds) {
   }
   if (fds[kListenSlot].revents != 0) admit();
   if (fds[kInputSlot].revents != 0) send_input();
-  if (fds[kWatchSlot].revents != 0 && watched_ready_) watched_ready_(fds[kWatchSlot].revents);
+  if (fds[kWatchSlot].revents != 0 && watched_ready_) {
+    const auto ready = watched_ready_;  // it may put another in its place
+    ready(fds[kWatchSlot].revents);
+  }
   if (output_->broken() == EPIPE && !aborted_) {  // nobody reads what the tasks say
     aborted_ = true;
     terminate(true, "nobody reads the output");

@@ -69,6 +69,7 @@ class Shepherd {
   StateReply state();
   Status finish();
   Status record_end() const;
+  std::string cancelled_line() const;
 
   // Everything not yet seen to end, however it came to be ours.
   Tracker tracker() const { return Tracker{cgroups_, getpid(), ""}; }
@@ -385,12 +386,28 @@ void Shepherd::begin_ending(EndReason reason, const std::string& message, int64_
     forced_ = reason;
     forced_message_ = message;
     phase_ = Phase::kEnding;
+    if (streams_ && launch_.streams.node_index == 0) streams_->note(cancelled_line());
     times_.ending();
     if (kill_wait_ms > 0) ask_to_end();
     times_.kill_at = kill_at;
   } else if (!killing_) {
     times_.kill_at = std::min(times_.kill_at.value_or(kill_at), kill_at);
   }
+}
+
+// As Slurm's stepd says it, on the step's first node.
+std::string Shepherd::cancelled_line() const {
+  const char* why = forced_ == EndReason::kTimeout || forced_ == EndReason::kDeadline ? " DUE TO TIME LIMIT"
+                    : forced_ == EndReason::kPreempted                                ? " DUE TO PREEMPTION"
+                    : forced_ == EndReason::kNodeShutdown                             ? " DUE TO NODE FAILURE"
+                                                                                      : "";
+  const time_t now = static_cast<time_t>(env_.now().seconds());
+  tm local{};
+  localtime_r(&now, &local);
+  char when[32];
+  strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &local);
+  return launch_.streams.speaker + ": error: *** STEP " + std::to_string(launch_.job_id) + "." +
+         launch_.step + " ON " + launch_.node + " CANCELLED AT " + when + why + " ***";
 }
 
 void Shepherd::kill_all() {

@@ -37,7 +37,8 @@ void Uplink::close() {
 void Uplink::dial(int64_t now_ms) {
   dial_at_.reset();
   auto fd = begin_connect(endpoints_[endpoint_]);
-  if (!fd.ok()) return next(now_ms, fd.error().text());
+  if (!fd.ok())
+    return next(now_ms, fd.error().text(), fd.error().code != "bad_value" && errno == ECONNREFUSED);
   Hello hello;
   hello.kind = kind_;
   hello.node_index = node_index_;
@@ -47,13 +48,15 @@ void Uplink::dial(int64_t now_ms) {
   attempt_end_ = now_ms + kAttemptMs;
 }
 
-void Uplink::next(int64_t now_ms, std::string why) {
+// `nobody`: it is certain that the listener is not there.
+void Uplink::next(int64_t now_ms, std::string why, bool nobody) {
+  certain_ &= nobody;
   why_ = endpoints_[endpoint_] + ": " + why;
   shaking_.reset();
   attempt_end_.reset();
   endpoint_ = (endpoint_ + 1) % endpoints_.size();
   tried_all_ |= endpoint_ == 0;
-  if (tried_all_ && now_ms >= give_up_at_) return close();
+  if (tried_all_ && now_ms >= give_up_at_ - (certain_ ? kGiveUpMs - kNobodyMs : 0)) return close();
   dial_at_ = endpoint_ == 0 ? now_ms + kRetryMs : now_ms;
 }
 
@@ -61,17 +64,18 @@ void Uplink::lost(int64_t now_ms, std::string why) {
   why_ = std::move(why);
   link_.disconnect();
   tried_all_ = false;
+  certain_ = true;
   give_up_at_ = now_ms + kGiveUpMs;
   dial_at_ = now_ms;  // the address that worked is tried first
 }
 
 void Uplink::shake(int64_t now_ms) {
   if (const int error = connect_error(shaking_->fd()); error != 0) {
-    if (error != EINPROGRESS) next(now_ms, strerror(error));
+    if (error != EINPROGRESS) next(now_ms, strerror(error), error == ECONNREFUSED);
     return;
   }
   auto session = shaking_->go_on();
-  if (!session.ok()) return next(now_ms, session.error().message);
+  if (!session.ok()) return next(now_ms, session.error().message, session.error().code == "wrong_key");
   if (!*session) return;
   shaking_.reset();
   attempt_end_.reset();
@@ -111,7 +115,7 @@ void Uplink::serve(const std::vector<pollfd>& fds, int64_t now_ms, const StreamL
 }
 
 void Uplink::on_time(int64_t now_ms) {
-  if (attempt_end_ && *attempt_end_ <= now_ms) next(now_ms, "no answer");
+  if (attempt_end_ && *attempt_end_ <= now_ms) next(now_ms, "no answer", false);
   if (dial_at_ && *dial_at_ <= now_ms) dial(now_ms);
 }
 

@@ -16,6 +16,7 @@
 namespace bai::step {
 
 constexpr int64_t kGiveUpMs = 5000;
+constexpr int64_t kNobodyMs = 1000;  // when at all addresses nobody listens, or somebody without the key
 
 class Uplink {
  public:
@@ -42,7 +43,7 @@ class Uplink {
 
  private:
   void dial(int64_t now_ms);
-  void next(int64_t now_ms, std::string why);
+  void next(int64_t now_ms, std::string why, bool nobody);
   void lost(int64_t now_ms, std::string why);
   void shake(int64_t now_ms);
 
@@ -57,6 +58,7 @@ class Uplink {
 
   size_t endpoint_ = 0;     // that is tried
   bool tried_all_ = false;  // since the connection broke
+  bool certain_ = true;     // nobody listens anywhere, since then
   std::optional<Handshake> shaking_;
   std::optional<int64_t> dial_at_;      // when to dial next
   std::optional<int64_t> attempt_end_;  // when this address has had its time

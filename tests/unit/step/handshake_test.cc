@@ -1,0 +1,241 @@
+#include "step/handshake.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "step/stream_link.h"
+#include "step/task_launch.h"
+
+namespace bai::step {
+namespace {
+
+const std::string kKey(kStreamKeyBytes, 'k');
+
+struct Ends {
+  Fd dialer, listener;
+};
+Ends ends() {
+  int fds[2];
+  EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+  return {Fd(fds[0]), Fd(fds[1])};
+}
+
+// Both ends go on until one has failed or both are done.
+struct Outcome {
+  std::optional<Session> dialer, listener;
+  std::string dialer_error, listener_error;
+};
+Outcome shake(Handshake& a, Handshake& b) {
+  Outcome out;
+  for (int i = 0; i < 10; ++i) {
+    auto go_on = [](Handshake& h, std::optional<Session>& session, std::string& error) {
+      if (session || !error.empty()) return;
+      auto gone_on = h.go_on();
+      if (!gone_on.ok())
+        error = gone_on.error().code;
+      else if (*gone_on)
+        session.emplace(std::move(**gone_on));
+    };
+    go_on(a, out.dialer, out.dialer_error);
+    go_on(b, out.listener, out.listener_error);
+  }
+  return out;
+}
+Outcome shake(const std::string& dialer_key, const std::string& listener_key) {
+  Ends e = ends();
+  Hello hello;
+  hello.node_index = 3;
+  hello.received = 5;
+  Handshake a = Handshake::dial(std::move(e.dialer), hello, dialer_key);
+  Handshake b = Handshake::answer(std::move(e.listener), listener_key, [](const Hello&) { return 7; });
+  return shake(a, b);
+}
+
+TEST(Handshake, EndsWithTheSameKeyKnowEachOther) {
+  Outcome out = shake(kKey, kKey);
+  ASSERT_TRUE(out.dialer && out.listener) << out.dialer_error << out.listener_error;
+  EXPECT_EQ(out.listener->hello.node_index, 3u);
+  EXPECT_EQ(out.listener->peer_received, 5u);
+  EXPECT_EQ(out.dialer->peer_received, 7u);
+}
+
+TEST(Handshake, TheDialerSeesThatTheListenerHasAnotherKey) {
+  Outcome out = shake(kKey, std::string(kStreamKeyBytes, 'x'));
+  EXPECT_FALSE(out.dialer || out.listener);
+  EXPECT_EQ(out.dialer_error, "wrong_key");
+}
+
+TEST(Handshake, TheListenerSeesThatTheDialerHasAnotherKey) {
+  Ends e = ends();
+  Handshake listener = Handshake::answer(std::move(e.listener), kKey, [](const Hello&) { return 0; });
+  ASSERT_EQ(write(e.dialer.get(), encode_hello({}).data(), kHelloBytes), static_cast<ssize_t>(kHelloBytes));
+  ASSERT_TRUE(listener.go_on().ok());
+  const std::string guess(kProofBytes, 'g');
+  ASSERT_EQ(write(e.dialer.get(), guess.data(), guess.size()), static_cast<ssize_t>(guess.size()));
+  auto gone_on = listener.go_on();
+  ASSERT_FALSE(gone_on.ok());
+  EXPECT_EQ(gone_on.error().code, "wrong_key");
+}
+
+// What one connection said does not open another: the listener's nonce is fresh.
+TEST(Handshake, AReplayIsRefused) {
+  Ends first = ends();
+  Handshake dialer = Handshake::dial(std::move(first.dialer), {}, kKey);
+  auto answer = [](Fd fd) { return Handshake::answer(std::move(fd), kKey, [](const Hello&) { return 0; }); };
+  // Somebody between the two keeps what passes.
+  Ends relay = ends();
+  Handshake listener = answer(std::move(relay.listener));
+  std::string recorded;
+  std::optional<Session> established;
+  for (int i = 0; i < 10 && !established; ++i) {
+    char bytes[512];
+    auto d = dialer.go_on();
+    ASSERT_TRUE(d.ok());
+    ssize_t n = read(first.listener.get(), bytes, sizeof bytes);
+    if (n > 0) {
+      recorded.append(bytes, static_cast<size_t>(n));
+      ASSERT_EQ(write(relay.dialer.get(), bytes, static_cast<size_t>(n)), n);
+    }
+    auto l = listener.go_on();
+    ASSERT_TRUE(l.ok());
+    if (*l) established.emplace(std::move(**l));
+    n = read(relay.dialer.get(), bytes, sizeof bytes);
+    if (n > 0) {
+      ASSERT_EQ(write(first.listener.get(), bytes, static_cast<size_t>(n)), n);
+    }
+  }
+  ASSERT_TRUE(established);
+  Ends again = ends();
+  Handshake other = answer(std::move(again.listener));
+  ASSERT_EQ(write(again.dialer.get(), recorded.data(), recorded.size()),
+            static_cast<ssize_t>(recorded.size()));
+  auto gone_on = other.go_on();
+  ASSERT_FALSE(gone_on.ok());
+  EXPECT_EQ(gone_on.error().code, "wrong_key");
+}
+
+TEST(Handshake, GarbageAndEarlyEndsAreRefused) {
+  for (const std::string& bytes : {std::string(kHelloBytes, 'g'), std::string(10, 'x'), std::string()}) {
+    Ends e = ends();
+    Handshake listener = Handshake::answer(std::move(e.listener), kKey, [](const Hello&) { return 0; });
+    ASSERT_EQ(write(e.dialer.get(), bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
+    e.dialer.reset();
+    auto gone_on = listener.go_on();
+    ASSERT_FALSE(gone_on.ok());
+    EXPECT_EQ(gone_on.error().code, bytes.size() == kHelloBytes ? "bad_hello" : "gone");
+  }
+}
+
+TEST(Sealer, BindsABlockToItsPlaceItsHeadAndItsDirection) {
+  for (Cipher cipher : {Cipher::kChaCha20Poly1305, Cipher::kAes256Gcm}) {
+    if (cipher == Cipher::kAes256Gcm && best_cipher() != cipher) continue;
+    auto sealer = [&](Sealer::Direction d) { return Sealer(cipher, d, "hello", "welcome", kKey); };
+    auto to = Sealer::Direction::kToListener;
+    Sealer out = sealer(to);
+    std::string first(4 + kSealBytes, '\0'), second = first;
+    out.seal("head", "1111", first.data());
+    out.seal("head", "2222", second.data());
+    auto opens = [&](Sealer in, std::string bytes, const char* head) {
+      return in.open(head, bytes.data(), bytes.size());
+    };
+    EXPECT_TRUE(opens(sealer(to), first, "head"));
+    EXPECT_FALSE(opens(sealer(to), second, "head"));  // out of order
+    EXPECT_FALSE(opens(sealer(to), first, "hood"));
+    EXPECT_FALSE(opens(sealer(Sealer::Direction::kToDialer), first, "head"));
+    EXPECT_FALSE(opens(Sealer(cipher, to, "hello", "other", kKey), first, "head"));
+    for (char& c : first) {
+      c ^= 1;
+      EXPECT_FALSE(opens(sealer(to), first, "head"));
+      c ^= 1;
+    }
+    Sealer in = sealer(to);
+    EXPECT_TRUE(in.open("head", first.data(), first.size()));
+    EXPECT_EQ(first.substr(0, 4), "1111");
+    EXPECT_TRUE(in.open("head", second.data(), second.size()));
+  }
+}
+
+// Two links whose connections are cut again and again.
+TEST(StreamLink, BringsEachFrameOnceAndInOrderOverBrokenConnections) {
+  StreamLink a, b;
+  uint32_t said = 0, heard = 0;
+  uint64_t state = 1;
+  auto random = [&](uint32_t n) {
+    return static_cast<uint32_t>((state = state * 6364136223846793005u + 1442695040888963407u) >> 33) % n;
+  };
+  for (int round = 0; round < 300; ++round) {
+    Ends e = ends();
+    Hello hello;
+    hello.received = a.received();
+    Handshake ha = Handshake::dial(std::move(e.dialer), hello, kKey);
+    Handshake hb = Handshake::answer(std::move(e.listener), kKey, [&](const Hello&) { return b.received(); });
+    Outcome out = shake(ha, hb);
+    ASSERT_TRUE(out.dialer && out.listener);
+    ASSERT_TRUE(a.connect(std::move(*out.dialer)));
+    ASSERT_TRUE(b.connect(std::move(*out.listener)));
+    for (uint32_t turn = random(8); turn > 0; --turn) {
+      for (uint32_t n = random(5); n > 0 && a.room(); --n)
+        a.put(FrameType::kOutput, 1, said++, std::string(random(40'000), 'x'));
+      // Each side does its part or not, so that bytes are lost on the way when the connection goes.
+      if (random(4) != 0) {
+        EXPECT_TRUE(a.serve(POLLIN | POLLOUT, [](const Frame&) {}).ok());
+      }
+      if (random(4) != 0) {
+        EXPECT_TRUE(b.serve(POLLIN | POLLOUT, [&](const Frame& f) { EXPECT_EQ(f.task, heard++); }).ok());
+      }
+    }
+    a.disconnect();
+    b.disconnect();
+  }
+  EXPECT_GT(heard, 200u);
+  EXPECT_GE(said, heard);
+}
+
+TEST(StreamLink, RefusesWhatBreaksTheRules) {
+  auto fresh = [](StreamLink* link, std::optional<Session>* other) {
+    Outcome out = shake(kKey, kKey);
+    out.listener->peer_received = 0;
+    EXPECT_TRUE(link->connect(std::move(*out.listener)));
+    other->emplace(std::move(*out.dialer));
+  };
+  auto give = [](Session& s, RecordHead head, const std::string& block, bool spoil = false) {
+    std::string record(kRecordHead + block.size() + kSealBytes, '\0');
+    encode_head(head, record.data());
+    s.out.seal({record.data(), kRecordHead}, block, record.data() + kRecordHead);
+    if (spoil) record.back() ^= 1;
+    EXPECT_EQ(write(s.fd.get(), record.data(), record.size()), static_cast<ssize_t>(record.size()));
+  };
+  Block block(64);
+  block.put({FrameType::kNote, 0, 0, "x"});
+  const std::string good(block.view());
+  std::string beyond = good;
+  beyond[0] = 100;
+  const auto length = static_cast<uint32_t>(good.size() + kSealBytes);
+  struct Case {
+    RecordHead head;
+    std::string block;
+    bool spoil;
+    const char* code;
+  };
+  const Case cases[] = {{{length, 0, 0}, good, false, ""},
+                        {{length, 0, 0}, good, true, "bad_record"},
+                        {{length, 1, 0}, good, false, "bad_record"},  // one is missing
+                        {{length, 0, 9}, good, false, "bad_record"},  // acknowledges what was not sent
+                        {{length, 0, 0}, beyond, false, "bad_frame"},
+                        {{1u << 30, 0, 0}, good, false, "bad_record"},  // before anything is allocated
+                        {{3, 0, 0}, good, false, "bad_record"}};
+  for (const Case& c : cases) {
+    StreamLink link;
+    std::optional<Session> other;
+    fresh(&link, &other);
+    give(*other, c.head, c.block, c.spoil);
+    auto served = link.serve(POLLIN, [](const Frame&) {});
+    EXPECT_EQ(served.ok() ? "" : served.error().code, c.code);
+    EXPECT_EQ(link.connected(), served.ok());
+  }
+}
+
+}  // namespace
+}  // namespace bai::step
