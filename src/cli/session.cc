@@ -114,6 +114,15 @@ Result<wire::ReplyBody> Session::try_once(wire::Request& request, bool sent, Clo
   }
   connected_ = true;
   auto reply = wire::decode_reply(*bytes);
+  // News for an earlier request on this connection may come between.
+  while (reply.ok() && reply->id != request.id && !reply->id.empty()) {
+    bytes = receive_bytes(until, patient);
+    if (!bytes.ok()) {
+      connected_ = false;
+      return bytes.error();
+    }
+    reply = wire::decode_reply(*bytes);
+  }
   if (!reply.ok()) return reply.error();
   if (auto* refusal = std::get_if<wire::ErrorBody>(&reply->body)) return refusal->error;
   return std::move(reply->body);
