@@ -222,6 +222,10 @@ void Machine::on_order(const wire::OrderBody& order, Output& out) {
   for (const auto& launch : orders.launches) on_launch(launch, out);
   for (const auto& signal : orders.signals) on_signal(signal, out);
   for (const auto& key : orders.forget) on_forget(key, out);
+  for (const auto& attach : orders.attaches)
+    if (running(attach.key))
+      out.urgent.push_back(
+          {attach.key, step::AttachRequest{attach.client.endpoints, attach.client.key, attach.write}});
 }
 
 void Machine::on_welcome(const wire::AgentWelcome& welcome, Output& out) {

@@ -344,14 +344,13 @@ void Machine::on_attach(const FromCommand& command, const wire::AttachRequest& r
     return refuse({"no_such_step", "step " + step_name(request.job, request.step) + " does not run", "",
                    "see bai-queue --steps"});
   StepEntry& entry = live->second;
-  std::uint32_t index = 0;
   for (const auto& run : entry.nodes) {
     NodeEntry* at = node(run.node);
-    const std::uint32_t mine = index++;
     if (run.ended || !at || !at->conn) continue;
     wire::AgentOrders orders;
     orders.lineage = lineage_;
-    orders.attaches.push_back({{job->id, entry.step->attempt, entry.step->id}, request.client, mine});
+    orders.attaches.push_back({{job->id, entry.step->attempt, entry.step->id}, request.client,
+                                request.write && job->spec->uid == command.caller.uid});
     out_->effects.orders.push_back({at->conn, std::move(orders)});
   }
   entry.clients.emplace_back(command.conn, command.request.id);

@@ -173,10 +173,10 @@ struct SignalOrder {
 struct AttachOrder {
   AttemptKey key;
   StepClientAddress client;
-  std::uint32_t index = 0;  // of the node among the step's
+  bool write = false;  // it may write to the tasks, and signal them
   template <class A>
   void serialize(A& a) {
-    a(key, client, index);
+    a(key, client, write);
   }
 };
 

@@ -263,9 +263,10 @@ struct AttachRequest {
   JobId job = 0;
   StepId step = 0;
   StepClientAddress client;
+  bool write = false;  // to the tasks' standard input too, not only read
   template <class A>
   void serialize(A& a) {
-    a(job, step, client);
+    a(job, step, client, write);
   }
 };
 

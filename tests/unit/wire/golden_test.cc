@@ -155,7 +155,7 @@ std::map<std::string, std::string> samples() {
   request("drain_plan", DrainPlanRequest{{"n[1-2]"}});
   request("hold", HoldRequest{12, true});
   request("step", StepRequest{12, step().spec, step_run(), launch(), "0 hostname\n", std::string("A=1\0", 4), true});
-  request("attach", AttachRequest{12, 3, step_run().client});
+  request("attach", AttachRequest{12, 3, step_run().client, true});
   request("steps", StepsRequest{{12}});
   reply("allocation", AllocationReply{std::make_shared<const Job>(job()), 3600});
   reply("step", StepReply{step()});
@@ -211,7 +211,7 @@ std::map<std::string, std::string> samples() {
   its_step.run = step_run();
   orders.launches.push_back(its_step);
   orders.forget = {{11, 1}};
-  orders.attaches = {{{12, 2, 3}, step_run().client, 1}};
+  orders.attaches = {{{12, 2, 3}, step_run().client, true}};
   out["order orders"] = hex(encode_order(std::move(orders)));
   return out;
 }
