@@ -55,10 +55,11 @@ std::uint32_t node_id(const Context& c) {
       if (step->nodes[i].node == c.node) return i;
   return c.node_index;
 }
-bool asked(const Context& c, Asked what) { return (spec_of(c).request.asked & what) != 0; }
+const ResourceRequest& request_of(const Context& c) { return request_in_force(job_of(c)); }
+bool asked(const Context& c, Asked what) { return (request_of(c).asked & what) != 0; }
 Value asked_tasks(const Context& c) {
   if (const Step* step = step_of(c)) return number(step->tasks());
-  return number_if(asked(c, kAskedTasks), spec_of(c).request.tasks);
+  return number_if(asked(c, kAskedTasks), request_of(c).tasks);
 }
 bool is_array(const Context& c) { return job_of(c).array_id != 0 && job_of(c).array_task != kNoTask; }
 Value array_number(const Context& c, std::uint32_t ArrayNumbers::*member) {
@@ -127,13 +128,13 @@ const Variable kVariables[] = {
     {"NPROCS", Names::kBoth, asked_tasks},
     {"NTASKS_PER_NODE", Names::kBoth,
      [](const Context& c) {
-       return number_if(spec_of(c).request.tasks_per_node > 0, spec_of(c).request.tasks_per_node);
+       return number_if(request_of(c).tasks_per_node > 0, request_of(c).tasks_per_node);
      }},
     {"CPUS_PER_TASK", Names::kBoth,
      [](const Context& c) {
        if (step_of(c)) return number_if(step_of(c)->spec.cpus_per_task > 0, step_of(c)->spec.cpus_per_task);
        return number_if(asked(c, kAskedCpusPerTask) || from_user(c, "SLURM_CPUS_PER_TASK"),
-                        spec_of(c).request.cpus_per_task);
+                        request_of(c).cpus_per_task);
      }},
     {"JOB_CPUS_PER_NODE", Names::kBoth, cpus_per_node},
     {"TASKS_PER_NODE", Names::kBoth,
@@ -144,12 +145,12 @@ const Variable kVariables[] = {
      [](const Context& c) { return share_of(c) ? number(share_of(c)->cpus) : Value(); }},
     {"MEM_PER_NODE", Names::kBoth,
      [](const Context& c) {
-       const auto mib = spec_of(c).request.mem_per_node_mib;
+       const auto mib = request_of(c).mem_per_node_mib;
        return number_if(mib != 0 && mib != kAllMemory, mib);
      }},
     {"MEM_PER_CPU", Names::kBoth,
      [](const Context& c) {
-       return number_if(spec_of(c).request.mem_per_cpu_mib > 0, spec_of(c).request.mem_per_cpu_mib);
+       return number_if(request_of(c).mem_per_cpu_mib > 0, request_of(c).mem_per_cpu_mib);
      }},
     {"JOB_GPUS", Names::kBoth, [](const Context& c) { return gpus_of(c); }},
     {"GPUS_ON_NODE", Names::kBoth,
@@ -226,7 +227,7 @@ std::string compress_counts(const std::vector<std::uint32_t>& counts) {
 }
 
 std::vector<std::uint32_t> tasks_per_node(const Job& job) {
-  const auto& request = job.spec->request;
+  const auto& request = request_in_force(job);
   const auto& nodes = job.allocation->nodes;
   std::vector<std::uint32_t> counts(nodes.size(), 0);
   if (request.tasks_per_node > 0) {

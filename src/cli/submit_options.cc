@@ -18,6 +18,7 @@ constexpr auto kOpt = ArgKind::optional;
 // clang-format off
 std::vector<Option> job_options() {
   return {
+      {.name = "alternative", .arg = kReq, .value_name = "OPTIONS", .help = "Other resources that would do as well, as '-N 2 -n 64'; may be repeated", .directive = true, .repeatable = true},
       {.name = "array", .letter = 'a', .arg = kReq, .value_name = "INDEXES", .help = "Submit a job array: 0-15, 1,3,7, 0-20:4, with %N at most N at a time", .directive = true, .env = "ARRAY_INX"},
       {.name = "account", .letter = 'A', .arg = kReq, .value_name = "NAME", .help = "Charge the job to this account", .directive = true, .env = "ACCOUNT"},
       {.name = "begin", .letter = 'b', .arg = kReq, .value_name = "TIME", .help = "Start no earlier than this: 16:00, tomorrow, now+1hour, 2026-01-20T12:34", .directive = true},
@@ -186,6 +187,94 @@ void settle_counts(OptionReader& in, ResourceRequest& request, std::vector<std::
   if (request.max_nodes > request.tasks) request.max_nodes = request.tasks;
 }
 
+void read_request(OptionReader& in, ResourceRequest& request, std::vector<std::string>& warnings) {
+  read_resources(in, request);
+  read_request_extras(in, request);
+  settle_counts(in, request, warnings);
+}
+
+// The options that say what is asked of nodes; a job has nodes for itself, licences and --switches in whichever way it starts.
+const OptionTable& request_table() {
+  static const OptionTable kTable = [] {
+    OptionTable table;
+    table.program = "--alternative";
+    for (const auto& option : job_options())
+      for (std::string_view name : {"constraint",
+                                    "contiguous",
+                                    "cores-per-socket",
+                                    "cpus-per-gpu",
+                                    "cpus-per-task",
+                                    "exclude",
+
+                                    "gpus",
+                                    "gpus-per-node",
+                                    "gpus-per-socket",
+                                    "gpus-per-task",
+                                    "gres",
+
+                                    "mem",
+                                    "mem-per-cpu",
+                                    "mem-per-gpu",
+                                    "mincpus",
+                                    "nodelist",
+                                    "nodes",
+                                    "ntasks",
+                                    "ntasks-per-core",
+                                    "ntasks-per-gpu",
+                                    "ntasks-per-node",
+                                    "ntasks-per-socket",
+                                    "sockets-per-node",
+                                    "spread-job",
+
+                                    "threads-per-core",
+                                    "tmp"})
+        if (name == option.name) table.options.push_back(option);
+    return table;
+  }();
+  return kTable;
+}
+
+// What it does not say is the default, not what the job says beside it.
+Result<ResourceRequest> parse_alternative(std::string_view text, const Dialect& dialect,
+                                          std::vector<std::string>& warnings) {
+  auto words = split_shell_words(text);
+  if (!words.ok()) return words.error();
+  auto parsed = OptionParser(request_table()).parse(*words);
+  std::optional<Error> wrong;
+  ResourceRequest request;
+  if (!parsed.ok()) {
+    wrong = parsed.error();
+  } else if (parsed->given.empty() || !parsed->rest.empty()) {
+    wrong = Error{"bad_option",
+                  parsed->rest.empty() ? "nothing is asked for" : quote(parsed->rest[0]) + " is no option",
+                  "", "give options for resources, as '-N 2 -n 64'"};
+  } else {
+    OptionReader in(*parsed, dialect);
+    read_request(in, request, warnings);
+    wrong = in.error();
+  }
+  if (!wrong) return request;
+  if (!wrong->place.empty()) wrong->message = wrong->place + ": " + wrong->message;
+  return *wrong;
+}
+
+void read_alternatives(OptionReader& in, const Parsed& parsed, const Dialect& dialect,
+                       ResourceRequest& request, std::vector<std::string>& warnings) {
+  const auto given = parsed.all("alternative");
+  if (given.empty()) return;
+  RequestExtras extras = request.extras();
+  for (const auto* one : given) {
+    auto other = parse_alternative(one->value, dialect, warnings);
+    in.check(*one, other.ok() ? Status() : Status(other.error()));
+    if (other.ok()) extras.alternatives.push_back(*std::move(other));
+  }
+  if (extras.alternatives.size() > kMostAlternatives)
+    in.check(*given.back(),
+             Error{"bad_option", "more than " + std::to_string(kMostAlternatives) + " alternatives", "",
+                   "give fewer"});
+  request.set_extras(std::move(extras));
+}
+
 void read_extras(OptionReader& in, const SubmitContext& context, JobExtras& extras) {
   auto when = [&](Time& out) {
     return [&out, &context](std::string_view text) -> Status {
@@ -233,9 +322,8 @@ Result<wire::Submission> make_submission(const Parsed& parsed, const SubmitConte
   wire::Submission out;
   JobSpec& spec = out.spec;
   OptionReader in(parsed, *context.dialect);
-  read_resources(in, spec.request);
-  read_request_extras(in, spec.request);
-  settle_counts(in, spec.request, warnings);
+  read_request(in, spec.request, warnings);
+  read_alternatives(in, parsed, *context.dialect, spec.request, warnings);
   JobExtras extras;
   read_extras(in, context, extras);
   spec.set_extras(std::move(extras));

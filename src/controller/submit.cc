@@ -102,6 +102,29 @@ Status Machine::check_partitions(const Caller& caller, JobSpec& spec) const {
 
 // What is asked of nodes beside their number and CPUs: understood, and of kinds that some node has.
 Status Machine::check_request(const ResourceRequest& request) const {
+  if (request.min_nodes == 0 || request.tasks == 0 || request.cpus_per_task == 0)
+    return refused("bad_request", "a job needs at least one node, one task and one CPU a task", "",
+                   "see bai-submit(1)");
+  if (request.max_nodes && request.max_nodes < request.min_nodes)
+    return refused("bad_request", "more nodes at least than at most", "--nodes",
+                   "write --nodes=MIN-MAX with MIN <= MAX");
+  if (request.mem_per_node_mib && request.mem_per_cpu_mib)
+    return refused("bad_request", "--mem and --mem-per-cpu exclude each other", "--mem", "give one of them");
+  std::set<std::string> wanted;
+  for (const auto* list : {&request.nodes_wanted, &request.nodes_excluded}) {
+    if (list->empty()) continue;
+    auto names = expand_hostlist(list->view());
+    const char* option = list == &request.nodes_wanted ? "--nodelist" : "--exclude";
+    if (!names) return refused("bad_hostlist", names.error().message, option, names.error().remedy);
+    for (const auto& name : *names)
+      if (!nodes_.contains(name))
+        return refused("bad_node", "invalid node name specified: " + quote(name), option, "see bai-info -N");
+      else if (list == &request.nodes_wanted)
+        wanted.insert(name);
+      else if (wanted.contains(name))
+        return refused("bad_node", "node " + name + " is wanted and excluded at once", option,
+                       "leave one out");
+  }
   if (auto constraint = parse_constraint(request.constraint); !constraint)
     return refused("bad_constraint", constraint.error().message, "--constraint", constraint.error().remedy);
   const auto& extras = request.extras();
@@ -126,41 +149,6 @@ Status Machine::check_request(const ResourceRequest& request) const {
                      "invalid generic resource (gres) specification: no node has " + quote(what),
                      wanted.kind == "gpu" ? "--gpus" : "--gres", "see bai-info -o \"%N %G\"");
   }
-  return {};
-}
-
-Status Machine::check_submission(const Caller& caller, const wire::Submission& submission,
-                                 JobSpec& spec) const {
-  if (spec.uid != caller.uid || spec.gid != caller.gid)
-    return refused("not_permitted", "a job can be submitted for oneself only", "",
-                   "submit it as the user it shall run as");
-  auto& request = spec.request;
-  if (request.min_nodes == 0 || request.tasks == 0 || request.cpus_per_task == 0)
-    return refused("bad_request", "a job needs at least one node, one task and one CPU a task", "",
-                   "see bai-submit(1)");
-  if (request.max_nodes && request.max_nodes < request.min_nodes)
-    return refused("bad_request", "more nodes at least than at most", "--nodes",
-                   "write --nodes=MIN-MAX with MIN <= MAX");
-  if (request.mem_per_node_mib && request.mem_per_cpu_mib)
-    return refused("bad_request", "--mem and --mem-per-cpu exclude each other", "--mem", "give one of them");
-  std::set<std::string> wanted;
-  for (const auto* list : {&request.nodes_wanted, &request.nodes_excluded}) {
-    if (list->empty()) continue;
-    auto names = expand_hostlist(list->view());
-    const char* option = list == &request.nodes_wanted ? "--nodelist" : "--exclude";
-    if (!names) return refused("bad_hostlist", names.error().message, option, names.error().remedy);
-    for (const auto& name : *names)
-      if (!nodes_.contains(name))
-        return refused("bad_node", "invalid node name specified: " + quote(name), option, "see bai-info -N");
-      else if (list == &request.nodes_wanted)
-        wanted.insert(name);
-      else if (wanted.contains(name))
-        return refused("bad_node", "node " + name + " is wanted and excluded at once", option,
-                       "leave one out");
-  }
-  if (auto good = check_request(request); !good) return good;
-  for (const auto& other : request.extras().alternatives)
-    if (auto good = check_request(other); !good) return good;
   if (!request.licenses.empty()) {
     for (auto item : split_list(request.licenses.view())) {
       auto colon = item.find(':');
@@ -175,6 +163,17 @@ Status Machine::check_submission(const Caller& caller, const wire::Submission& s
                        "--licenses", "ask for fewer");
     }
   }
+  return {};
+}
+
+Status Machine::check_submission(const Caller& caller, const wire::Submission& submission,
+                                 JobSpec& spec) const {
+  if (spec.uid != caller.uid || spec.gid != caller.gid)
+    return refused("not_permitted", "a job can be submitted for oneself only", "",
+                   "submit it as the user it shall run as");
+  if (auto good = check_request(spec.request); !good) return good;
+  for (const auto& other : spec.request.extras().alternatives)
+    if (auto good = check_request(other); !good) return good;
   if (submission.priority && !caller.is_operator && *submission.priority > kDefaultPriority)
     return refused("not_permitted",
                    "only an operator may raise a priority above " + std::to_string(kDefaultPriority),

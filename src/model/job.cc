@@ -35,6 +35,16 @@ std::string Allocation::hostlist() const {
   return compress_hostlist_sorted(std::move(names));
 }
 
+const ResourceRequest& request_in_force(const JobSpec& spec,
+                                        const std::shared_ptr<const Allocation>& allocation) {
+  if (!allocation || allocation->alternative == 0) return spec.request;
+  const auto& others = spec.request.extras().alternatives;
+  return allocation->alternative <= others.size() ? others[allocation->alternative - 1] : spec.request;
+}
+const ResourceRequest& request_in_force(const Job& job) {
+  return request_in_force(*job.spec, job.allocation);
+}
+
 std::string display_id(const Job& job) {
   if (job.array) {
     const std::string tasks = format_array_spec(job.array->waiting, job.array->max_running, 64);

@@ -229,6 +229,12 @@ struct Usage {
   }
 };
 
+struct Job;
+// The request that its allocation is for: what was asked for, or the alternative that was taken.
+const ResourceRequest& request_in_force(const JobSpec& spec,
+                                        const std::shared_ptr<const Allocation>& allocation);
+const ResourceRequest& request_in_force(const Job& job);
+
 struct Job {
   JobId id = 0;
   JobId array_id = 0;  // the array's id; 0: no array

@@ -19,6 +19,9 @@ inline constexpr std::uint64_t kAllMemory = ~std::uint64_t{0};
 // Which numbers of a request its user gave; the others are defaults, and a job's environment is silent about them.
 enum Asked : std::uint8_t { kAskedNodes = 1, kAskedTasks = 2, kAskedCpusPerTask = 4 };
 
+// Of one job.
+inline constexpr std::size_t kMostAlternatives = 16;
+
 struct ResourceRequest;
 
 // What few jobs ask of nodes; absent when all of it is default.
@@ -40,8 +43,8 @@ struct RequestExtras {
   Seconds switches_wait = kUnlimited;
   bool contiguous = false;  // --contiguous: nodes next to each other in the partition's order
   bool spread = false;      // --spread-job: over as many nodes as possible, evenly
-  // Other requests that would do as well; the first that can start does. They replace the whole request, and have no
-  // alternatives of their own. Allocation::alternative says which one was taken.
+  // Other requests that would do as well; the first that can start does. They replace the whole request save exclusive use, licences
+  // and switches, and have no alternatives of their own. Allocation::alternative says which one was taken.
   std::vector<ResourceRequest> alternatives;
 
   friend bool operator==(const RequestExtras&, const RequestExtras&);
@@ -49,7 +52,7 @@ struct RequestExtras {
   void serialize(A& a) {
     a(cap(devices, 64), cpus_per_gpu, mem_per_gpu_mib, min_cpus_per_node, sockets_per_node, cores_per_socket,
       threads_per_core, tasks_per_socket, tasks_per_core, tasks_per_gpu, tmp_mib, switches, switches_wait,
-      contiguous, spread, cap(alternatives, 16));
+      contiguous, spread, cap(alternatives, kMostAlternatives));
   }
 };
 

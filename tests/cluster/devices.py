@@ -54,6 +54,26 @@ def gpus_are_given_once_and_shares_of_one_to_many(c):
 
 
 @test
+def alternatives_are_tried_in_order(c):
+    """The first that can start; its environment is that of what it was given. One that can never start is no harm."""
+    script = "echo $SLURM_NNODES $SLURM_NTASKS ${SLURM_CPUS_PER_TASK:-none} ${CUDA_VISIBLE_DEVICES:-none}; while [ ! -e alternatives ]; do sleep 0.05; done"
+    words = ["-N", "1", "-n", "2", "--gpus-per-node=2", "-C", "f", "--alternative=-N 4 -n 4 -c 9", "--alternative=-N2 -n 6"]
+    jobs = [c.submit("-w", f"n{i}", "--gpus=2", script="while [ ! -e alternatives ]; do sleep 0.05; done") for i in (2, 3, 4)]
+    for job in jobs:
+        c.await_state(job, "RUNNING")
+    first, second = (c.submit(*words, "-o", f"alternative{i}.txt", script=script) for i in (1, 2))
+    c.await_text("alternative1.txt", "1 2 none 0,1")
+    c.await_text("alternative2.txt", "2 6 none none")
+    with open(c.path("alternatives"), "w", encoding="utf-8"):
+        pass
+    for job in [first, second, *jobs]:
+        c.await_state(job, "COMPLETED")
+    never = c.run("bai-submit", "-n", "99", "--alternative=-c 99", "--wrap", "true", ok=False).stderr
+    check("99 CPUs are wanted" in never, never)
+    check("no node has" in c.run("bai-submit", "--alternative=--gres=fpga:1", "--wrap", "true", ok=False).stderr, "a device that nobody has")
+
+
+@test
 def what_cannot_be_is_refused(c):
     for words, why in ((("-G", "9"), "gpu"), (("--gpus-per-node=3",), "no node has 3 of gpu"), (("--gres=fpga:1",), "no node has"),
                        (("--gpus=1.5",), "ask for less than one"), (("-C", "f&"), "feature"), (("-C", "f*9"), ""),

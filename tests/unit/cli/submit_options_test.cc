@@ -175,6 +175,30 @@ TEST(Values, states_signals_mail) {
   EXPECT_EQ(*parse_mail_events("BEGIN,NONE"), 0);
 }
 
+TEST_F(SubmitOptions, alternatives) {
+  auto job = submit({"-N1", "-n64", "--mem=1G", "--alternative=-N 2 -n64 --gpus-per-node=a100:4",
+                     "--alternative", "-c 3 -C 'a|b'"});
+  ASSERT_TRUE(job.ok()) << job.error().text();
+  const auto& others = job->spec.request.extras().alternatives;
+  ASSERT_EQ(others.size(), 2u);
+  EXPECT_EQ(others[0].min_nodes, 2u);
+  EXPECT_EQ(others[0].tasks, 64u);
+  EXPECT_EQ(others[0].mem_per_node_mib, 0u) << "is a request of its own";
+  EXPECT_EQ(others[0].asked, kAskedNodes | kAskedTasks);
+  ASSERT_EQ(others[0].extras().devices.size(), 1u);
+  EXPECT_EQ(others[0].extras().devices[0].type, "a100");
+  EXPECT_EQ(others[1].cpus_per_task, 3u);
+  EXPECT_EQ(others[1].constraint, "a|b");
+  for (const auto* wrong :
+       {"", "-n x", "-n 4 more", "--time=3", "--exclusive", "-L x", "--alternative=-n1", "-n '4"}) {
+    auto refused = submit({std::string("--alternative=") + wrong});
+    ASSERT_FALSE(refused.ok()) << wrong;
+    EXPECT_EQ(refused.error().place, "--alternative") << refused.error().text();
+  }
+  EXPECT_NE(submit({"--alternative=-n x"}).error().message.find("-n"), std::string::npos);
+  EXPECT_FALSE(submit(std::vector<std::string>(17, "--alternative=-n1")).ok());
+}
+
 TEST_F(SubmitOptions, devices_and_shapes) {
   auto job = submit({"-G", "a100:4", "--gres=net:2", "--cpus-per-gpu=8", "--mem-per-gpu=4G",
                      "--switches=2@10", "--tmp=1G", "--contiguous", "--mincpus=3"});
