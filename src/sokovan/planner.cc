@@ -11,6 +11,10 @@ Time end_of(Time from, Seconds limit) { return limit == kUnlimited ? kFarFuture 
 constexpr std::size_t kManySpecials = 64;
 // Candidate times at which a request that no bound tells exactly is tried in full, one after the other; then ever fewer.
 constexpr std::uint32_t kTries = 64;
+// What is looked at of the future at first, and how much more each time that it held nothing: most is found soon.
+constexpr Seconds kFirstLook = 6 * 3600;
+constexpr int kLookFurther = 4;
+constexpr Seconds kLongestLook = 400 * 86400;
 
 }  // namespace
 
@@ -67,34 +71,39 @@ std::uint32_t Planner::bound(const Option& option, std::uint32_t position, const
 }
 
 // When what a node with planned starts can take changes: at a release, and at times from which the limit reaches a planned start.
-void Planner::add_events(const Option& option, std::uint32_t position, Time from, Seconds limit) {
+void Planner::add_events(const Option& option, std::uint32_t position, Time from, Seconds limit, Time after,
+                         Time until) {
   const auto& wish = option.wish;
   const auto& slot = nodes_[nodes_.arena_at(option.arena).node(position)];
   const auto& segments = slot.timeline.segments();
   steps += segments.size();
   // Not only how much is free matters: each change of the node may be the one.
   const bool loose = !wish.plain || option.single_user || slot.closed != 0;
+  const auto in_sight = [&](Time at) { return at > after && at <= until; };
   if (wish.exact && !loose) {
     const std::int64_t need = limit == kUnlimited ? INT64_MAX : (Time{} + limit).us;
     for (std::size_t i = 0; i < segments.size(); ++i) {
+      if (segments[i].from > until) break;
       if (!covers(segments[i].free, wish.least)) continue;
       const Time begin = std::max(from, segments[i].from);
       while (i + 1 < segments.size() && covers(segments[i + 1].free, wish.least)) ++i;
       const Time end = i + 1 < segments.size() ? segments[i + 1].from : kFarFuture;
       if (end <= begin || (end != kFarFuture && (limit == kUnlimited || end.us - begin.us < need))) continue;
-      events_.push_back({begin, position, wish.uniform});
-      if (end != kFarFuture) events_.push_back({Time{end.us - need + 1}, position, 0});
+      if (in_sight(begin)) events_.push_back({begin, position, wish.uniform});
+      if (const Time last{end.us - need + 1}; end != kFarFuture && in_sight(last))
+        events_.push_back({last, position, 0});
     }
     return;
   }
-  std::vector<Time> times{from};
+  std::vector<Time> times;
+  if (in_sight(from)) times.push_back(from);
   for (std::size_t i = 1; i < segments.size(); ++i) {
-    if (segments[i].from > from) times.push_back(segments[i].from);
-    if (limit != kUnlimited && segments[i].from - limit >= from)
-      times.push_back(Time{(segments[i].from - limit).us + 1});
+    if (segments[i].from > from && in_sight(segments[i].from)) times.push_back(segments[i].from);
+    if (limit == kUnlimited || segments[i].from - limit < from) continue;
+    if (const Time at{(segments[i].from - limit).us + 1}; in_sight(at)) times.push_back(at);
   }
   std::sort(times.begin(), times.end());
-  std::uint32_t last = 0;
+  std::uint32_t last = capacity_[position];
   for (auto at : times) {
     const auto tasks = bound(option, position, slot.timeline.lowest(at, end_of(at, limit)));
     if (tasks != last || loose) events_.push_back({at, position, tasks});
@@ -148,11 +157,17 @@ bool Planner::by_sweep(const Option& option, Time now, Time from, Seconds limit,
     set(p, bound(option, p, free));
   }
   steps += size;
-  for (auto p : known.specials)
-    if (option.allows(p) && !(free_now.at(p) == Amounts::nothing())) add_events(option, p, from, limit);
-  std::sort(events_.begin(), events_.end(), [](const Event& a, const Event& b) {
-    return a.at != b.at ? a.at < b.at : a.position < b.position;
-  });
+  Time until = from + kFirstLook;
+  const auto look = [&](Time after) {
+    events_.clear();
+    for (auto p : known.specials)
+      if (option.allows(p) && !(free_now.at(p) == Amounts::nothing()))
+        add_events(option, p, from, limit, after, until);
+    std::sort(events_.begin(), events_.end(), [](const Event& a, const Event& b) {
+      return a.at != b.at ? a.at < b.at : a.position < b.position;
+    });
+  };
+  look(kBeginning);
   const std::uint64_t want_tasks = wish.units ? wish.min_nodes : wish.tasks;
   std::uint32_t tries = 0, next_try = 0, last_position = kNowhere;
   auto good = [&](Time at) {
@@ -179,9 +194,18 @@ bool Planner::by_sweep(const Option& option, Time now, Time from, Seconds limit,
   }
   while (j < events_.size() && events_[j].at <= from) set(events_[j].position, events_[j].capacity), ++j;
   if (from > now && good(from)) return true;
-  while (i < releases.size() || j < events_.size()) {
+  for (Seconds ahead = kFirstLook;;) {
     const Time at = std::min(i < releases.size() ? releases[i].at : kFarFuture,
                              j < events_.size() ? events_[j].at : kFarFuture);
+    if (j == events_.size() && at > until) {
+      const Time after = until;
+      ahead *= kLookFurther;
+      until = ahead > kLongestLook ? kFarFuture : until + ahead;
+      look(after);
+      j = 0;
+      continue;
+    }
+    if (i == releases.size() && j == events_.size()) return false;
     bool more = false;
     std::uint32_t changed = 0;
     for (; i < releases.size() && releases[i].at == at; ++i) {
@@ -201,7 +225,6 @@ bool Planner::by_sweep(const Option& option, Time now, Time from, Seconds limit,
     if (changed > 1) last_position = kNowhere;
     if (more && good(at)) return true;
   }
-  return false;
 }
 
 bool Planner::earliest(const Option& option, Time now, Time from, Seconds limit, Planned& out) {

@@ -53,7 +53,9 @@ class Planner {
 
   Known& known(std::uint32_t arena);
   std::uint32_t bound(const Option& option, std::uint32_t position, const Amounts& free) const;
-  void add_events(const Option& option, std::uint32_t position, Time from, Seconds limit);
+  // Those in (after, until].
+  void add_events(const Option& option, std::uint32_t position, Time from, Seconds limit, Time after,
+                  Time until);
   bool by_windows(const Option& option, Time from, Seconds limit, Planned& out);
   bool by_sweep(const Option& option, Time now, Time from, Seconds limit, Planned& out);
 
