@@ -290,6 +290,7 @@ class Machine {
   std::map<JobId, Running> running_;
   std::map<JobId, JobSteps> steps_;  // of active jobs that had one
   std::map<JobId, std::vector<Holder>> holders_;
+  std::set<ConnId> followers_;  // connections of clients of steps and allocations
   std::map<JobId, std::int64_t> leases_;  // since when nobody holds it, monotonic ms; 0: somebody does
   std::map<std::string, NodeEntry, std::less<>> nodes_;
   std::map<std::string, PartitionPtr, std::less<>> partitions_;

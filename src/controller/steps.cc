@@ -73,6 +73,7 @@ void Machine::on_step(const FromCommand& command, const wire::StepRequest& reque
   if (request.spec.tasks > 1'000'000 || request.launch.args.empty())
     return refuse({"bad_request", "a step needs a program, and at most a million tasks", "", "see bai-run(1)"});
   JobSteps& steps = steps_of(*job);
+  followers_.insert(command.conn);
   WaitingStep waiting{command.conn, command.request.id, command.caller.uid,
                       std::make_shared<const wire::StepRequest>(request)};
   // Behind those that came first, unless it could never share their way.
@@ -354,6 +355,7 @@ void Machine::on_attach(const FromCommand& command, const wire::AttachRequest& r
     out_->effects.orders.push_back({at->conn, std::move(orders)});
   }
   entry.clients.emplace_back(command.conn, command.request.id);
+  followers_.insert(command.conn);
   reply(command.conn, command.request.id, wire::StepReply{*entry.step});
 }
 
@@ -365,6 +367,7 @@ void Machine::rejoin_step(const wire::ReplyBody& first, ConnId conn, const Reque
   if (it != steps_.end())
     if (auto live = it->second.live.find(begun->step.id); live != it->second.live.end()) {
       live->second.clients.emplace_back(conn, id);
+      followers_.insert(conn);
       return;
     }
   reply_error(conn, id, {"already_finished", "the step has ended", "",
@@ -413,6 +416,7 @@ void Machine::on_hold(const FromCommand& command, const wire::HoldRequest& reque
   if (!command.caller.is_operator && job->spec->uid != command.caller.uid)
     return refuse({"not_permitted", "Access/permission denied", "", "only its owner can do that"});
   const bool lease = request.lease && job->spec->extras().lease && job->spec->uid == command.caller.uid;
+  followers_.insert(command.conn);
   if (!is_finished(job->state)) holders_[job->id].push_back({command.conn, command.request.id, lease});
   if (lease) leases_[job->id] = 0;
   if (job->state != JobState::kPending && job->state != JobState::kConfiguring)
@@ -510,6 +514,7 @@ void Machine::check_allocations() {
 }
 
 void Machine::step_client_closed(ConnId conn) {
+  if (followers_.erase(conn) == 0) return;
   for (auto& [id, steps] : steps_) {
     std::erase_if(steps.waiting, [conn](const auto& waiting) { return waiting.conn == conn; });
     for (auto& [number, entry] : steps.live)
