@@ -105,7 +105,8 @@ const Variable kVariables[] = {
     {"NODELIST", Names::kBoth, [](const Context& c) { return text(job_of(c).allocation->hostlist()); }},
     {"JOB_NUM_NODES", Names::kBoth,
      [](const Context& c) { return number(job_of(c).allocation->nodes.size()); }},
-    {"NNODES", Names::kBoth, [](const Context& c) {
+    {"NNODES", Names::kBoth,
+     [](const Context& c) {
        return number(step_of(c) ? step_of(c)->nodes.size() : job_of(c).allocation->nodes.size());
      }},
     {"STEP_ID", Names::kBoth, [](const Context& c) { return step_of(c) ? number(step_of(c)->id) : Value(); }},
@@ -121,9 +122,7 @@ const Variable kVariables[] = {
        return step_of(c) ? Value(compress_counts(tasks_of_step(*step_of(c)))) : Value();
      }},
     {"DISTRIBUTION", Names::kBoth,
-     [](const Context& c) {
-       return step_of(c) ? text(name(step_of(c)->spec.distribution)) : Value();
-     }},
+     [](const Context& c) { return step_of(c) ? text(name(step_of(c)->spec.distribution)) : Value(); }},
     {"NTASKS", Names::kBoth, asked_tasks},
     {"NPROCS", Names::kBoth, asked_tasks},
     {"NTASKS_PER_NODE", Names::kBoth,

@@ -54,8 +54,8 @@ Status add_tasks(const wire::LaunchOrder& order, const User& user, const std::st
   if (at == its.nodes.end()) return Error{"bad_order", node + " was given a step that is not here"};
   if (at->ranks.empty() || at->ranks.size() > step::kMaxTasks)
     return Error{"bad_order",
-                 node + " was given " + std::to_string(at->ranks.size()) + " tasks of a step, it runs at most " +
-                     std::to_string(step::kMaxTasks),
+                 node + " was given " + std::to_string(at->ranks.size()) +
+                     " tasks of a step, it runs at most " + std::to_string(step::kMaxTasks),
                  "", "spread them over more nodes"};
   if (order.launch.args.empty()) return Error{"bad_order", node + " was given a step without a program"};
   const auto index = static_cast<std::uint32_t>(at - its.nodes.begin());

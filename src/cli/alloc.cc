@@ -28,7 +28,8 @@ OptionTable alloc_table(const Dialect& dialect) {
   OptionTable table;
   table.program = dialect.program;
   table.synopsis = "[OPTION...] [COMMAND [ARGUMENT...]]";
-  table.description = "Allocate nodes and run a command beside them: bai-run in it runs there. Without COMMAND, a shell.";
+  table.description =
+      "Allocate nodes and run a command beside them: bai-run in it runs there. Without COMMAND, a shell.";
   table.options = allocation_options();
   constexpr auto kReq = ArgKind::required;
   constexpr auto kOpt = ArgKind::optional;
@@ -143,7 +144,8 @@ Result<int> kill_signal(const Parsed& parsed) {
   if (!given) return isatty(0) ? SIGHUP : 0;  // a shell is told, as by a terminal that goes
   if (given->value.empty()) return SIGTERM;
   auto signal = parse_signal(given->value);
-  if (!signal.ok()) return Error{signal.error().code, signal.error().message, given->place, signal.error().remedy};
+  if (!signal.ok())
+    return Error{signal.error().code, signal.error().message, given->place, signal.error().remedy};
   return static_cast<int>(*signal);
 }
 
@@ -159,7 +161,8 @@ int run_alloc(const Dialect& dialect, int argc, const char* const* argv) {
   reporter.set_quiet(parsed.has("quiet"));
   const bool no_shell = parsed.has("no-shell");
   if (no_shell && !parsed.rest.empty())
-    return reporter.mistyped({"bad_option", "a command and --no-shell exclude each other", "--no-shell", "leave one out"});
+    return reporter.mistyped(
+        {"bad_option", "a command and --no-shell exclude each other", "--no-shell", "leave one out"});
   auto signal = kill_signal(parsed);
   if (!signal.ok()) return reporter.mistyped(signal.error());
   auto submitter = Submitter::here(dialect);
@@ -208,8 +211,8 @@ int run_alloc(const Dialect& dialect, int argc, const char* const* argv) {
   if (!command.over()) {
     reporter.note("Relinquishing job allocation " + std::to_string(allocation->id()));
     if (auto given = allocation->give_back(*session, exit); !given.ok())
-      reporter.error_line("job " + std::to_string(allocation->id()) + " could not be given back: " +
-                          given.error().text());
+      reporter.error_line("job " + std::to_string(allocation->id()) +
+                          " could not be given back: " + given.error().text());
   }
   return exit.signal ? 128 + exit.signal : exit.code;
 }

@@ -44,7 +44,8 @@ Result<Allocation> Allocation::make(Session& session, const Parsed& parsed, cons
   request.jobs.push_back(std::move(*submission));
   auto reply = session.get<wire::SubmitReply>(std::move(request));
   if (!reply.ok()) return reply.error();
-  if (reply->results.empty()) return Error{"bad_message", "the controller named no job", "", "upgrade this command"};
+  if (reply->results.empty())
+    return Error{"bad_message", "the controller named no job", "", "upgrade this command"};
   if (reply->results[0].error) return reply->results[0].error->error;
   const JobId id = reply->results[0].ref.job;
   const std::string number = std::to_string(id);
@@ -79,8 +80,8 @@ Result<Allocation> Allocation::make(Session& session, const Parsed& parsed, cons
   out.job_ = granted->job;
   out.time_limit_ = granted->time_limit;
   if (is_finished(out.job_->state))
-    return Error{"revoked", "Job allocation " + number + " has been revoked",
-                 "", out.job_->detail.empty() ? "see bai-acct -j " + number : out.job_->detail.str()};
+    return Error{"revoked", "Job allocation " + number + " has been revoked", "",
+                 out.job_->detail.empty() ? "see bai-acct -j " + number : out.job_->detail.str()};
   if (!options.quiet) {
     if (waits) reporter.note("job " + number + " has been allocated resources");
     if (options.announce) reporter.note("Granted job allocation " + number);
@@ -102,7 +103,8 @@ Status Allocation::give_back(Session& session, ExitStatus exit) const {
 std::vector<std::string> allocation_variables(const Job& job, Seconds time_limit) {
   std::vector<std::string> out;
   const auto add = [&out](std::string_view name, const std::string& value) {
-    for (const char* prefix : {"BAI_", "SLURM_"}) out.push_back(std::string(prefix).append(name) + "=" + value);
+    for (const char* prefix : {"BAI_", "SLURM_"})
+      out.push_back(std::string(prefix).append(name) + "=" + value);
   };
   const auto& nodes = job.allocation->nodes;
   add("JOB_ID", std::to_string(job.id));

@@ -15,16 +15,21 @@ OptionTable attach_table(const Dialect& dialect) {
   OptionTable table;
   table.program = dialect.program;
   table.synopsis = "[OPTION...] JOB.STEP";
-  table.description =
-      "Attach to the streams of a running step. Ctrl-C leaves it, and the step goes on.";
+  table.description = "Attach to the streams of a running step. Ctrl-C leaves it, and the step goes on.";
   table.permute = true;
   constexpr auto kReq = ArgKind::required;
   table.options = {
       {.name = "error-filter", .arg = kReq, .value_name = "TASK", .help = "Only this task's standard error"},
-      {.name = "input-filter", .arg = kReq, .value_name = "TASK", .help = "Standard input goes to this task only"},
+      {.name = "input-filter",
+       .arg = kReq,
+       .value_name = "TASK",
+       .help = "Standard input goes to this task only"},
       {.name = "label", .letter = 'l', .help = "Begin each line with its task's number"},
       {.name = "layout", .help = "Show which tasks are where, and leave"},
-      {.name = "output-filter", .arg = kReq, .value_name = "TASK", .help = "Only this task's standard output"},
+      {.name = "output-filter",
+       .arg = kReq,
+       .value_name = "TASK",
+       .help = "Only this task's standard output"},
       {.name = "pty", .help = "The step has a terminal: use this one as it"},
       {.name = "quiet", .letter = 'Q', .help = "Say nothing but errors"},
       {.name = "read-only", .help = "Only watch"},
@@ -41,7 +46,8 @@ Result<std::pair<JobId, StepId>> parse_step(std::string_view text) {
   Result<std::int64_t> step = std::int64_t{0};
   if (dot != text.npos) step = parse_count(text.substr(dot + 1), 0, 0xfffffff0);
   if (!job.ok() || !step.ok())
-    return Error{"bad_value", quote(text) + " is no step", "", "write JOB.STEP, as in 7.0; bai-queue --steps shows them"};
+    return Error{"bad_value", quote(text) + " is no step", "",
+                 "write JOB.STEP, as in 7.0; bai-queue --steps shows them"};
   return std::pair{static_cast<JobId>(*job), static_cast<StepId>(*step)};
 }
 
@@ -82,7 +88,8 @@ int run_attach(const Dialect& dialect, int argc, const char* const* argv) {
         show_layout(step);
         return 0;
       }
-    return reporter.refused({"no_such_step", "there is no step " + parsed.rest[0], "", "see bai-queue --steps"});
+    return reporter.refused(
+        {"no_such_step", "there is no step " + parsed.rest[0], "", "see bai-queue --steps"});
   }
   StepClientOptions options;
   options.output.output = parsed.value_or("output-filter", "");

@@ -20,7 +20,8 @@ Fd interruptions() {
 }
 
 Result<std::optional<wire::ReplyBody>> await_reply(Session& session, const RequestId& id, int signals,
-                                                   std::optional<Clock::time_point> until, bool& interrupted) {
+                                                   std::optional<Clock::time_point> until,
+                                                   bool& interrupted) {
   const std::optional<wire::ReplyBody> nothing;
   for (;;) {
     auto reply = session.poll_reply();

@@ -61,8 +61,9 @@ ExitStatus as_exit(int status) {
 }
 
 // The program and what it is started with.
-Result<wire::StepRequest> make_request(const WantedStep& wanted, const Parsed& parsed, const Submitter& submitter,
-                                       const std::optional<Allocation>& own, const Dialect& dialect) {
+Result<wire::StepRequest> make_request(const WantedStep& wanted, const Parsed& parsed,
+                                       const Submitter& submitter, const std::optional<Allocation>& own,
+                                       const Dialect& dialect) {
   wire::StepRequest request;
   request.spec = wanted.spec;
   request.run = wanted.run;
@@ -106,8 +107,10 @@ Result<Step> create(Session& session, const wire::StepRequest& request, const Re
   bool interrupted = false;
   auto reply = await_reply(session, id, signals.get(), Clock::now() + kSoon, interrupted);
   const bool waits = reply.ok() && !*reply && !interrupted;
-  if (waits) reporter.note("Job " + job + " step creation temporarily disabled, retrying (Requested nodes are busy)");
-  while (reply.ok() && !*reply && !interrupted) reply = await_reply(session, id, signals.get(), {}, interrupted);
+  if (waits)
+    reporter.note("Job " + job + " step creation temporarily disabled, retrying (Requested nodes are busy)");
+  while (reply.ok() && !*reply && !interrupted)
+    reply = await_reply(session, id, signals.get(), {}, interrupted);
   if (interrupted) return Error{"interrupted", "Cancelled pending step for job " + job, "", ""};
   if (!reply.ok()) return reply.error();
   auto* begun = std::get_if<wire::StepReply>(&**reply);
@@ -176,7 +179,8 @@ int run_step(Session& session, WantedStep wanted, const Parsed& parsed, const Su
   if (auto watching = watch.start(); !watching.ok()) return failed(watching.error());
   const int status = client.run();
   // A step that failed without a task that did: it could not be launched.
-  if (status == 0 && watch.end() && is_finished(watch.end()->state) && watch.end()->state != JobState::kCompleted)
+  if (status == 0 && watch.end() && is_finished(watch.end()->state) &&
+      watch.end()->state != JobState::kCompleted)
     return std::max<int>(1, watch.end()->exit.code);
   return status;
 }

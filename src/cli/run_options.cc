@@ -4,8 +4,8 @@
 #include <fstream>
 #include <set>
 
-#include "base/hostlist.h"
 #include "base/fd.h"
+#include "base/hostlist.h"
 #include "base/text.h"
 #include "cli/option_reader.h"
 #include "cli/report.h"
@@ -20,10 +20,10 @@ constexpr auto kReq = ArgKind::required;
 constexpr auto kOpt = ArgKind::optional;
 
 // Options of bai-submit that say something of a script, or that srun uses for something else.
-const std::set<std::string_view> kBatchOnly = {"array", "bulk",    "parsable", "requeue",    "no-requeue", "request-id",
-                                               "sweep", "wrap",    "wait",     "output",     "error",      "input",
-                                               "hold",  "verbose", "test-only", "open-mode", "export",     "signal",
-                                               "chdir", "ntasks",  "nodes",     "exclusive", "quiet"};
+const std::set<std::string_view> kBatchOnly = {
+    "array",  "bulk",   "parsable", "requeue", "no-requeue", "request-id", "sweep",     "wrap",
+    "wait",   "output", "error",    "input",   "hold",       "verbose",    "test-only", "open-mode",
+    "export", "signal", "chdir",    "ntasks",  "nodes",      "exclusive",  "quiet"};
 
 // clang-format off
 std::vector<Option> step_options() {
@@ -191,10 +191,12 @@ std::vector<Option> allocation_options() {
   Dialect dialect;
   for (auto& option : submit_table(dialect).options) {
     const std::string_view name = option.name;
-    if (kBatchOnly.contains(name) || name == "help" || name == "version" || name == "conf" || name == "json") continue;
+    if (kBatchOnly.contains(name) || name == "help" || name == "version" || name == "conf" || name == "json")
+      continue;
     option.directive = false;
     // A job's own variables are in the environment of the steps that it runs; they are not wishes.
-    static const std::set<std::string_view> kRead = {"ACCOUNT", "CONSTRAINT", "PARTITION", "QOS", "TIMELIMIT", "SPREAD_JOB"};
+    static const std::set<std::string_view> kRead = {"ACCOUNT", "CONSTRAINT", "PARTITION",
+                                                     "QOS",     "TIMELIMIT",  "SPREAD_JOB"};
     if (!kRead.contains(option.env)) option.env = "";
     out.push_back(option);
   }

@@ -93,8 +93,8 @@ void StepWatch::on_reply(const wire::Reply& reply) {
     }
   } else if (auto* job = std::get_if<wire::AllocationReply>(&reply.body)) {
     if (is_finished(job->job->state) && !end_) {
-      reporter_.error_line("Job " + std::to_string(job->job->id) + " has ended: " +
-                           std::string(name(job->job->state)) +
+      reporter_.error_line("Job " + std::to_string(job->job->id) +
+                           " has ended: " + std::string(name(job->job->state)) +
                            (job->job->detail.empty() ? "" : ", " + job->job->detail.str()));
       end_.emplace();
       arm(kStreamsGraceMs);

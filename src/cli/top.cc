@@ -72,7 +72,8 @@ std::vector<std::string> tail(const std::string& path) {
   if (!fd.ok()) return {"(" + path + " cannot be read from here)"};
   struct stat st {};
   if (fstat(fd->get(), &st) != 0 || !S_ISREG(st.st_mode)) return {"(no plain file)"};
-  const off_t from = st.st_size > static_cast<off_t>(kTailBytes) ? st.st_size - static_cast<off_t>(kTailBytes) : 0;
+  const off_t from =
+      st.st_size > static_cast<off_t>(kTailBytes) ? st.st_size - static_cast<off_t>(kTailBytes) : 0;
   std::string text(kTailBytes, '\0');
   const ssize_t n = pread(fd->get(), text.data(), text.size(), from);
   text.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
@@ -86,9 +87,14 @@ OptionTable top_table(const Dialect& dialect) {
   OptionTable table;
   table.program = dialect.program;
   table.synopsis = "[OPTION...]";
-  table.description = "Show the cluster alive: nodes, the queue, the next starts, one job's output. Press h for its keys.";
+  table.description =
+      "Show the cluster alive: nodes, the queue, the next starts, one job's output. Press h for its keys.";
   table.options = {
-      {.name = "interval", .letter = 'd', .arg = ArgKind::required, .value_name = "S", .help = "Seconds between looks at the nodes (3)"},
+      {.name = "interval",
+       .letter = 'd',
+       .arg = ArgKind::required,
+       .value_name = "S",
+       .help = "Seconds between looks at the nodes (3)"},
       {.name = "me", .help = "Only your own jobs"},
       {.name = "once", .letter = '1', .help = "Print one picture and leave; as into a pipe"},
   };
@@ -119,7 +125,9 @@ class Top {
     while (!state_.quit) {
       const auto due = changed_ ? std::max(drawn_ + kRedraw, Clock::now()) : drawn_ + std::chrono::seconds(1);
       const auto left = std::chrono::ceil<std::chrono::milliseconds>(due - Clock::now()).count();
-      pollfd fds[] = {{joined_ ? watch_.fd() : -1, POLLIN, 0}, {screen.fd(), POLLIN, 0}, {keyboard.there() ? 0 : -1, POLLIN, 0}};
+      pollfd fds[] = {{joined_ ? watch_.fd() : -1, POLLIN, 0},
+                      {screen.fd(), POLLIN, 0},
+                      {keyboard.there() ? 0 : -1, POLLIN, 0}};
       poll(fds, 3, static_cast<int>(std::max<std::int64_t>(0, left)));
       if (screen.take()) changed_ = true;
       if (fds[2].revents != 0) {
@@ -257,12 +265,14 @@ int run_top(const Dialect& dialect, int argc, const char* const* argv) {
   if (!begun) return status;
   const Parsed parsed = std::move(*begun);
   if (!parsed.rest.empty())
-    return reporter.mistyped({"bad_option", "Unknown arguments: " + parsed.rest[0], "", "see bai-top --help"});
+    return reporter.mistyped(
+        {"bad_option", "Unknown arguments: " + parsed.rest[0], "", "see bai-top --help"});
   std::int64_t interval = 3;
   if (const Given* given = parsed.find("interval")) {
     auto seconds = parse_count(given->value, 1, 3600);
     if (!seconds.ok())
-      return reporter.mistyped({seconds.error().code, seconds.error().message, given->place, seconds.error().remedy});
+      return reporter.mistyped(
+          {seconds.error().code, seconds.error().message, given->place, seconds.error().remedy});
     interval = *seconds;
   }
   auto jobs = Session::open(parsed, reporter);

@@ -8,7 +8,8 @@ namespace {
 
 std::string bar(std::uint64_t used, std::uint64_t all, std::size_t width) {
   const std::size_t full = all == 0 ? 0 : static_cast<std::size_t>(used * width / all);
-  return "[" + std::string(std::min(full, width), '#') + std::string(width - std::min(full, width), '.') + "]";
+  return "[" + std::string(std::min(full, width), '#') + std::string(width - std::min(full, width), '.') +
+         "]";
 }
 
 std::string gib(std::uint64_t mib) {
@@ -21,7 +22,9 @@ std::string job_id(const JobView& job) {
   return out;
 }
 
-std::string column(std::string_view text, std::size_t width) { return pad_right(truncate(text, width), width + 1); }
+std::string column(std::string_view text, std::size_t width) {
+  return pad_right(truncate(text, width), width + 1);
+}
 std::string number(std::uint64_t n, std::size_t width) {
   std::string text = std::to_string(n);
   return text.size() < width ? std::string(width - text.size(), ' ') + text : text;
@@ -51,11 +54,11 @@ std::vector<std::string> header(const TopData& data) {
   std::string first = "bai-top " + data.cluster + "  " + format_timestamp(data.now).substr(11) + "  " +
                       std::to_string(running) + " running, " + std::to_string(pending) + " waiting";
   if (!data.trouble.empty()) first += "  ! " + data.trouble;
-  return {first,
-          "nodes " + std::to_string(up) + " up" + (drained ? ", " + std::to_string(drained) + " drained" : "") +
-              (down ? ", " + std::to_string(down) + " down" : "") + "   CPUs " + bar(used, cpus, 20) + " " +
-              std::to_string(used) + "/" + std::to_string(cpus) + "   memory " + bar(mem_used, mem, 10) + " " +
-              gib(mem_used) + "/" + gib(mem)};
+  return {first, "nodes " + std::to_string(up) + " up" +
+                     (drained ? ", " + std::to_string(drained) + " drained" : "") +
+                     (down ? ", " + std::to_string(down) + " down" : "") + "   CPUs " + bar(used, cpus, 20) +
+                     " " + std::to_string(used) + "/" + std::to_string(cpus) + "   memory " +
+                     bar(mem_used, mem, 10) + " " + gib(mem_used) + "/" + gib(mem)};
 }
 
 std::string tabs(const TopState& state) {
@@ -69,8 +72,9 @@ std::string tabs(const TopState& state) {
 }
 
 std::string queue_row(const JobView& job) {
-  return column(job_id(job), 14) + column(job.text(job.row->partition), 9) + column(job.text(job.row->name), 16) +
-         column(job.text(job.row->user), 9) + column(compact(job.row->state), 2) +
+  return column(job_id(job), 14) + column(job.text(job.row->partition), 9) +
+         column(job.text(job.row->name), 16) + column(job.text(job.row->user), 9) +
+         column(compact(job.row->state), 2) +
          column(job.row->state == JobState::kPending ? "" : format_duration(run_time(job)), 11) +
          column(std::to_string(job.row->nodes), 5) + column(std::to_string(job.row->cpus), 6) +
          (job.row->state == JobState::kPending ? "(" + std::string(reason_text(job)) + ")"
@@ -78,25 +82,28 @@ std::string queue_row(const JobView& job) {
 }
 
 std::string next_row(const JobView& job) {
-  return column(job_id(job), 14) + column(job.text(job.row->partition), 9) + column(job.text(job.row->name), 16) +
-         column(job.text(job.row->user), 9) + column(until(job.row->expected_start, job.now), 16) +
-         column(std::to_string(job.row->nodes), 5) + column(std::to_string(job.row->cpus), 6) +
-         column(std::to_string(job.row->priority), 10) + "(" + std::string(reason_text(job)) + ")";
+  return column(job_id(job), 14) + column(job.text(job.row->partition), 9) +
+         column(job.text(job.row->name), 16) + column(job.text(job.row->user), 9) +
+         column(until(job.row->expected_start, job.now), 16) + column(std::to_string(job.row->nodes), 5) +
+         column(std::to_string(job.row->cpus), 6) + column(std::to_string(job.row->priority), 10) + "(" +
+         std::string(reason_text(job)) + ")";
 }
 
 std::string node_row(const Node& node) {
   return column(node.name.view(), 16) + column(node_state_compact(node), 7) +
          bar(node.cpus_used, node.declared.cpus, 16) + " " + number(node.cpus_used, 4) + "/" +
-         column(std::to_string(node.declared.cpus), 5) + column(gib(node.mem_used_mib) + "/" + gib(node.declared.mem_mib), 12) +
-         column(std::to_string(node.jobs) + " jobs", 9) + "load " + std::to_string(node.load_percent / 100) + "." +
-         (node.load_percent % 100 < 10 ? "0" : "") + std::to_string(node.load_percent % 100) + "  " +
+         column(std::to_string(node.declared.cpus), 5) +
+         column(gib(node.mem_used_mib) + "/" + gib(node.declared.mem_mib), 12) +
+         column(std::to_string(node.jobs) + " jobs", 9) + "load " + std::to_string(node.load_percent / 100) +
+         "." + (node.load_percent % 100 < 10 ? "0" : "") + std::to_string(node.load_percent % 100) + "  " +
          node.reason.str();
 }
 
 std::vector<std::string> job_page(const TopState& state, const TopData& data) {
   const auto found = std::find_if(data.jobs.begin(), data.jobs.end(),
                                   [&](const JobView& job) { return job.row->id == state.job; });
-  if (found == data.jobs.end()) return {"job " + std::to_string(state.job) + " has ended; see bai-acct -j " + std::to_string(state.job)};
+  if (found == data.jobs.end())
+    return {"job " + std::to_string(state.job) + " has ended; see bai-acct -j " + std::to_string(state.job)};
   const JobView& job = *found;
   std::vector<std::string> out = {
       "job " + job_id(job) + " " + std::string(job.text(job.row->name)) + " of " +
@@ -158,7 +165,9 @@ void top_key(TopState& state, std::string_view key, const TopData& data, std::si
   if (key == "2") turn(TopPage::kNodes);
   if (key == "3") turn(TopPage::kNext);
   if (key == "\t")
-    turn(state.page == TopPage::kQueue ? TopPage::kNodes : state.page == TopPage::kNodes ? TopPage::kNext : TopPage::kQueue);
+    turn(state.page == TopPage::kQueue   ? TopPage::kNodes
+         : state.page == TopPage::kNodes ? TopPage::kNext
+                                         : TopPage::kQueue);
   if (key == "h" || key == "?") state.help = true;
   if (key == "j" || key == "\x1b[B" || key == "\x1bOB") state.selected = std::min(last, state.selected + 1);
   if (key == "k" || key == "\x1b[A" || key == "\x1bOA") state.selected -= state.selected > 0;
@@ -166,7 +175,8 @@ void top_key(TopState& state, std::string_view key, const TopData& data, std::si
   if (key == "\x1b[5~" || key == "b") state.selected -= std::min(state.selected, page_rows);
   if (key == "g" || key == "\x1b[H") state.selected = 0;
   if (key == "G" || key == "\x1b[F") state.selected = last;
-  if ((key == "\r" || key == "\n") && state.page != TopPage::kNodes && state.page != TopPage::kJob && !jobs.empty()) {
+  if ((key == "\r" || key == "\n") && state.page != TopPage::kNodes && state.page != TopPage::kJob &&
+      !jobs.empty()) {
     state.job = jobs[state.selected].row->id;
     state.page = TopPage::kJob;
   } else if ((key == "\x1b" || key == "\x7f") && state.page == TopPage::kJob) {
@@ -184,11 +194,15 @@ std::vector<std::string> draw_top(const TopState& state, const TopData& data, Sc
     rows = {"1, 2, 3, Tab       the queue, the nodes, the next starts",
             "up, down, j, k     select; space, b a page; g, G first and last",
             "Enter              the selected job: what it asks, its output as it grows",
-            "Esc                back", "q, Ctrl-C          leave", "", "any key goes on"};
+            "Esc                back",
+            "q, Ctrl-C          leave",
+            "",
+            "any key goes on"};
   } else if (state.page == TopPage::kJob) {
     rows = job_page(state, data);
   } else if (state.page == TopPage::kNodes) {
-    titles = column("NODE", 16) + column("STATE", 7) + column("CPUS", 28) + column("MEMORY", 12) + column("JOBS", 9) + "LOAD";
+    titles = column("NODE", 16) + column("STATE", 7) + column("CPUS", 28) + column("MEMORY", 12) +
+             column("JOBS", 9) + "LOAD";
     for (const auto& node : data.nodes) rows.push_back(node_row(node));
   } else {
     auto jobs = data.jobs;
@@ -204,7 +218,8 @@ std::vector<std::string> draw_top(const TopState& state, const TopData& data, Sc
   const std::size_t room = size.height > out.size() + 1 ? size.height - out.size() - 1 : 0;
   // A job's page shows its end, a list what is selected.
   std::size_t from = 0;
-  if (lists && state.selected >= room && room > 0) from = std::min(state.selected, rows.empty() ? 0 : rows.size() - 1) - room + 1;
+  if (lists && state.selected >= room && room > 0)
+    from = std::min(state.selected, rows.empty() ? 0 : rows.size() - 1) - room + 1;
   for (std::size_t i = from; i < rows.size() && i < from + room; ++i)
     out.push_back((lists ? (i == state.selected ? ">" : " ") : "") + rows[i]);
   while (out.size() + 1 < size.height) out.emplace_back();

@@ -225,8 +225,9 @@ void Machine::on_report(NodeEntry& entry, const wire::AttemptReport& report,
     return step_reported(*step, *run, report);
   }
   JobPtr job = find(report.key.job);
-  bool current = report.key.step == kBatchStep && job && is_active(job->state) && job->attempt == report.key.attempt &&
-                 running_.contains(job->id) && running_[job->id].node == entry.node->name;
+  bool current = report.key.step == kBatchStep && job && is_active(job->state) &&
+                 job->attempt == report.key.attempt && running_.contains(job->id) &&
+                 running_[job->id].node == entry.node->name;
   if (report.phase == wire::AttemptPhase::kEnded) {
     if (current && !attempt_ended(job, report)) return;  // not to be forgotten yet
     if (entry.stale.erase(report.key) && entry.stale.empty()) node_changed(entry);

@@ -84,7 +84,7 @@ struct LaunchOut {  // becomes a LaunchOrder once script and environment are fet
   JobPtr job;
   JobId launch_id = 0;  // under which the LaunchRecord is kept
   Seconds time_limit = 0;
-  StepPtr step = nullptr;  // null: the batch script
+  StepPtr step = nullptr;                                      // null: the batch script
   std::shared_ptr<const wire::StepRequest> request = nullptr;  // with a step
 };
 struct ViewJob {

@@ -115,7 +115,7 @@ void Machine::load(store::Loaded loaded) {
     }
     if (is_finished(job->state)) finished_.insert({job->ended, job->id});
   }
-  load_steps(std::move(loaded.steps));
+  load_steps(loaded.steps);
   for (auto& [id, entry] : jobs_) {
     if (entry.job->state == JobState::kPending) {
       watch_dependencies(*entry.job);
@@ -134,7 +134,8 @@ void Machine::load(store::Loaded loaded) {
   // Allocations that were being given back, or ended: nothing of them will report but their steps.
   std::vector<JobPtr> ending;
   for (const auto& [id, running] : running_)
-    if (JobPtr job = find(id); running.node.empty() && job->state == JobState::kCompleting) ending.push_back(job);
+    if (JobPtr job = find(id); running.node.empty() && job->state == JobState::kCompleting)
+      ending.push_back(job);
   for (const JobPtr& job : ending) {
     using End = wire::AttemptEnd;
     const End as = job->reason == Reason::kTimeLimit  ? End::kTimeout

@@ -247,7 +247,7 @@ class Machine {
   void abandon_steps(const Job& job, std::string_view why);
   void resend_steps();
   void steps_missing_on(NodeEntry& at, const std::set<wire::AttemptKey>& known);
-  void load_steps(std::vector<StepPtr> steps);
+  void load_steps(const std::vector<StepPtr>& steps);
   wire::JobResult cancel_step(const Caller& caller, const wire::JobRef& ref, const JobPtr& job,
                               const wire::ActionRequest& request);
   void on_hold(const FromCommand& command, const wire::HoldRequest& request);
@@ -290,7 +290,7 @@ class Machine {
   std::map<JobId, Running> running_;
   std::map<JobId, JobSteps> steps_;  // of active jobs that had one
   std::map<JobId, std::vector<Holder>> holders_;
-  std::set<ConnId> followers_;  // connections of clients of steps and allocations
+  std::set<ConnId> followers_;            // connections of clients of steps and allocations
   std::map<JobId, std::int64_t> leases_;  // since when nobody holds it, monotonic ms; 0: somebody does
   std::map<std::string, NodeEntry, std::less<>> nodes_;
   std::map<std::string, PartitionPtr, std::less<>> partitions_;

@@ -89,8 +89,10 @@ std::vector<Candidate> choose(const std::vector<Candidate>& all, const Wish& wis
                               std::uint32_t Candidate::*room) {
   std::vector<Candidate> usable;
   for (const auto& c : all) {
-    if (c.*room > 0) usable.push_back(c);
-    else if (c.wanted) return {};
+    if (c.*room > 0)
+      usable.push_back(c);
+    else if (c.wanted)
+      return {};
   }
   std::stable_sort(usable.begin(), usable.end(),
                    [](const auto& a, const auto& b) { return a.wanted > b.wanted; });
@@ -148,18 +150,18 @@ bool give_devices(const StepSpec& spec, const StepRoom& room, std::uint32_t node
   if (!spec.overlap)
     for (const auto& used : room.devices_used)
       for (auto& has : left)
-        if (has.kind == used.kind && has.index == used.index)
-          has.amount -= std::min(has.amount, used.amount);
+        if (has.kind == used.kind && has.index == used.index) has.amount -= std::min(has.amount, used.amount);
   for (const auto& wanted : spec.devices) {
     DeviceAmount amount = wanted.amount;
     if (wanted.per == DevicePer::kTask) amount *= share.ranks.size();
     if (wanted.per == DevicePer::kJob)  // evenly, the first nodes one more
-      amount = (wanted.amount / kWholeDevice / nodes + (node < wanted.amount / kWholeDevice % nodes)) * kWholeDevice;
+      amount = (wanted.amount / kWholeDevice / nodes + (node < wanted.amount / kWholeDevice % nodes)) *
+               kWholeDevice;
     for (auto& has : left) {
       if (amount == 0) break;
       if (!(has.kind == wanted.kind) || !type_matches(wanted.type.view(), has.type.view())) continue;
-      const DeviceAmount part = amount < kWholeDevice ? (has.amount >= amount ? amount : 0)
-                                                      : std::min(has.amount, amount);
+      const DeviceAmount part =
+          amount < kWholeDevice ? (has.amount >= amount ? amount : 0) : std::min(has.amount, amount);
       if (part == 0) continue;
       share.devices.push_back({has.kind, has.type, has.index, part});
       has.amount -= part;
@@ -183,8 +185,8 @@ std::optional<Shares> fill(const StepSpec& spec, const std::vector<StepRoom>& ro
     auto& share = shares[i];
     const auto& has = rooms[share.index];
     const auto asked = static_cast<std::uint64_t>(share.ranks.size()) * wish.cpus_per_task;
-    share.cpus = spec.exact ? static_cast<std::uint32_t>(std::min<std::uint64_t>(asked, has.has.cpus))
-                            : has.has.cpus;
+    share.cpus =
+        spec.exact ? static_cast<std::uint32_t>(std::min<std::uint64_t>(asked, has.has.cpus)) : has.has.cpus;
     share.mem_mib = memory_of(spec, static_cast<std::uint32_t>(asked));
     const std::uint64_t used = spec.overlap || room == &Candidate::ever ? 0 : has.mem_used_mib;
     if (share.mem_mib > has.has.mem_mib - std::min(has.has.mem_mib, used)) return {};
@@ -213,8 +215,8 @@ Result<std::optional<Shares>> arbitrary(const StepSpec& spec, const std::vector<
   for (std::uint32_t rank = 0; rank < (spec.tasks ? spec.tasks : tasks); ++rank) {
     auto it = index.find(spec.hosts[rank].view());
     if (it == index.end())
-      return Error{"bad_node", "node " + spec.hosts[rank].str() + " is not one of the job's", "SLURM_HOSTFILE",
-                   "see BAI_JOB_NODELIST for those that are"};
+      return Error{"bad_node", "node " + spec.hosts[rank].str() + " is not one of the job's",
+                   "SLURM_HOSTFILE", "see BAI_JOB_NODELIST for those that are"};
     ranks[it->second].push_back(rank);
   }
   Shares shares;

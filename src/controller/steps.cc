@@ -71,7 +71,8 @@ void Machine::on_step(const FromCommand& command, const wire::StepRequest& reque
   if (!takes_steps(*job))
     return refuse({"not_running", "Job is pending execution", "", "wait until it runs; see bai-why"});
   if (request.spec.tasks > 1'000'000 || request.launch.args.empty())
-    return refuse({"bad_request", "a step needs a program, and at most a million tasks", "", "see bai-run(1)"});
+    return refuse(
+        {"bad_request", "a step needs a program, and at most a million tasks", "", "see bai-run(1)"});
   JobSteps& steps = steps_of(*job);
   followers_.insert(command.conn);
   WaitingStep waiting{command.conn, command.request.id, command.caller.uid,
@@ -155,8 +156,7 @@ void Machine::send_step(const Job& job, StepEntry& entry, StepNode& run) {
     const Seconds left = std::max<Seconds>(1, whole - (entry.step->created - job.started));
     limit = limit > 0 ? std::min(limit, left) : left;
   }
-  out_->effects.launches.push_back(
-      {at->conn, key, find(job.id), job.id, limit, entry.step, entry.request});
+  out_->effects.launches.push_back({at->conn, key, find(job.id), job.id, limit, entry.step, entry.request});
 }
 
 void Machine::terminate_step(const Job& job, StepEntry& entry, bool kill_now, wire::AttemptEnd as) {
@@ -227,7 +227,8 @@ void Machine::end_step(JobId id, StepEntry& entry) {
         (run.exit.signal == step.exit.signal && run.exit.code > step.exit.code))
       step.exit = run.exit;
     if (const JobState state = state_of(run.end, run.exit);
-        step.state == JobState::kCompleted || (step.state == JobState::kFailed && state != JobState::kCompleted))
+        step.state == JobState::kCompleted ||
+        (step.state == JobState::kFailed && state != JobState::kCompleted))
       step.state = state;
     step.usage.user_us += run.usage.user_us;
     step.usage.system_us += run.usage.system_us;
@@ -318,8 +319,8 @@ void Machine::steps_missing_on(NodeEntry& at, const std::set<wire::AttemptKey>& 
   }
 }
 
-void Machine::load_steps(std::vector<StepPtr> steps) {
-  for (auto& step : steps) {
+void Machine::load_steps(const std::vector<StepPtr>& steps) {
+  for (const auto& step : steps) {
     JobPtr job = find(step->job);
     if (!job || !is_active(job->state) || job->attempt != step->attempt) continue;
     JobSteps& of_job = steps_of(*job);
@@ -350,8 +351,9 @@ void Machine::on_attach(const FromCommand& command, const wire::AttachRequest& r
     if (run.ended || !at || !at->conn) continue;
     wire::AgentOrders orders;
     orders.lineage = lineage_;
-    orders.attaches.push_back({{job->id, entry.step->attempt, entry.step->id}, request.client,
-                                request.write && job->spec->uid == command.caller.uid});
+    orders.attaches.push_back({{job->id, entry.step->attempt, entry.step->id},
+                               request.client,
+                               request.write && job->spec->uid == command.caller.uid});
     out_->effects.orders.push_back({at->conn, std::move(orders)});
   }
   entry.clients.emplace_back(command.conn, command.request.id);
@@ -370,8 +372,9 @@ void Machine::rejoin_step(const wire::ReplyBody& first, ConnId conn, const Reque
       followers_.insert(conn);
       return;
     }
-  reply_error(conn, id, {"already_finished", "the step has ended", "",
-                         "see bai-acct -j " + std::to_string(begun->step.job)});
+  reply_error(
+      conn, id,
+      {"already_finished", "the step has ended", "", "see bai-acct -j " + std::to_string(begun->step.job)});
 }
 
 wire::JobResult Machine::cancel_step(const Caller& caller, const wire::JobRef& ref, const JobPtr& job,
@@ -462,7 +465,8 @@ void Machine::end_allocation(JobId id, bool kill_now, wire::AttemptEnd as, ExitS
 
 wire::JobResult Machine::complete(const wire::JobRef& ref, const JobPtr& job,
                                   const wire::ActionRequest& request) {
-  if (is_finished(job->state) || job->state == JobState::kCompleting) return {ref, std::nullopt, "already finished"};
+  if (is_finished(job->state) || job->state == JobState::kCompleting)
+    return {ref, std::nullopt, "already finished"};
   if (!job->spec->extras().no_batch || job->state == JobState::kPending)
     return {ref,
             wire::ErrorBody{{"not_an_allocation", "only a running allocation can be given back", "",
@@ -525,7 +529,8 @@ void Machine::step_client_closed(ConnId conn) {
                         return holder.conn == conn && holder.lease;
                       }) > 0;
     std::erase_if(it->second, [conn](const auto& holder) { return holder.conn == conn; });
-    const bool still = std::any_of(it->second.begin(), it->second.end(), [](const auto& h) { return h.lease; });
+    const bool still =
+        std::any_of(it->second.begin(), it->second.end(), [](const auto& h) { return h.lease; });
     if (held && !still) leases_[it->first] = mono_ms_;
     it = it->second.empty() ? holders_.erase(it) : std::next(it);
   }

@@ -466,8 +466,9 @@ const std::vector<KeyRow<ClusterConfig>>& global_rows() {
                &Config::max_job_requeue, 0, 250),
         memory({"MaxMemPerNode", {}, "most MiB that a job may ask for on a node"},
                &Config::max_mem_per_node_mib),
-        duration({"InactiveLimit", {}, "seconds after which an allocation ends whose client is gone; 0: never"},
-                 &Config::inactive_limit, 0, kYear),
+        duration(
+            {"InactiveLimit", {}, "seconds after which an allocation ends whose client is gone; 0: never"},
+            &Config::inactive_limit, 0, kYear),
         duration({"MinJobAge", {}, "seconds that an ended job stays in the queue's memory"},
                  &Config::min_job_age, 0, kYear),
         number({"MinimumUid", {}, "this node refuses jobs of smaller uids", true}, &Config::minimum_uid, 0,

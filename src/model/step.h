@@ -96,8 +96,8 @@ struct StepRun {
   friend bool operator==(const StepRun&, const StepRun&) = default;
   template <class A>
   void serialize(A& a) {
-    a(client, workdir, std_in, std_out, std_err, open_mode, pty, unbuffered, rows, columns, kill_on_bad_exit, wait_s,
-      detach, umask, cpu_bind, gpu_bind, mpi, multi_prog, signal, speaker, task_prolog, task_epilog);
+    a(client, workdir, std_in, std_out, std_err, open_mode, pty, unbuffered, rows, columns, kill_on_bad_exit,
+      wait_s, detach, umask, cpu_bind, gpu_bind, mpi, multi_prog, signal, speaker, task_prolog, task_epilog);
   }
 };
 

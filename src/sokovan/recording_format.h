@@ -103,7 +103,8 @@ struct DecisionRecord {
   }
 };
 // Numbered by their place; new ones come last.
-using Record = std::variant<FreshRecord, NodeSet, NodeGone, PartitionRecord, PartitionGone, JobRecord,
-                            JobGone, LicensesSet, TopologySet, SettingsSet, RunEnded, DecisionRecord, EstimateEnded>;
+using Record =
+    std::variant<FreshRecord, NodeSet, NodeGone, PartitionRecord, PartitionGone, JobRecord, JobGone,
+                 LicensesSet, TopologySet, SettingsSet, RunEnded, DecisionRecord, EstimateEnded>;
 
 }  // namespace bai::sokovan

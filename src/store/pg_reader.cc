@@ -63,8 +63,8 @@ class PgReader final : public Reader {
   }
 
   Result<std::vector<Step>> steps(JobId job) override {
-    auto rows = ask("SELECT record FROM steps WHERE job = $1::int8 ORDER BY attempt, step",
-                    PgParams().number(job));
+    auto rows =
+        ask("SELECT record FROM steps WHERE job = $1::int8 ORDER BY attempt, step", PgParams().number(job));
     if (!rows) return rows.error();
     std::vector<Step> list;
     for (int i = 0; i < rows->rows(); ++i) {

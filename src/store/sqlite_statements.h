@@ -14,8 +14,8 @@ namespace bai::store {
 struct SqliteStatements {
   Statement begin, end;
   Statement compare_and_move, touch, lineage;
-  Statement put_job, drop_job, put_launch, drop_launch, put_content, put_event, put_step, put_request, put_node,
-      put_setting, drop_setting, put_history;
+  Statement put_job, drop_job, put_launch, drop_launch, put_content, put_event, put_step, put_request,
+      put_node, put_setting, drop_setting, put_history;
   Statement drop_requests, launches_step, contents_step, drop_content;
 
   Status prepare(Database& db);

@@ -78,8 +78,8 @@ struct Batch {
   std::vector<Change> changes;
 };
 
-struct Loaded {              // what a restart needs; launch records and contents stay in the store
-  std::vector<JobPtr> jobs;  // by id
+struct Loaded {                // what a restart needs; launch records and contents stay in the store
+  std::vector<JobPtr> jobs;    // by id
   std::vector<StepPtr> steps;  // of those jobs, ended ones too; by job, attempt and number
   std::vector<NodePut> nodes;
   std::map<std::string, std::string> settings;

@@ -254,7 +254,8 @@ struct StepRequest {
   bool immediate = false;
   template <class A>
   void serialize(A& a) {
-    a(job, spec, run, launch, blob(script, kMaxScriptBytes), blob(environment, kMaxEnvironmentBytes), immediate);
+    a(job, spec, run, launch, blob(script, kMaxScriptBytes), blob(environment, kMaxEnvironmentBytes),
+      immediate);
   }
 };
 
@@ -282,8 +283,8 @@ struct StepsRequest {
 using RequestBody =
     std::variant<PingRequest, SubmitRequest, QueueRequest, WatchRequest, WaitRequest, HistoryRequest,
                  AccountingRequest, ClusterRequest, ConfigRequest, DiagRequest, ActionRequest, UpdateRequest,
-                 ReconfigureRequest, ShutdownRequest, LogLevelRequest, WhyRequest, DrainPlanRequest, HoldRequest,
-                 StepRequest, AttachRequest, StepsRequest>;
+                 ReconfigureRequest, ShutdownRequest, LogLevelRequest, WhyRequest, DrainPlanRequest,
+                 HoldRequest, StepRequest, AttachRequest, StepsRequest>;
 
 struct Request {
   RequestId id;         // made by the caller; a repeat of a changing request gets the first answer
@@ -494,8 +495,8 @@ struct StepsReply {
 
 using ReplyBody =
     std::variant<ErrorBody, PongReply, SubmitReply, JobsReply, WatchBatch, WaitReply, HistoryReply,
-                 ClusterReply, ConfigReply, DiagReply, ActionReply, DoneReply, WhyReply, DrainPlanReply, AllocationReply,
-                 StepReply, StepEndReply, StepsReply>;
+                 ClusterReply, ConfigReply, DiagReply, ActionReply, DoneReply, WhyReply, DrainPlanReply,
+                 AllocationReply, StepReply, StepEndReply, StepsReply>;
 
 struct Reply {
   RequestId id;

@@ -181,7 +181,9 @@ class MemoryStore : public Store {
     if (s.launches.contains(c.job)) broken = "job id " + std::to_string(c.job) + " was given twice";
     s.launches[c.job] = c.launch;
   }
-  static void put(State& s, const StepPut& c) { s.steps[{c.step->job, c.step->attempt, c.step->id}] = c.step; }
+  static void put(State& s, const StepPut& c) {
+    s.steps[{c.step->job, c.step->attempt, c.step->id}] = c.step;
+  }
   static void put(State& s, const ContentPut& c) { s.contents[c.hash] = *c.bytes; }
   static void put(State& s, const EventPut& c) { s.events.push_back(c.event); }
   static void put(State& s, const RequestPut& c) { s.requests[c.id] = {c.uid, c.at, c.answer}; }

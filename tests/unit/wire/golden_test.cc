@@ -154,7 +154,8 @@ std::map<std::string, std::string> samples() {
   request("why", WhyRequest{{7, 3}});
   request("drain_plan", DrainPlanRequest{{"n[1-2]"}});
   request("hold", HoldRequest{12, true});
-  request("step", StepRequest{12, step().spec, step_run(), launch(), "0 hostname\n", std::string("A=1\0", 4), true});
+  request("step",
+          StepRequest{12, step().spec, step_run(), launch(), "0 hostname\n", std::string("A=1\0", 4), true});
   request("attach", AttachRequest{12, 3, step_run().client, true});
   request("steps", StepsRequest{{12}});
   reply("allocation", AllocationReply{std::make_shared<const Job>(job()), 3600});
