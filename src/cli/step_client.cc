@@ -102,6 +102,7 @@ Status StepClient::begin(StepLayout layout) {
   layout_ = std::move(layout);
   exits_.emplace(layout_);
   nodes_.resize(layout_.nodes.size());
+  pmi_.emplace(nodes_.size());
   slots_.assign(nodes_.size(), -1);
   auto output = StepOutput::open(options_.output, layout_);
   if (!output.ok()) return output.error();
@@ -250,9 +251,21 @@ void StepClient::on_frame(std::size_t index, const step::Frame& frame) {
     case FrameType::kNote:
       (void)reporter_.said(frame.payload);
       return;
+    case FrameType::kEndAll:
+      if (!terminating_) terminate(false, std::string(frame.payload));
+      return;
+    case FrameType::kPmi:
+      return meet(index, frame.payload);
     default:
       return;
   }
+}
+
+// The nodes of an MPI program tell each other here.
+void StepClient::meet(std::size_t index, std::string_view payload) {
+  auto told = pmi_->take(index, payload);
+  if (!told.ok()) return terminate(true, told.error().message);
+  for (const auto& each : *told) send_all(FrameType::kPmi, 0, each);
 }
 
 void StepClient::node_ended(std::size_t index, std::string_view payload) {

@@ -27,6 +27,7 @@
 #include "cli/step_layout.h"
 #include "cli/step_output.h"
 #include "step/handshake.h"
+#include "step/pmi_space.h"
 #include "step/stream_link.h"
 
 namespace bai::cli {
@@ -90,6 +91,7 @@ class StepClient {
   void on_frame(std::size_t index, const step::Frame& frame);
   void node_ended(std::size_t index, std::string_view payload);
   void task_ended(std::uint32_t task, int status);
+  void meet(std::size_t index, std::string_view payload);
   void on_signal(int signum);
   void on_interrupt();
   void forward(int signum);
@@ -113,6 +115,7 @@ class StepClient {
   std::optional<StepOutput> output_;
   std::optional<StepInput> input_;
   std::optional<StepExits> exits_;
+  std::optional<step::PmiHub> pmi_;
   RawTerminal terminal_;
   std::vector<Node> nodes_;
   std::vector<int> slots_;

@@ -24,6 +24,7 @@
 #include "step/child.h"
 #include "step/clone.h"
 #include "step/deadlines.h"
+#include "step/pmi_sockets.h"
 #include "step/process.h"
 #include "step/server.h"
 #include "step/status.h"
@@ -58,6 +59,7 @@ class Shepherd {
   bool processes_gone() const;
   bool streams_done();
   void open_streams();
+  void open_pmi();
   void count_use();
   void on_time();
   bool all_gone();
@@ -90,6 +92,7 @@ class Shepherd {
   pid_t script_ = 0;  // 0 before the fork and once it was reaped
   // Of a step that is not the batch script.
   std::optional<Streams> streams_;
+  std::optional<PmiSockets> pmi_;
   Tasks tasks_;
   bool told_end_ = false;  // to the clients
   bool children_ = false;  // there may be some that were not reaped
@@ -212,17 +215,38 @@ void Shepherd::open_streams() {
   handlers.terminate = [this](bool at_once, const std::string& why) {
     begin_ending(EndReason::kCancelled, why, at_once ? 0 : static_cast<int64_t>(launch_.kill_wait_s) * 1000);
   };
-  handlers.pmi = [](std::string_view) {};
+  handlers.pmi = [this](std::string_view payload) {
+    if (pmi_) pmi_->take(payload);
+  };
   handlers.client_gone = [this](const std::string& why) {
     if (!launch_.streams.detach)
       begin_ending(EndReason::kCancelled, "the command that ran the step is gone (" + why + ")",
                    static_cast<int64_t>(launch_.kill_wait_s) * 1000);
   };
   streams_.emplace(launch_.streams, std::move(handlers), env_.monotonic_ms());
+  if (launch_.streams.mpi == MpiKind::kPmi1) open_pmi();
+}
+
+void Shepherd::open_pmi() {
+  PmiSockets::Handlers handlers;
+  handlers.send = [this](const std::string& payload) {
+    if (launch_.streams.node_count == 1)
+      pmi_->take(payload);
+    else if (!streams_->send_own(FrameType::kPmi, payload))
+      begin_ending(EndReason::kCancelled,
+                   "the nodes of an MPI program meet at the step's client, which is gone", 0);
+  };
+  handlers.abort = [this](int exit_code, uint32_t rank) {
+    const std::string why =
+        "task " + std::to_string(rank) + " called MPI_Abort(" + std::to_string(exit_code) + ")";
+    if (!streams_->send_own(FrameType::kEndAll, why))
+      begin_ending(EndReason::kCancelled, why, static_cast<int64_t>(launch_.kill_wait_s) * 1000);
+  };
+  pmi_.emplace(launch_, std::move(handlers));
 }
 
 Status Shepherd::start_tasks() {
-  auto begun = tasks_.start(launch_, cgroups_, &*streams_);
+  auto begun = tasks_.start(launch_, cgroups_, &*streams_, pmi_ ? &*pmi_ : nullptr);
   script_ = tasks_.first_pid();
   if (!begun.ok() && tasks_.size() == 0)
     return Error{"io_error", "cannot start the tasks of the step: " + begun.error().text()};
@@ -242,6 +266,7 @@ void Shepherd::loop() {
     fds.push_back({signals_.get(), POLLIN, 0});
     server_->add_pollfds(&fds);
     if (streams_) streams_->add_pollfds(&fds);
+    if (pmi_) pmi_->add_pollfds(&fds);
     const int64_t now = env_.monotonic_ms();
     int64_t pause = times_.pause_ms(now, env_.now().us);
     if (const int64_t other = streams_ ? streams_->pause_ms(now) : -1; other >= 0)
@@ -250,6 +275,7 @@ void Shepherd::loop() {
     const int ready = ppoll(fds.data(), fds.size(), pause < 0 ? nullptr : &timeout, nullptr);
     if (ready > 0 && fds[0].revents != 0) on_signals();
     if (ready > 0) server_->serve(fds);
+    if (pmi_ && ready > 0) pmi_->serve(fds);  // first: what it sends goes out in this turn
     if (streams_ && ready > 0) streams_->serve(fds, env_.monotonic_ms());
     if (phase_ != Phase::kEnded) on_time();
     if (streams_ && processes_gone() && streams_done()) phase_ = Phase::kEnded;

@@ -30,6 +30,7 @@ enum class FrameType : uint8_t {
   kStepEnd = 4,   // the last one; payload: encode_status() of status.h
   kCredit = 5,    // payload: u32 more bytes of stdin may be sent
   kNote = 6,      // payload: a line for a person
+  kEndAll = 7,    // a task wants the step to end on all nodes (MPI_Abort); payload: why
   // From the client.
   kInput = 16,      // to `task` or kAllTasks
   kInputEnd = 17,   // likewise

@@ -296,11 +296,11 @@ void Streams::step_ended(const StepStatus& status) {
   each_client([&](Client& client) { client.up.link().put(FrameType::kStepEnd, 0, 0, ended_.back().bytes); });
 }
 
-bool Streams::send_pmi(std::string_view payload) {
+bool Streams::send_own(FrameType type, std::string_view payload) {
   bool sent = false;
   each_client([&](Client& client) {
     if (client.up.kind() != LinkKind::kClient) return;
-    client.up.link().put(FrameType::kPmi, 0, 0, payload);
+    client.up.link().put(type, 0, 0, payload);
     sent = true;
   });
   return sent;

@@ -57,7 +57,7 @@ class Streams {
   void note(const std::string& line);
   void step_ended(const StepStatus& status);
   // To the step's own client alone. False: there is none.
-  bool send_pmi(std::string_view payload);
+  bool send_own(FrameType type, std::string_view payload);
 
   // Is there, or may there be again, a client that sees to the step?
   bool has_client() const { return !client_over_; }

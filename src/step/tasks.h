@@ -11,15 +11,17 @@
 
 #include "base/result.h"
 #include "step/launch.h"
+#include "step/pmi_sockets.h"
 #include "step/streams.h"
 
 namespace bai::step {
 
 class Tasks {
  public:
-  // Starts all; what began before one could not be made runs on, and is the caller's to end. `extra_fd` of a task, if any, stays open
-  // in it under the same number. The launch must outlive the call only. Errors: io_error.
-  Status start(const StepLaunch& launch, const std::vector<std::string>& cgroups, Streams* streams);
+  // Starts all; what began before one could not be made runs on, and is the caller's to end. `pmi` may
+  // be null. The launch must outlive the call only. Errors: io_error.
+  Status start(const StepLaunch& launch, const std::vector<std::string>& cgroups, Streams* streams,
+               PmiSockets* pmi);
 
   // Takes note of a process that was reaped. The rank if it was a task's.
   std::optional<uint32_t> reaped(pid_t pid, int wait_status);
