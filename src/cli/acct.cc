@@ -11,6 +11,7 @@
 #include "cli/job_list.h"
 #include "cli/report.h"
 #include "cli/session.h"
+#include "cli/step_list.h"
 
 namespace bai::cli {
 namespace {
@@ -39,7 +40,7 @@ Time midnight(Time now) {
 
 Result<wire::AccountingRequest> make_request(const Parsed& parsed) {
   wire::AccountingRequest out;
-  auto filter = make_filter(parsed);
+  auto filter = make_filter(parsed, StepRefs::kAllowed);
   if (!filter.ok()) return filter.error();
   out.filter = std::move(*filter);
   const Time now = wall_clock();
@@ -73,6 +74,18 @@ void keep_last_starts(std::vector<JobView>& jobs) {
   for (std::size_t i = 0; i < jobs.size(); ++i) last[jobs[i].row->id] = i;
   std::size_t i = 0;
   std::erase_if(jobs, [&](const JobView& job) { return last[job.row->id] != i++; });
+}
+
+// Only steps of it were named.
+bool only_steps(const JobView& job, const std::vector<wire::JobRef>& refs) {
+  bool named = false;
+  for (const auto& ref : refs) {
+    if (ref.job != job.row->id && ref.job != job.row->array_id) continue;
+    if (ref.task != kNoTask && ref.task != job.row->array_task) continue;
+    if (ref.step == kNoStep) return false;
+    named = true;
+  }
+  return named;
 }
 
 }  // namespace
@@ -137,6 +150,7 @@ int run_acct(const Dialect& dialect, int argc, const char* const* argv) {
         {columns.error().code, columns.error().message, format ? format->place : "", columns.error().remedy});
   auto request = make_request(parsed);
   if (!request.ok()) return reporter.mistyped(request.error());
+  const auto refs = request->filter.jobs;
   auto session = Session::open(parsed, reporter);
   if (!session.ok()) return reporter.refused(session.error());
   auto list = fetch_jobs(*session, std::move(*request));
@@ -146,12 +160,33 @@ int run_acct(const Dialect& dialect, int argc, const char* const* argv) {
   if (!parsed.has("duplicates")) keep_last_starts(list->jobs);
   (void)sort_jobs(list->jobs, "i");
 
+  StepList steps;
+  if (!parsed.has("allocations")) {
+    auto fetched = fetch_steps(*session, list->jobs);
+    if (!fetched.ok()) return reporter.refused(fetched.error(), "slurmdb_jobs_get error");
+    steps = std::move(*fetched);
+    narrow_steps(steps.views, refs);
+  }
+  std::span<const StepView> left = steps.views;  // in the jobs' order
+  const auto take_steps = [&left](const JobView& job) {
+    std::size_t n = 0;
+    while (n < left.size() && left[n].job.row == job.row) n++;
+    const auto out = left.first(n);
+    left = left.subspan(n);
+    return out;
+  };
+
   Output out;
   if (reporter.json()) {
     JsonWriter json(out.buffer());
     json.begin_object().time("now_at", list->now).flag("stale", list->stale).key("jobs").begin_array();
     for (const JobView& job : list->jobs) {
-      put_job_json(json.line(), job);
+      put_job_json(json.line(), job, [&] {
+        if (parsed.has("allocations")) return;
+        json.key("steps").begin_array();
+        for (const StepView& step : take_steps(job)) put_step_json(json.line(), step);
+        json.end_array();
+      });
       out.done_line();
     }
     json.end_array().end_object();
@@ -163,9 +198,9 @@ int run_acct(const Dialect& dialect, int argc, const char* const* argv) {
     const std::string delimiter = parsed.value_or("delimiter", "|");
     if (!parsed.has("noheader")) put_acct_header(out.buffer(), *columns, style, delimiter);
     for (const JobView& job : list->jobs) {
-      put_acct_row(out.buffer(), *columns, {job, false}, style, delimiter);
-      if (!parsed.has("allocations") && job.row->started.is_set())
-        put_acct_row(out.buffer(), *columns, {job, true}, style, delimiter);
+      if (!only_steps(job, refs)) put_acct_row(out.buffer(), *columns, {job}, style, delimiter);
+      for (const StepView& step : take_steps(job))
+        put_acct_row(out.buffer(), *columns, {job, step.step}, style, delimiter);
       out.done_line();
     }
   }

@@ -8,6 +8,7 @@
 #include "base/options.h"
 #include "cli/dialect.h"
 #include "cli/job_fields.h"
+#include "model/step.h"
 
 namespace bai::cli {
 
@@ -15,10 +16,10 @@ namespace bai::cli {
 int run_acct(const Dialect& dialect, int argc, const char* const* argv);
 OptionTable acct_table(const Dialect& dialect);
 
-// One line: a job, or its batch step.
+// One line: a job, or one of its steps.
 struct AcctRow {
   JobView job;
-  bool batch = false;
+  const Step* step = nullptr;
 };
 
 struct AcctField {

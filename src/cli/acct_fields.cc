@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/acct.h"
+#include "cli/step_list.h"
 
 namespace bai::cli {
 namespace {
@@ -14,29 +15,37 @@ void put_time(std::string& out, Time at) {
   out += at.is_set() ? format_timestamp(at) : std::string("Unknown");
 }
 bool started(const AcctRow& r) { return r.job.row->started.is_set(); }
+std::uint32_t cpus(const AcctRow& r) { return r.step ? r.step->cpus() : r.job.row->cpus; }
+std::size_t nodes(const AcctRow& r) { return r.step ? r.step->nodes.size() : r.job.row->nodes; }
+Seconds elapsed(const AcctRow& r) { return r.step ? run_time(StepView{r.job, r.step}) : run_time(r.job); }
+const Usage& usage(const AcctRow& r) { return r.step ? r.step->usage : r.job.row->usage; }
 
 void put_id(std::string& out, const AcctRow& r, bool raw) {
-  if (raw)
+  if (r.step)
+    put_step_id(out, {r.job, r.step}, raw);
+  else if (raw)
     put(out, r.job.row->id);
   else
     put_job_id(out, r.job);
-  if (r.batch) out += ".batch";
 }
 
 void put_state(std::string& out, const AcctRow& r) {
-  const auto& row = *r.job.row;
-  if (r.batch && (row.state == JobState::kTimeout || row.state == JobState::kDeadline)) {
-    out += "CANCELLED";
-    return;
-  }
-  out += name(row.state == JobState::kConfiguring ? JobState::kRunning : row.state);
-  if (!r.batch && row.state == JobState::kCancelled) out += " by " + std::to_string(row.ended_by_uid);
+  const JobState state = r.step ? r.step->state : r.job.row->state;
+  const std::uint32_t by = r.step ? r.step->ended_by_uid : r.job.row->ended_by_uid;
+  out += name(state == JobState::kConfiguring ? JobState::kRunning : state);
+  if (state == JobState::kCancelled && by != kNoUid) out += " by " + std::to_string(by);
 }
 
 void put_exit(std::string& out, const AcctRow& r) {
   const auto& row = *r.job.row;
   const bool ended_from_outside = row.state == JobState::kCancelled || row.state == JobState::kTimeout;
-  out += !r.batch && ended_from_outside ? "0:0" : row.exit.text();
+  out += r.step ? r.step->exit.text() : ended_from_outside ? "0:0" : row.exit.text();
+}
+
+// "Cyclic"; that of a batch script is nobody's choice.
+void put_layout(std::string& out, const Step& step) {
+  static constexpr std::string_view kNames[] = {"Block", "Cyclic", "Plane", "Arbitrary"};
+  out += step.id == kBatchStep ? "Unknown" : kNames[static_cast<std::size_t>(step.spec.distribution)];
 }
 
 // "MM:SS.mmm" below an hour, then "[D-]HH:MM:SS".
@@ -54,7 +63,11 @@ void put_cpu(std::string& out, std::uint64_t us) {
 
 void put_tres(std::string& out, const AcctRow& r) {
   const auto& row = *r.job.row;
-  if (!r.batch) out += "billing=" + std::to_string(row.cpus) + ",";
+  if (r.step) {
+    out += tres_text(*r.step);
+    return;
+  }
+  out += "billing=" + std::to_string(row.cpus) + ",";
   out += "cpu=" + std::to_string(row.cpus);
   if (row.mem_mib) out += ",mem=" + format_memory(row.mem_mib);
   out += ",node=" + std::to_string(row.nodes);
@@ -68,57 +81,58 @@ void put_requested_memory(std::string& out, const AcctRow& r) {
 }
 
 // clang-format off
-#define BAI_JOB(name, width, ...) AcctField{name, width, [](std::string& out, const AcctRow& r) { if (!r.batch) { __VA_ARGS__; } }}
-#define BAI_STEP(name, width, ...) AcctField{name, width, [](std::string& out, const AcctRow& r) { if (r.batch) { __VA_ARGS__; } }}
+#define BAI_JOB(name, width, ...) AcctField{name, width, [](std::string& out, const AcctRow& r) { if (!r.step) { __VA_ARGS__; } }}
+#define BAI_STEP(name, width, ...) AcctField{name, width, [](std::string& out, const AcctRow& r) { if (r.step) { __VA_ARGS__; } }}
 #define BAI_ANY(name, width, ...) AcctField{name, width, [](std::string& out, const AcctRow& r) { __VA_ARGS__; }}
 const AcctField kFields[] = {
     BAI_ANY("Account", 10, out += r.job.text(r.job.row->account)),
     BAI_JOB("AdminComment", 19, out += r.job.text(r.job.row->admin_comment)),
-    BAI_ANY("AllocCPUS", 10, put(out, started(r) ? r.job.row->cpus : 0)),
-    BAI_ANY("AllocNodes", 10, put(out, started(r) ? r.job.row->nodes : 0)),
+    BAI_ANY("AllocCPUS", 10, put(out, started(r) ? cpus(r) : 0)),
+    BAI_ANY("AllocNodes", 10, put(out, started(r) ? nodes(r) : 0)),
     BAI_ANY("AllocTRES", 10, if (started(r)) put_tres(out, r)),
     BAI_JOB("Comment", 14, out += r.job.text(r.job.row->comment)),
     BAI_JOB("Constraints", 19, out += r.job.text(r.job.row->constraint)),
-    BAI_ANY("CPUTime", 10, out += format_duration_full(run_time(r.job) * r.job.row->cpus)),
-    BAI_ANY("CPUTimeRAW", 10, put(out, static_cast<std::uint64_t>(run_time(r.job) * r.job.row->cpus))),
+    BAI_ANY("CPUTime", 10, out += format_duration_full(elapsed(r) * cpus(r))),
+    BAI_ANY("CPUTimeRAW", 10, put(out, static_cast<std::uint64_t>(elapsed(r) * cpus(r)))),
     BAI_JOB("DerivedExitCode", 15, out += "0:0"),
-    BAI_ANY("Elapsed", 10, out += format_duration_full(run_time(r.job))),
-    BAI_ANY("ElapsedRaw", 10, put(out, static_cast<std::uint64_t>(run_time(r.job)))),
+    BAI_ANY("Elapsed", 10, out += format_duration_full(elapsed(r))),
+    BAI_ANY("ElapsedRaw", 10, put(out, static_cast<std::uint64_t>(elapsed(r)))),
     BAI_ANY("Eligible", 19, put_time(out, r.job.row->eligible)),
-    BAI_ANY("End", 19, put_time(out, r.job.row->ended)),
+    BAI_ANY("End", 19, put_time(out, r.step ? r.step->ended : r.job.row->ended)),
     BAI_ANY("ExitCode", 8, put_exit(out, r)),
     BAI_JOB("GID", 6, put(out, r.job.row->gid)),
     BAI_JOB("Group", 9, out += r.job.text(r.job.row->group)),
     BAI_ANY("JobID", -12, put_id(out, r, false)),
     BAI_ANY("JobIDRaw", -12, put_id(out, r, true)),
-    BAI_ANY("JobName", 10, out += r.batch ? std::string_view("batch") : r.job.text(r.job.row->name)),
-    BAI_STEP("Layout", 9, out += "Unknown"),
-    BAI_STEP("MaxRSS", 10, if (r.job.row->ended.is_set()) out += std::to_string(r.job.row->usage.max_rss_kib) + "K"),
-    BAI_ANY("NCPUS", 10, put(out, r.job.row->cpus)),
-    BAI_ANY("NNodes", 8, put(out, r.job.row->nodes)),
-    BAI_ANY("NodeList", 15, out += started(r) ? r.job.text(r.batch ? r.job.row->batch_host : r.job.row->node_list) : std::string_view("None assigned")),
-    BAI_STEP("NTasks", 8, out += '1'),
+    BAI_ANY("JobName", 10, out += r.step ? r.step->spec.name.view() : r.job.text(r.job.row->name)),
+    BAI_STEP("Layout", 9, put_layout(out, *r.step)),
+    BAI_STEP("AveCPU", 10, if (r.step->ended.is_set()) out += format_duration_full(static_cast<Seconds>((r.step->usage.user_us + r.step->usage.system_us) / 1'000'000 / std::max<std::uint64_t>(1, r.step->tasks())))),
+    BAI_STEP("MaxRSS", 10, if (r.step->ended.is_set()) out += std::to_string(r.step->usage.max_rss_kib) + "K"),
+    BAI_ANY("NCPUS", 10, put(out, cpus(r))),
+    BAI_ANY("NNodes", 8, put(out, nodes(r))),
+    BAI_ANY("NodeList", 15, out += r.step ? r.step->hostlist() : std::string(started(r) ? r.job.text(r.job.row->node_list) : "None assigned")),
+    BAI_STEP("NTasks", 8, put(out, r.step->tasks())),
     BAI_JOB("Partition", 10, out += r.job.text(r.job.row->partition)),
     BAI_JOB("Priority", 10, put(out, shown_priority(r.job))),
     BAI_JOB("QOS", 10, out += r.job.text(r.job.row->qos)),
     BAI_JOB("Reason", 22, out += reason_text(r.job)),
-    BAI_ANY("ReqCPUS", 8, put(out, r.job.row->tasks * r.job.row->cpus_per_task)),
+    BAI_ANY("ReqCPUS", 8, put(out, r.step ? cpus(r) : r.job.row->tasks * r.job.row->cpus_per_task)),
     BAI_JOB("ReqMem", 10, put_requested_memory(out, r)),
-    BAI_ANY("ReqNodes", 8, put(out, r.job.row->min_nodes)),
+    BAI_ANY("ReqNodes", 8, put(out, r.step ? nodes(r) : r.job.row->min_nodes)),
     BAI_JOB("ReqTRES", 10, put_tres(out, r)),
     BAI_JOB("Reserved", 10, out += format_duration_full(std::max<Seconds>(0, (started(r) ? r.job.row->started : r.job.now).seconds() - r.job.row->eligible.seconds()))),
     BAI_JOB("Restarts", 8, put(out, r.job.row->restarts)),
-    BAI_ANY("Start", 19, put_time(out, r.job.row->started)),
+    BAI_ANY("Start", 19, put_time(out, r.step ? r.step->started : r.job.row->started)),
     BAI_ANY("State", 10, put_state(out, r)),
-    BAI_ANY("Submit", 19, put_time(out, r.batch ? r.job.row->started : r.job.row->submitted)),
+    BAI_ANY("Submit", 19, put_time(out, r.step ? r.step->created : r.job.row->submitted)),
     BAI_ANY("Suspended", 10, out += "00:00:00"; (void)r),
-    BAI_ANY("SystemCPU", 10, put_cpu(out, r.job.row->usage.system_us)),
+    BAI_ANY("SystemCPU", 10, put_cpu(out, usage(r).system_us)),
     BAI_JOB("Timelimit", 10, out += format_duration_full(r.job.row->time_limit)),
     BAI_JOB("TimelimitRaw", 12, if (r.job.row->time_limit != kUnlimited) put(out, static_cast<std::uint64_t>(r.job.row->time_limit / 60)); else out += "UNLIMITED"),
-    BAI_ANY("TotalCPU", 10, put_cpu(out, r.job.row->usage.user_us + r.job.row->usage.system_us)),
+    BAI_ANY("TotalCPU", 10, put_cpu(out, usage(r).user_us + usage(r).system_us)),
     BAI_JOB("UID", 6, put(out, r.job.row->uid)),
     BAI_JOB("User", 9, out += r.job.text(r.job.row->user)),
-    BAI_ANY("UserCPU", 10, put_cpu(out, r.job.row->usage.user_us)),
+    BAI_ANY("UserCPU", 10, put_cpu(out, usage(r).user_us)),
     BAI_JOB("WorkDir", 20, out += r.job.text(r.job.row->workdir)),
 };
 #undef BAI_JOB

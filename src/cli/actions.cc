@@ -7,6 +7,7 @@ namespace bai::cli {
 std::string ref_text(const wire::JobRef& ref) {
   std::string out = std::to_string(ref.job);
   if (ref.task != kNoTask) out += "_" + std::to_string(ref.task);
+  if (ref.step != kNoStep) out += "." + step_name(ref.step);
   return out;
 }
 
@@ -39,6 +40,7 @@ int show_results(const wire::ActionReply& reply, const Reporter& reporter,
       if (result.ref.job) {
         json.field("job_id", std::int64_t{result.ref.job});
         if (result.ref.task != kNoTask) json.field("array_task_id", std::int64_t{result.ref.task});
+        if (result.ref.step != kNoStep) json.field("step_id", step_name(result.ref.step));
       } else {
         json.field("name", result.note);
       }

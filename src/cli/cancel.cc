@@ -41,8 +41,11 @@ Result<bool> ask_for_each(Session& session, wire::JobFilter& filter, bool slurm)
   return !filter.jobs.empty();
 }
 
-// What scancel says nothing of when a job shall end: it has ended, or there is none.
-bool is_done(const Error& error) {
+// What scancel says nothing of when a job shall end: it has ended, or there is none. Of a step that is not there it speaks.
+bool is_done(const wire::JobResult& result) {
+  if (!result.error) return false;
+  const Error& error = result.error->error;
+  if (result.ref.step != kNoStep) return error.code == "already_finished";
   return error.code == "no_such_job" || error.code == "already_finished" || error.code == "not_running";
 }
 
@@ -57,8 +60,8 @@ bool is_empty(const wire::JobFilter& f) {
 OptionTable cancel_table(const Dialect& dialect) {
   OptionTable table;
   table.program = dialect.program;
-  table.synopsis = "[OPTION...] [JOB[_TASK]...]";
-  table.description = "End jobs, or send them a signal.";
+  table.synopsis = "[OPTION...] [JOB[_TASK][.STEP]...]";
+  table.description = "End jobs or steps of them, or send them a signal.";
   table.permute = true;
   table.options = {
       {.name = "account", .letter = 'A', .arg = kReq, .value_name = "LIST", .help = "Jobs of these accounts"},
@@ -98,7 +101,7 @@ int run_cancel(const Dialect& dialect, int argc, const char* const* argv) {
     return reporter.mistyped(filter.error());
   }
   for (const auto& word : parsed.rest) {
-    auto refs = parse_job_refs(word);
+    auto refs = parse_job_refs(word, StepRefs::kAllowed);
     if (!refs.ok())
       return reporter.mistyped(dialect.slurm ? Error{refs.error().code, "Invalid job id " + word, "", ""}
                                              : refs.error());
@@ -137,21 +140,26 @@ int run_cancel(const Dialect& dialect, int argc, const char* const* argv) {
   if (!reply.ok()) return reporter.refused(reply.error(), "Kill job error");
   if (parsed.has("verbose"))
     for (const auto& result : reply->results)
-      if (!result.error || dialect.slurm) reporter.note("Terminating job " + ref_text(result.ref));
+      if (!result.error || dialect.slurm) reporter.note((result.ref.step == kNoStep ? "Terminating job " : "Terminating step ") + ref_text(result.ref));
   if (parsed.has("quiet"))
     std::erase_if(reply->results, [](const wire::JobResult& r) {
       return r.error && r.error->error.code == "already_finished";
     });
   if (dialect.slurm && !parsed.has("signal"))
     std::erase_if(reply->results, [&](const wire::JobResult& r) {
-      if (!r.error || !is_done(r.error->error)) return false;
+      if (!is_done(r)) return false;
       if (parsed.has("verbose"))
         reporter.error_line("Kill job error on job id " + ref_text(r.ref) + ": " +
                             slurm_message(r.error->error));
       return true;
     });
   int shown = show_results(*reply, reporter, [&](const std::string& job, const Error& error) {
-    if (!dialect.slurm) return "Kill job error on job id " + job + ": " + error.text();
+    const bool step = job.find('.') != std::string::npos;
+    if (!dialect.slurm)
+      return (step ? "Kill job error on job step id " : "Kill job error on job id ") + job + ": " + error.text();
+    if (step)  // "no_such_step" is scancel's "2: Invalid job id", without the step
+      return "Kill job error on job step id " +
+             (error.code == "no_such_step" ? job.substr(0, job.find('.')) : job) + ": " + slurm_message(error);
     const bool waits = error.code == "not_running" && parsed.has("signal");
     return "Kill job error on job id " + job + ": " +
            (waits ? "Invalid job id specified" : slurm_message(error));

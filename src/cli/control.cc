@@ -47,7 +47,7 @@ int print_version(ControlCall& c) {
 }
 
 constexpr Subcommand kSubcommands[] = {
-    {"show", "ENTITY [NAME]", "job, node, partition, config, hostnames, hostlist", control_show},
+    {"show", "ENTITY [NAME]", "job, step, node, partition, config, hostnames, hostlist", control_show},
     {"update", "KEY=VALUE...", "JobId=, NodeName= or PartitionName= and what shall change", control_update},
     {"hold", "JOB...", "Keep waiting jobs from starting", hold},
     {"uhold", "JOB...", "The same, so that the owner may release them", uhold},

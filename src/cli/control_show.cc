@@ -12,6 +12,7 @@
 #include "cli/job_list.h"
 #include "cli/output.h"
 #include "cli/show.h"
+#include "cli/step_list.h"
 #include "cli/values.h"
 
 namespace bai::cli {
@@ -117,6 +118,57 @@ int show_jobs(ControlCall& call) {
       put_job_json(json.line(), job);
     else
       show_job(out.buffer(), job, call.parsed.has("oneliner"));
+    out.done_line();
+  }
+  if (call.reporter.json()) {
+    json.end_array().end_object();
+    out.put("\n");
+  }
+  return 0;
+}
+
+// Those that run; named ones also when they have ended, but for Slurm's name.
+int show_steps(ControlCall& call) {
+  const bool slurm = call.reporter.dialect().slurm;
+  std::vector<wire::JobRef> refs;
+  for (const auto& word : behind(call)) {
+    auto named = parse_job_refs(without_key(word), StepRefs::kAllowed);
+    if (!named.ok() && slurm) return call.reporter.said("slurm_get_job_steps error: Invalid job id specified");
+    if (!named.ok()) return call.reporter.mistyped(named.error());
+    refs.insert(refs.end(), named->begin(), named->end());
+  }
+  int status = 0;
+  Session* session = call.session(status);
+  if (!session) return status;
+  auto list = fetch_named(*session, refs);
+  if (!list.ok()) return call.reporter.refused(list.error(), "slurm_get_job_steps error");
+  if (list->jobs.empty() && !refs.empty())
+    return call.reporter.refused({"no_such_job", "there is no job " + std::to_string(refs[0].job) + " in the queue",
+                                  "", "bai-acct knows jobs that ended"},
+                                 "slurm_get_job_steps error");
+  const bool ended_too = !slurm && !refs.empty();
+  auto steps = fetch_steps(*session, list->jobs);
+  if (!steps.ok()) return call.reporter.refused(steps.error(), "slurm_get_job_steps error");
+  narrow_steps(steps->views, refs);
+  if (!ended_too)
+    std::erase_if(steps->views, [](const StepView& view) { return is_finished(view.step->state); });
+  const bool one_named = refs.size() == 1 && refs[0].step != kNoStep;
+  if (steps->views.empty() && !call.reporter.json()) {
+    if (one_named && !slurm)
+      return call.reporter.refused({"no_such_step", "there is no step " + ref_text(refs[0]), "", "see bai-acct"});
+    Output().put(one_named      ? "Job step " + ref_text(refs[0]) + " not found\n"
+                 : refs.empty() ? "No job steps in the system\n"
+                                : "Job step " + ref_text(refs[0]) + " not found\n");
+    return refs.empty() ? 0 : kRefused;
+  }
+  Output out;
+  JsonWriter json(out.buffer());
+  if (call.reporter.json()) json.begin_object().time("now_at", list->now).key("steps").begin_array();
+  for (const StepView& step : steps->views) {
+    if (call.reporter.json())
+      put_step_json(json.line(), step);
+    else
+      show_step(out.buffer(), step, call.parsed.has("oneliner"));
     out.done_line();
   }
   if (call.reporter.json()) {
@@ -320,6 +372,7 @@ int control_show(ControlCall& call) {
   };
   static constexpr Entity kEntities[] = {
       {"jobs", show_jobs},
+      {"steps", show_steps},
       {"nodes", show_nodes},
       {"partitions", show_partitions},
       {"config", show_config},
@@ -332,7 +385,7 @@ int control_show(ControlCall& call) {
     return call.reporter.said("too few arguments for keyword:show");
   if (call.words.empty())
     return call.reporter.mistyped(
-        {"bad_command", "what is to be shown?", "", "job, node, partition, config, hostnames or hostlist"});
+        {"bad_command", "what is to be shown?", "", "job, step, node, partition, config, hostnames or hostlist"});
   if (call.words.size() > 2 && call.reporter.dialect().slurm)
     return call.reporter.said("too many arguments for keyword:show");
   std::string_view word = std::string_view(call.words[0]);
@@ -346,8 +399,9 @@ int control_show(ControlCall& call) {
   for (const auto& entity : kEntities)
     if (iequals(entity.name, name)) found = &entity;
   if (iequals(name, "jobid")) found = &kEntities[0];
-  if (iequals(name, "nodename")) found = &kEntities[1];
-  if (iequals(name, "partitionname")) found = &kEntities[2];
+  if (iequals(name, "stepid")) found = &kEntities[1];
+  if (iequals(name, "nodename")) found = &kEntities[2];
+  if (iequals(name, "partitionname")) found = &kEntities[3];
   if (!found) {
     if (call.reporter.dialect().slurm) {
       return call.reporter.said("invalid entity:" + call.words[0] + " for keyword:show ");

@@ -308,7 +308,7 @@ std::uint32_t shown_priority(const JobView& job) {
   return job.row->hold == Hold::kNone ? job.row->priority : 0;
 }
 
-void put_job_json(JsonWriter& json, const JobView& job) {
+void put_job_json(JsonWriter& json, const JobView& job, const std::function<void()>& more) {
   const JobRow& row = *job.row;
   auto number = [&](std::string_view key, std::uint64_t value) {
     json.field(key, static_cast<std::int64_t>(value));
@@ -408,6 +408,8 @@ void put_job_json(JsonWriter& json, const JobView& job) {
     json.field("system_cpu_us", static_cast<std::int64_t>(row.usage.system_us));
     json.field("max_rss_kib", static_cast<std::int64_t>(row.usage.max_rss_kib));
   }
+  if (row.no_batch) json.flag("allocation", true);
+  if (more) more();
   json.end_object();
 }
 

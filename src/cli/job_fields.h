@@ -1,6 +1,7 @@
 // What can be shown of a job: squeue's letters and names, `show job` and JSON. Pure functions; any thread.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 
@@ -52,7 +53,7 @@ std::string tres_text(const JobView& job);
 // Processors that a node must have at least.
 std::uint32_t least_cpus(const JobView& job);
 
-// One JSON object.
-void put_job_json(JsonWriter& json, const JobView& job);
+// One JSON object; `more` may add to its end.
+void put_job_json(JsonWriter& json, const JobView& job, const std::function<void()>& more = {});
 
 }  // namespace bai::cli

@@ -36,7 +36,7 @@ Result<JobList> fetch_jobs(Session& session, wire::RequestBody request) {
   }
 }
 
-Result<wire::JobFilter> make_filter(const Parsed& parsed) {
+Result<wire::JobFilter> make_filter(const Parsed& parsed, StepRefs steps) {
   wire::JobFilter out;
   auto placed = [](Error error, const Given& given) {
     error.place = given.place;
@@ -47,7 +47,7 @@ Result<wire::JobFilter> make_filter(const Parsed& parsed) {
       for (auto word : split_list(given->value)) into.emplace_back(word);
   };
   if (const Given* given = parsed.find("jobs")) {
-    auto refs = parse_job_refs(given->value);
+    auto refs = parse_job_refs(given->value, steps);
     if (!refs.ok()) return placed(refs.error(), *given);
     out.jobs = std::move(*refs);
   }

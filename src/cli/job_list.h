@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "cli/job_fields.h"
 #include "cli/session.h"
+#include "cli/values.h"
 
 namespace bai::cli {
 
@@ -28,7 +29,7 @@ Result<JobList> fetch_jobs(Session& session, wire::RequestBody request);
 
 // The filters that bai-queue, bai-cancel and bai-acct share, out of the options jobs, user, me, partition, name, account,
 // nodelist and states, where they were given. Errors: those of the values, with their place.
-Result<wire::JobFilter> make_filter(const Parsed& parsed);
+Result<wire::JobFilter> make_filter(const Parsed& parsed, StepRefs steps = StepRefs::kRefused);
 
 // One view for each waiting task in place of its array's head.
 void expand_arrays(std::vector<JobView>& jobs);

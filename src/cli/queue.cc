@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "cli/begin.h"
+#include "cli/queue_steps.h"
 #include "cli/slurm_words.h"
 
 namespace bai::cli {
@@ -194,6 +195,7 @@ OptionTable queue_table(const Dialect& dialect) {
       {.name = "reservation", .letter = 'R', .arg = kReq, .value_name = "LIST", .help = "Accepted; there are none", .hidden = true},
       {.name = "sort", .letter = 'S', .arg = kReq, .value_name = "KEYS", .help = "Order by letters of --format, - before one reverses: P,t,-p", .env = "SORT"},
       {.name = "start", .help = "When waiting jobs are expected to start"},
+      {.name = "steps", .letter = 's', .arg = ArgKind::optional, .value_name = "LIST", .help = "Steps that run, in place of jobs: all, or 7.0,8.batch"},
       {.name = "states", .letter = 't', .arg = kReq, .value_name = "LIST", .help = "Only these states, or all", .env = "STATES", .aliases = {"state"}},
       {.name = "user", .letter = 'u', .arg = kReq, .value_name = "LIST", .help = "Only these users", .env = "USERS", .aliases = {"users"}},
       {.name = "verbose", .letter = 'v', .help = "Say more", .hidden = true},
@@ -234,6 +236,7 @@ int run_queue(const Dialect& dialect, int argc, const char* const* argv) {
   const auto begun = begin(table, argc, argv, {"BAI_QUEUE_", "SQUEUE_"}, reporter, status);
   if (!begun) return status;
   const Parsed& parsed = *begun;
+  if (parsed.has("steps")) return queue_steps(parsed, reporter);
   if (!parsed.rest.empty())
     return reporter.mistyped(
         {"bad_option", "Unrecognized option: " + parsed.rest[0], "", "jobs are given with --jobs"});

@@ -52,7 +52,7 @@ std::vector<Option> step_options() {
       {.name = "overlap", .help = "Share what other steps of the job use", .env = "OVERLAP"},
       {.name = "pty", .help = "Task 0 gets a terminal"},
       {.name = "quiet", .letter = 'Q', .help = "Say nothing but errors"},
-      {.name = "quit-on-interrupt", .letter = 'q', .help = "One Ctrl-C ends the tasks"},
+      {.name = "quit-on-interrupt", .help = "One Ctrl-C ends the tasks"},
       {.name = "relative", .letter = 'r', .arg = kReq, .value_name = "N", .help = "Begin with the job's Nth node; the first is 0"},
       {.name = "signal", .arg = kReq, .value_name = "[R:]SIGNAL[@S]", .help = "Send a signal S seconds (60) before the time limit", .env = "SIGNAL"},
       {.name = "unbuffered", .letter = 'u', .help = "Output as it comes, not line by line", .env = "UNBUFFEREDIO"},

@@ -52,7 +52,7 @@ void identity(RecordWriter& w, const JobView& job) {
       .line();
   w.key("Requeue", row.requeue == Requeue::kNo ? "0" : "1")
       .key("Restarts", row.restarts)
-      .key("BatchFlag", "1")
+      .key("BatchFlag", row.no_batch ? "0" : "1")
       .key("Reboot", "0");
   w.key("ExitCode", row.exit.text()).line();
 }

@@ -18,6 +18,7 @@ constexpr Phrase kPhrases[] = {
     {"bad_node", "Invalid node name specified"},
     {"no_such_node", "Invalid node name specified"},
     {"no_such_job", "Invalid job id specified"},
+    {"no_such_step", "Invalid job id specified"},
     {"bad_license", "Invalid license specification"},
     {"not_permitted", "Access/permission denied"},
     {"queue_full", "Slurm temporarily unable to accept job, sleeping and retrying"},
@@ -181,6 +182,7 @@ std::string slurm_bad_node_state(std::string_view state) {
 }
 
 int slurm_status(const Error& error) {
+  if (error.code == "no_such_step") return 2017 & 255;
   return error.code == "not_permitted" || error.code == "permission_denied" ? 2002 & 255 : 1;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <optional>
 
 #include "base/suggest.h"
 #include "base/text.h"
@@ -200,14 +201,30 @@ Error bad_job(std::string_view what) {
                "a job is a number, ARRAY_TASK or ARRAY_[TASKS]"};
 }
 
-Status parse_job_ref(std::string_view text, std::vector<wire::JobRef>& out) {
+// "0", "batch".
+std::optional<StepId> parse_step_id(std::string_view text) {
+  if (text == "batch") return kBatchStep;
+  auto id = parse_int(text, 0, kBatchStep - 1);
+  if (!id.ok() || !all_digits(text)) return std::nullopt;
+  return static_cast<StepId>(*id);
+}
+
+Status parse_job_ref(std::string_view text, StepRefs steps, std::vector<wire::JobRef>& out) {
+  const std::string_view whole = text;
+  StepId step = kNoStep;
+  if (const auto dot = text.find('.'); dot != std::string_view::npos && steps == StepRefs::kAllowed) {
+    auto id = parse_step_id(text.substr(dot + 1));
+    if (!id) return bad_job(whole);
+    step = *id;
+    text = text.substr(0, dot);
+  }
   const auto bar = text.find('_');
   auto id = parse_int(text.substr(0, bar), 1, kMaxJobId);
-  if (!id.ok() || !all_digits(text.substr(0, bar))) return bad_job(text);
+  if (!id.ok() || !all_digits(text.substr(0, bar))) return bad_job(whole);
   const auto job = static_cast<JobId>(*id);
   std::string_view tasks = bar == std::string_view::npos ? std::string_view("*") : text.substr(bar + 1);
   if (tasks == "*") {
-    out.push_back({job, kNoTask});
+    out.push_back({job, kNoTask, step});
     return {};
   }
   if (tasks.size() >= 2 && tasks.front() == '[' && tasks.back() == ']')
@@ -215,17 +232,17 @@ Status parse_job_ref(std::string_view text, std::vector<wire::JobRef>& out) {
   if (const auto percent = tasks.find('%'); percent != std::string_view::npos)
     tasks = tasks.substr(0, percent);
   auto set = IdSet::parse(tasks, kNoTask - 1);
-  if (!set.ok()) return bad_job(text);
+  if (!set.ok()) return bad_job(whole);
   if (set->count() + out.size() > kMaxRefs)
-    return Error{"bad_job_id", quote(text) + " names too many tasks", "",
+    return Error{"bad_job_id", quote(whole) + " names too many tasks", "",
                  "name the array, or filter by name"};
-  set->for_each([&](std::uint32_t task) { out.push_back({job, task}); });
+  set->for_each([&](std::uint32_t task) { out.push_back({job, task, step}); });
   return {};
 }
 
 }  // namespace
 
-Result<std::vector<wire::JobRef>> parse_job_refs(std::string_view text) {
+Result<std::vector<wire::JobRef>> parse_job_refs(std::string_view text, StepRefs steps) {
   std::vector<wire::JobRef> out;
   // Commas inside brackets belong to a task list.
   std::size_t begin = 0;
@@ -237,7 +254,7 @@ Result<std::vector<wire::JobRef>> parse_job_refs(std::string_view text) {
     const auto word = trim(text.substr(begin, i - begin));
     begin = i + 1;
     if (word.empty()) continue;
-    if (Status status = parse_job_ref(word, out); !status.ok()) return status.error();
+    if (Status status = parse_job_ref(word, steps, out); !status.ok()) return status.error();
   }
   if (out.empty()) return bad_job(text);
   return out;

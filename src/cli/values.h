@@ -24,9 +24,11 @@ Result<std::uint16_t> parse_signal(std::string_view text);
 // "USR1" for 10; the number where it has no name.
 std::string signal_name(std::uint16_t number);
 
+// Whether a step may stand behind a job: "7.0", "7_3.batch".
+enum class StepRefs : bool { kRefused, kAllowed };
 // "7", "7_3", "7_[1-9:2,12]", several with commas: for bai-cancel, bai-queue -j, bai-control. A plain number of an array
 // means all of it. Errors: bad_job_id.
-Result<std::vector<wire::JobRef>> parse_job_refs(std::string_view text);
+Result<std::vector<wire::JobRef>> parse_job_refs(std::string_view text, StepRefs steps = StepRefs::kRefused);
 
 // Comma-separated job states, names or letters. Errors: bad_state, with what was perhaps meant.
 Result<std::vector<JobState>> parse_job_states(std::string_view text);

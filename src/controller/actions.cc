@@ -90,8 +90,9 @@ wire::JobResult Machine::act(const Caller& caller, const wire::JobRef& ref,
   if (!caller.is_operator && job->spec->uid != caller.uid)
     return failed(ref, "not_permitted", "Access/permission denied",
                   "only its owner " + job->spec->user.str() + " or an operator may do that");
-  if (ref.step != kNoStep && ref.step != kBatchStep && request.action == wire::JobAction::kCancel)
-    return cancel_step(caller, ref, job, request);
+  if (ref.step != kNoStep && request.action == wire::JobAction::kCancel)
+    return ref.step == kBatchStep ? cancel_batch(caller, ref, job, request)
+                                  : cancel_step(caller, ref, job, request);
   switch (request.action) {
     case wire::JobAction::kComplete:
       return complete(ref, job, request);
@@ -107,6 +108,17 @@ wire::JobResult Machine::act(const Caller& caller, const wire::JobRef& ref,
       return requeue(caller, ref, job, true);
   }
   return failed(ref, "bad_message", "unknown action");
+}
+
+// The batch script alone; with its end the job's own follows.
+wire::JobResult Machine::cancel_batch(const Caller& caller, const wire::JobRef& ref, const JobPtr& job,
+                                      const wire::ActionRequest& request) {
+  if (is_finished(job->state) || job->state == JobState::kPending || job->spec->extras().no_batch)
+    return failed(ref, "no_such_step", "Invalid job id specified", "see bai-queue --steps");
+  wire::ActionRequest batch = request;
+  batch.batch_only = true;
+  if (batch.signal == 0) batch.signal = 9;
+  return cancel(caller, ref, job, batch);
 }
 
 wire::JobResult Machine::cancel(const Caller& caller, const wire::JobRef& ref, const JobPtr& job,

@@ -71,6 +71,12 @@ void Archivist::steps(const Question& question, const wire::StepsRequest& reques
   wire::StepsReply reply;
   reply.now = question.now;
   for (JobId job : jobs) {
+    if (reply.steps.size() >= kRowsPerFrame) {
+      reply.more = true;
+      if (!question.reply(reply)) return;
+      reply.more = false;
+      reply.steps.clear();
+    }
     auto found = reader_->steps(job);
     if (!found) {
       question.reply(wire::ErrorBody{found.error()});

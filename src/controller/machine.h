@@ -118,7 +118,7 @@ class Machine {
     bool terminating = false, kill_now = false;
     std::uint64_t generation = 0;
     wire::AttemptEnd as = wire::AttemptEnd::kCancelled;
-    std::uint32_t ended_by_uid = 0;
+    std::uint32_t ended_by_uid = kNoUid;
     std::vector<std::pair<ConnId, RequestId>> clients;  // to hear of its end
   };
   struct WaitingStep {  // until other steps of its job end
@@ -248,6 +248,8 @@ class Machine {
   void resend_steps();
   void steps_missing_on(NodeEntry& at, const std::set<wire::AttemptKey>& known);
   void load_steps(const std::vector<StepPtr>& steps);
+  wire::JobResult cancel_batch(const Caller& caller, const wire::JobRef& ref, const JobPtr& job,
+                               const wire::ActionRequest& request);
   wire::JobResult cancel_step(const Caller& caller, const wire::JobRef& ref, const JobPtr& job,
                               const wire::ActionRequest& request);
   void on_hold(const FromCommand& command, const wire::HoldRequest& request);

@@ -178,7 +178,10 @@ void Machine::terminate_steps(const Job& job, bool kill_now, wire::AttemptEnd as
   if (it == steps_.end()) return;
   for (const auto& waiting : std::exchange(it->second.waiting, {}))
     reply_error(waiting.conn, waiting.id, ending());
-  for (auto& [id, entry] : it->second.live) terminate_step(job, entry, kill_now, as);
+  for (auto& [id, entry] : it->second.live) {
+    if (!entry.terminating && job.cancel_requested) entry.ended_by_uid = job.ended_by_uid;
+    terminate_step(job, entry, kill_now, as);
+  }
 }
 
 Machine::StepNode* Machine::step_node(const wire::AttemptKey& key, const Istr& name, StepEntry*& entry) {
@@ -384,7 +387,10 @@ wire::JobResult Machine::cancel_step(const Caller& caller, const wire::JobRef& r
   };
   auto it = steps_.find(job->id);
   auto live = it == steps_.end() ? decltype(it->second.live.begin()){} : it->second.live.find(ref.step);
-  if (it == steps_.end() || live == it->second.live.end()) return failed(ending());
+  if (it == steps_.end() || live == it->second.live.end()) {
+    const bool was = is_finished(job->state) || (it != steps_.end() && ref.step < it->second.next);
+    return failed(was ? ending() : Error{"no_such_step", "Invalid job id specified", "", "see bai-queue --steps"});
+  }
   StepEntry& entry = live->second;
   if (request.signal == 0 || request.signal == 9) {
     entry.ended_by_uid = caller.uid;

@@ -120,6 +120,8 @@ struct StepShare {
   }
 };
 
+inline constexpr std::uint32_t kNoUid = 0xffffffff;
+
 struct Step {
   JobId job = 0;
   Attempt attempt = 0;
@@ -129,7 +131,7 @@ struct Step {
   JobState state = JobState::kConfiguring;
   std::uint32_t uid = 0;
   ExitStatus exit;  // the highest of its tasks
-  std::uint32_t ended_by_uid = 0;
+  std::uint32_t ended_by_uid = kNoUid;  // who cancelled it, or its job
   Time created, started, ended;
   Usage usage;
   Istr command;  // its arguments, as shown

@@ -108,6 +108,7 @@ void JobTableBuilder::add(const Job& job, Seconds time_limit_in_force, std::stri
     row.tres_per_task = asked(kTresPerTask, DevicePer::kTask);
     row.tres_per_socket = asked(kTresPerSocket, DevicePer::kSocket);
   }
+  row.no_batch = extras.no_batch;
   row.contiguous = request.extras().contiguous;
   if (!extras.dependencies.list.empty())
     row.dependency = text(kDependency, std::string_view(format_dependencies(extras.dependencies)));

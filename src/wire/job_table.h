@@ -48,6 +48,7 @@ struct JobRow {
   std::uint32_t min_nodes = 1, max_nodes = 0, tasks = 1, cpus_per_task = 1, tasks_per_node = 0;
   std::uint64_t mem_per_node_mib = 0, mem_per_cpu_mib = 0;
   bool exclusive = false, exclusive_user = false, contiguous = false;
+  bool no_batch = false;              // an allocation: nothing but steps
   std::uint8_t asked = 0;             // Asked bits
   std::uint32_t nodes = 0, cpus = 0;  // allocated, or at least needed while pending
   std::uint64_t mem_mib = 0;          // allocated in all
@@ -66,8 +67,8 @@ struct JobRow {
       admin_comment, detail, nodes_wanted, nodes_excluded, constraint, licenses, tres_per_node, tres_per_job,
       tres_per_task, tres_per_socket, tres_held, dependency, array_tasks, node_list, batch_host, mail_user,
       mail_events, array_waiting, array_max_running, min_nodes, max_nodes, tasks, cpus_per_task,
-      tasks_per_node, mem_per_node_mib, mem_per_cpu_mib, exclusive, exclusive_user, contiguous, asked, nodes,
-      cpus, mem_mib, time_limit, nice, open_mode, requeue, signal, usage);
+      tasks_per_node, mem_per_node_mib, mem_per_cpu_mib, exclusive, exclusive_user, contiguous, no_batch, asked,
+      nodes, cpus, mem_mib, time_limit, nice, open_mode, requeue, signal, usage);
   }
 };
 

@@ -271,7 +271,7 @@ struct AttachRequest {
   }
 };
 
-// Steps of jobs, running and ended, from the store. Answered by StepsReply.
+// Steps of jobs, running and ended, from the store. Answered by StepsReplies, the last with more=false.
 struct StepsRequest {
   std::vector<JobId> jobs;  // empty: of all that run
   template <class A>
@@ -486,10 +486,11 @@ struct StepEndReply {
 
 struct StepsReply {
   Time now;
-  std::vector<Step> steps;  // by job, then number
+  bool more = false;
+  std::vector<Step> steps;  // by job, attempt and number
   template <class A>
   void serialize(A& a) {
-    a(now, cap(steps, 1 << 20));
+    a(now, more, cap(steps, 1 << 20));
   }
 };
 

@@ -7,6 +7,7 @@
 #include <ctime>
 
 #include "cli/acct.h"
+#include "cli/step_list.h"
 #include "cli/info.h"
 #include "cli/job_list.h"
 #include "cli/queue.h"
@@ -154,25 +155,99 @@ TEST_F(Show, accounting) {
   ended->ended_by_uid = 1000;
   ended->exit.signal = 15;
   auto jobs = list({ended});
+  const Step batch = *batch_step(jobs.jobs[0]);
+  Step step;
+  step.job = 7;
+  step.id = 0;
+  step.spec.name = "first";
+  step.spec.distribution = Distribution::kCyclic;
+  step.nodes = {{"n1", 0, 1, 0, {}, {0}}, {"n2", 1, 1, 0, {}, {1, 2}}};
+  step.state = JobState::kFailed;
+  step.exit.code = 3;
+  step.started = Time::from_seconds(1'800'000'020);
+  step.ended = Time::from_seconds(1'800'000'025);
+  step.usage.max_rss_kib = 1234;
   auto columns = *parse_acct_format("jobid,jobname,partition,account,alloccpus,state,exitcode");
   std::string out;
   put_acct_header(out, columns, AcctStyle::kColumns, "|");
-  put_acct_row(out, columns, {jobs.jobs[0], false}, AcctStyle::kColumns, "|");
-  put_acct_row(out, columns, {jobs.jobs[0], true}, AcctStyle::kColumns, "|");
+  put_acct_row(out, columns, {jobs.jobs[0]}, AcctStyle::kColumns, "|");
+  put_acct_row(out, columns, {jobs.jobs[0], &batch}, AcctStyle::kColumns, "|");
   EXPECT_EQ(out,
             "JobID           JobName  Partition    Account  AllocCPUS      State ExitCode \n"
             "------------ ---------- ---------- ---------- ---------- ---------- -------- \n"
             "7            train-mod+       main                     2 CANCELLED+      0:0 \n"
-            "7.batch           batch                                2  CANCELLED     0:15 \n");
+            "7.batch           batch                                1  CANCELLED     0:15 \n");
   out.clear();
-  put_acct_row(out, *parse_acct_format("JobID,State,Elapsed"), {jobs.jobs[0], false}, AcctStyle::kParsable2,
+  put_acct_row(out, *parse_acct_format("jobid,jobname,partition,state,exitcode,ntasks,nnodes,alloccpus,elapsed,maxrss,layout,nodelist,user"),
+               {jobs.jobs[0], &step}, AcctStyle::kParsable2, "|");
+  step.state = JobState::kCancelled;
+  step.ended_by_uid = 1001;
+  put_acct_row(out, *parse_acct_format("jobidraw,state"), {jobs.jobs[0], &step}, AcctStyle::kParsable2, "|");
+  step.ended_by_uid = kNoUid;
+  put_acct_row(out, *parse_acct_format("jobidraw,state"), {jobs.jobs[0], &step}, AcctStyle::kParsable2, "|");
+  EXPECT_EQ(out,
+            "7.0|first||FAILED|3:0|3|2|2|00:00:05|1234K|Cyclic|n[1-2]|\n7.0|CANCELLED by 1001\n7.0|CANCELLED\n");
+  out.clear();
+  put_acct_row(out, *parse_acct_format("JobID,State,Elapsed"), {jobs.jobs[0]}, AcctStyle::kParsable2,
                "|");
-  put_acct_row(out, *parse_acct_format("jobid%4,state%-20"), {jobs.jobs[0], false}, AcctStyle::kParsable,
+  put_acct_row(out, *parse_acct_format("jobid%4,state%-20"), {jobs.jobs[0]}, AcctStyle::kParsable,
                "|");
-  put_acct_row(out, *parse_acct_format("jobid%4,state%-20"), {jobs.jobs[0], false}, AcctStyle::kColumns, "|");
+  put_acct_row(out, *parse_acct_format("jobid%4,state%-20"), {jobs.jobs[0]}, AcctStyle::kColumns, "|");
   EXPECT_EQ(out, "7|CANCELLED by 1000|00:01:30\n7|CANCELLED by 1000|\n   7 CANCELLED by 1000    \n");
   EXPECT_EQ(parse_acct_format("jobid,stat%").error().code, "bad_format");
   EXPECT_EQ(parse_acct_format("nonsense").error().code, "bad_format");
+}
+
+// The bytes that Slurm 22.05.8 printed for such a step, but for the client's host and process.
+TEST_F(Show, steps) {
+  auto jobs = list({job(2, JobState::kRunning)});
+  Step step;
+  step.job = 2;
+  step.spec.name = "first";
+  step.spec.distribution = Distribution::kCyclic;
+  step.nodes = {{"n1", 0, 2, 0, {}, {0}}, {"n2", 1, 2, 0, {}, {1}}};
+  step.state = JobState::kRunning;
+  step.started = Time::from_seconds(1'800'000'058);
+  const Step batch = *batch_step(jobs.jobs[0]);
+  std::vector<StepView> views{{jobs.jobs[0], &batch}, {jobs.jobs[0], &step}};
+  std::string out;
+  ASSERT_TRUE(sort_steps(views, "").ok());
+  auto columns = *short_columns<StepView>("%.15i %.8j %.9P %.8u %.9M %N", step_fields());
+  put_header(out, columns);
+  for (const auto& view : views) put_row(out, columns, view);
+  EXPECT_EQ(out,
+            "         STEPID     NAME PARTITION     USER      TIME NODELIST\n"
+            "            2.0    first      main      ada      0:15 n[1-2]\n"
+            "        2.batch    batch      main      ada      1:03 n1\n");
+  EXPECT_EQ(sort_steps(views, "Z").error().code, "bad_sort");
+  out.clear();
+  show_step(out, views[0], false);
+  EXPECT_EQ(out,
+            "StepId=2.0 UserId=0 StartTime=2027-01-15T08:00:58 TimeLimit=UNLIMITED\n"
+            "   State=RUNNING Partition=main NodeList=n[1-2]\n"
+            "   Nodes=2 CPUs=4 Tasks=2 Name=first Network=(null)\n"
+            "   TRES=cpu=4,node=2\n"
+            "   ResvPorts=(null)\n"
+            "   CPUFreqReq=Default Dist=Cyclic\n"
+            "   SrunHost:Pid=(null):0\n\n");
+  out.clear();
+  JsonWriter json(out);
+  put_step_json(json, views[0]);
+  EXPECT_TRUE(out.starts_with("{\"job_id\":2,\"step_id\":\"0\",\"display_id\":\"2.0\",\"name\":\"first\",\"state\":\"RUNNING\"")) << out;
+  narrow_steps(views, {{2, kNoTask, kBatchStep}});
+  ASSERT_EQ(views.size(), 1u);
+  EXPECT_EQ(views[0].step->id, kBatchStep);
+}
+
+TEST_F(Show, an_allocation_has_no_batch_step) {
+  auto allocation = std::make_shared<Job>(*job(3, JobState::kRunning));
+  auto spec = std::make_shared<JobSpec>(*allocation->spec);
+  JobExtras extras;
+  extras.no_batch = true;
+  spec->set_extras(extras);
+  allocation->spec = spec;
+  auto jobs = list({allocation, job(4, JobState::kPending)});
+  for (const auto& one : jobs.jobs) EXPECT_FALSE(batch_step(one).has_value()) << one.row->id;
 }
 
 TEST_F(Show, json_of_a_job) {

@@ -162,6 +162,12 @@ TEST(Values, job_refs) {
   EXPECT_EQ((*refs)[5], (wire::JobRef{9, 5}));
   for (const char* bad : {"", "x", "7_", "0", "-3", "7_x", "99999999999"})
     EXPECT_EQ(parse_job_refs(bad).error().code, "bad_job_id") << bad;
+  auto steps = parse_job_refs("7.0,8_3.batch,9", StepRefs::kAllowed);
+  ASSERT_TRUE(steps.ok());
+  EXPECT_EQ(*steps, (std::vector<wire::JobRef>{{7, kNoTask, 0}, {8, 3, kBatchStep}, {9, kNoTask, kNoStep}}));
+  for (const char* bad : {"7.", "7.x", "7.-1", "7.0.1", ".0", "7.0_3"})
+    EXPECT_EQ(parse_job_refs(bad, StepRefs::kAllowed).error().code, "bad_job_id") << bad;
+  EXPECT_EQ(parse_job_refs("7.0").error().code, "bad_job_id");
 }
 
 TEST(Values, states_signals_mail) {

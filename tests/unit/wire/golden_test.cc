@@ -161,7 +161,7 @@ std::map<std::string, std::string> samples() {
   reply("allocation", AllocationReply{std::make_shared<const Job>(job()), 3600});
   reply("step", StepReply{step()});
   reply("step_end", StepEndReply{step(), {{"n2", "killed"}}});
-  reply("steps", StepsReply{Time{6}, {step()}});
+  reply("steps", StepsReply{Time{6}, true, {step()}});
   JobTableBuilder rows;
   rows.add(job(), 3600, "n1");
   reply("error", ErrorBody{{"no_such_job", "there is no job 7", "-j", "see bai-queue"}});
