@@ -278,6 +278,13 @@ void use_slurms_keys(std::vector<std::pair<std::string, std::string>>& values, c
     else if (key == "BaiUser")
       key = "SlurmUser";
   }
+  // What tools look for, and bai has no key of: what holds here, in Slurm's words.
+  for (const auto& [key, value] : {std::pair{"AcctGatherNodeFreq", "0 sec"}, std::pair{"AuthType", "auth/munge"},
+                                   std::pair{"MpiDefault", "none"}, std::pair{"SchedulerTimeSlice", "30 sec"},
+                                   std::pair{"SchedulerType", "sched/backfill"},
+                                   std::pair{"SelectType", "select/cons_tres"},
+                                   std::pair{"SelectTypeParameters", "CR_CPU_MEMORY"}})
+    values.emplace_back(key, value);
   values.emplace_back("SLURM_VERSION", std::string(dialect.version.substr(dialect.version.find(' ') + 1)));
   std::sort(values.begin(), values.end(),
             [](const auto& a, const auto& b) { return lower(a.first) < lower(b.first); });

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/begin.h"
+#include "cli/diag_slurm.h"
 #include "cli/output.h"
 #include "cli/report.h"
 #include "cli/session.h"
@@ -71,6 +72,14 @@ OptionTable diag_table(const Dialect& dialect) {
        .help = "Show again and again"},
       {.name = "reset", .letter = 'r', .help = "Begin counting anew (operators)"},
   };
+  if (dialect.slurm)  // its -i is another one
+    table.options = {
+        {.name = "all", .letter = 'a', .help = "Show everything, which is what is shown anyway"},
+        {.name = "reset", .letter = 'r', .help = "Begin counting anew (operators)"},
+        {.name = "sort-by-id", .letter = 'i', .help = "Accepted"},
+        {.name = "sort-by-time", .letter = 't', .help = "Accepted"},
+        {.name = "sort-by-time2", .letter = 'T', .help = "Accepted"},
+    };
   add_common_options(table, 'h', 'V');
   return table;
 }
@@ -100,6 +109,10 @@ int run_diag(const Dialect& dialect, int argc, const char* const* argv) {
     Output out;
     if (reporter.json())
       put_json(out.buffer(), *diag);
+    else if (dialect.slurm && parsed.has("reset"))
+      out.put("Reset scheduling statistics\n");
+    else if (dialect.slurm)
+      put_slurm_diag(out.buffer(), *diag);
     else
       put_table(out.buffer(), *diag);
     out.flush();

@@ -180,6 +180,7 @@ Committer::Outcome Committer::commit(store::Batch& batch) {
     stats_.commit(batch.changes.size(), took.count());
     changes_since_checkpoint_ += batch.changes.size();
     changes_since_prune_ += batch.changes.size();
+    if (status) stats_.moves(batch.changes);
     if (status) crash_point("ctld.after_commit");
   } else {
     status = store_->confirm();

@@ -4,6 +4,8 @@
 #include <bit>
 #include <cmath>
 
+#include "base/text.h"
+
 namespace bai::controller {
 namespace {
 
@@ -26,6 +28,7 @@ std::int64_t top_of(std::size_t bucket) {
 void Histogram::add(std::int64_t us) {
   buckets_[std::min(bucket_of(us), buckets_.size() - 1)]++;
   count_++;
+  sum_ += static_cast<double>(us);
   max_ = std::max(max_, us);
 }
 
@@ -52,6 +55,21 @@ void Stats::commit(std::size_t changes, std::int64_t us) {
   changes_ += changes;
 }
 
+void Stats::moves(const std::vector<store::Change>& changes) {
+  std::uint64_t submitted = 0;
+  std::array<std::uint64_t, kJobStates> moved{};
+  for (const auto& change : changes)
+    if (auto* put = std::get_if<store::EventPut>(&change)) {
+      if (put->event.from != put->event.to)
+        moved[static_cast<std::size_t>(put->event.to)]++;
+      else if (put->event.cause.view().starts_with("submitted"))
+        submitted++;
+    }
+  std::lock_guard lock(mutex_);
+  submitted_ += submitted;
+  for (std::size_t i = 0; i < moved.size(); ++i) moved_[i] += moved[i];
+}
+
 void Stats::pass(std::uint64_t jobs_tried, std::size_t starts, std::int64_t us) {
   std::lock_guard lock(mutex_);
   passes_.add(us);
@@ -73,6 +91,8 @@ void Stats::reset(Time now) {
   commits_ = passes_ = Histogram();
   changes_ = tried_ = starts_ = 0;
   counts_.clear();
+  submitted_ = 0;
+  moved_ = {};
 }
 
 Time Stats::since() const {
@@ -91,6 +111,7 @@ std::vector<wire::Metric> Stats::metrics() const {
     add(group, name + "_p50", "us", h.quantile(0.5));
     add(group, name + "_p99", "us", h.quantile(0.99));
     add(group, name + "_max", "us", h.max());
+    add(group, name + "_mean", "us", h.mean());
   };
   for (const auto& [name, h] : requests_) histogram("requests", name, h);
   histogram("store", "commit", commits_);
@@ -100,6 +121,9 @@ std::vector<wire::Metric> Stats::metrics() const {
   histogram("scheduler", "pass", passes_);
   add("scheduler", "jobs_tried", "", tried_);
   add("scheduler", "starts", "", starts_);
+  if (submitted_) add("moves", "submitted", "", submitted_);
+  for (std::size_t i = 0; i < moved_.size(); ++i)
+    if (moved_[i]) add("moves", lower(std::string(name(static_cast<JobState>(i)))), "", moved_[i]);
   for (const auto& [name, n] : counts_) add("counts", name, "", n);
   return out;
 }

@@ -100,13 +100,14 @@ struct ConfigBuilder {
     return {};
   }
 
-  // Names for NodeAddr and NodeHostname: one for each node, or none.
+  // Names for NodeAddr and NodeHostname: one for each node, one for all (several nodes on one host), or none.
   Status spread(const ConfigLine& line, const std::string& text, std::vector<ConfigNode>& nodes,
                 Istr ConfigNode::*member) {
     if (text.empty()) return {};
     auto names = expand_hostlist(text, nodes.size());
     // An IPv6 address is no host list.
     if (!names && nodes.size() == 1 && text.find(':') != text.npos) names = std::vector<std::string>{text};
+    if (names && names->size() == 1) names->resize(nodes.size(), names->front());
     if (!names || names->size() != nodes.size())
       return bad(
           line.place(),

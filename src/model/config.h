@@ -171,7 +171,7 @@ void take_local_keys(ClusterConfig& into, const ClusterConfig& own);
 // The few keys that a command needs; others are not judged. Made for a program that lives for a millisecond.
 Result<ClientConfig> load_client_config(const std::string& path, const ConfigRules& rules = {});
 
-// Which file: what --conf said, else BAI_CONF, else `fallback` ($(sysconfdir)/bai/bai.conf).
+// Which file: what --conf said, else BAI_CONF, else SLURM_CONF (a slurm.conf serves), else `fallback` ($(sysconfdir)/bai/bai.conf).
 std::string find_config(std::string_view option, std::string_view fallback);
 
 // The uid of a name or number. passwd(5) is read as a file: static programs have no NSS. Error: unknown_user.

@@ -10,8 +10,9 @@ namespace bai {
 
 std::string find_config(std::string_view option, std::string_view fallback) {
   if (!option.empty()) return std::string(option);
-  const char* set = std::getenv("BAI_CONF");
-  return set && *set ? set : std::string(fallback);
+  for (const char* name : {"BAI_CONF", "SLURM_CONF"})
+    if (const char* set = std::getenv(name); set && *set) return set;
+  return std::string(fallback);
 }
 
 Result<std::uint32_t> read_user(std::string_view name_or_uid, const std::string& passwd) {
