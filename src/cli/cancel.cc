@@ -140,7 +140,9 @@ int run_cancel(const Dialect& dialect, int argc, const char* const* argv) {
   if (!reply.ok()) return reporter.refused(reply.error(), "Kill job error");
   if (parsed.has("verbose"))
     for (const auto& result : reply->results)
-      if (!result.error || dialect.slurm) reporter.note((result.ref.step == kNoStep ? "Terminating job " : "Terminating step ") + ref_text(result.ref));
+      if (!result.error || dialect.slurm)
+        reporter.note((result.ref.step == kNoStep ? "Terminating job " : "Terminating step ") +
+                      ref_text(result.ref));
   if (parsed.has("quiet"))
     std::erase_if(reply->results, [](const wire::JobResult& r) {
       return r.error && r.error->error.code == "already_finished";
@@ -156,10 +158,12 @@ int run_cancel(const Dialect& dialect, int argc, const char* const* argv) {
   int shown = show_results(*reply, reporter, [&](const std::string& job, const Error& error) {
     const bool step = job.find('.') != std::string::npos;
     if (!dialect.slurm)
-      return (step ? "Kill job error on job step id " : "Kill job error on job id ") + job + ": " + error.text();
+      return (step ? "Kill job error on job step id " : "Kill job error on job id ") + job + ": " +
+             error.text();
     if (step)  // "no_such_step" is scancel's "2: Invalid job id", without the step
       return "Kill job error on job step id " +
-             (error.code == "no_such_step" ? job.substr(0, job.find('.')) : job) + ": " + slurm_message(error);
+             (error.code == "no_such_step" ? job.substr(0, job.find('.')) : job) + ": " +
+             slurm_message(error);
     const bool waits = error.code == "not_running" && parsed.has("signal");
     return "Kill job error on job id " + job + ": " +
            (waits ? "Invalid job id specified" : slurm_message(error));

@@ -133,7 +133,8 @@ int show_steps(ControlCall& call) {
   std::vector<wire::JobRef> refs;
   for (const auto& word : behind(call)) {
     auto named = parse_job_refs(without_key(word), StepRefs::kAllowed);
-    if (!named.ok() && slurm) return call.reporter.said("slurm_get_job_steps error: Invalid job id specified");
+    if (!named.ok() && slurm)
+      return call.reporter.said("slurm_get_job_steps error: Invalid job id specified");
     if (!named.ok()) return call.reporter.mistyped(named.error());
     refs.insert(refs.end(), named->begin(), named->end());
   }
@@ -143,9 +144,10 @@ int show_steps(ControlCall& call) {
   auto list = fetch_named(*session, refs);
   if (!list.ok()) return call.reporter.refused(list.error(), "slurm_get_job_steps error");
   if (list->jobs.empty() && !refs.empty())
-    return call.reporter.refused({"no_such_job", "there is no job " + std::to_string(refs[0].job) + " in the queue",
-                                  "", "bai-acct knows jobs that ended"},
-                                 "slurm_get_job_steps error");
+    return call.reporter.refused(
+        {"no_such_job", "there is no job " + std::to_string(refs[0].job) + " in the queue", "",
+         "bai-acct knows jobs that ended"},
+        "slurm_get_job_steps error");
   const bool ended_too = !slurm && !refs.empty();
   auto steps = fetch_steps(*session, list->jobs);
   if (!steps.ok()) return call.reporter.refused(steps.error(), "slurm_get_job_steps error");
@@ -155,7 +157,8 @@ int show_steps(ControlCall& call) {
   const bool one_named = refs.size() == 1 && refs[0].step != kNoStep;
   if (steps->views.empty() && !call.reporter.json()) {
     if (one_named && !slurm)
-      return call.reporter.refused({"no_such_step", "there is no step " + ref_text(refs[0]), "", "see bai-acct"});
+      return call.reporter.refused(
+          {"no_such_step", "there is no step " + ref_text(refs[0]), "", "see bai-acct"});
     Output().put(one_named      ? "Job step " + ref_text(refs[0]) + " not found\n"
                  : refs.empty() ? "No job steps in the system\n"
                                 : "Job step " + ref_text(refs[0]) + " not found\n");
@@ -279,11 +282,11 @@ void use_slurms_keys(std::vector<std::pair<std::string, std::string>>& values, c
       key = "SlurmUser";
   }
   // What tools look for, and bai has no key of: what holds here, in Slurm's words.
-  for (const auto& [key, value] : {std::pair{"AcctGatherNodeFreq", "0 sec"}, std::pair{"AuthType", "auth/munge"},
-                                   std::pair{"MpiDefault", "none"}, std::pair{"SchedulerTimeSlice", "30 sec"},
-                                   std::pair{"SchedulerType", "sched/backfill"},
-                                   std::pair{"SelectType", "select/cons_tres"},
-                                   std::pair{"SelectTypeParameters", "CR_CPU_MEMORY"}})
+  for (const auto& [key, value] :
+       {std::pair{"AcctGatherNodeFreq", "0 sec"}, std::pair{"AuthType", "auth/munge"},
+        std::pair{"MpiDefault", "none"}, std::pair{"SchedulerTimeSlice", "30 sec"},
+        std::pair{"SchedulerType", "sched/backfill"}, std::pair{"SelectType", "select/cons_tres"},
+        std::pair{"SelectTypeParameters", "CR_CPU_MEMORY"}})
     values.emplace_back(key, value);
   values.emplace_back("SLURM_VERSION", std::string(dialect.version.substr(dialect.version.find(' ') + 1)));
   std::sort(values.begin(), values.end(),
@@ -391,8 +394,8 @@ int control_show(ControlCall& call) {
   if (call.words.empty() && call.reporter.dialect().slurm)
     return call.reporter.said("too few arguments for keyword:show");
   if (call.words.empty())
-    return call.reporter.mistyped(
-        {"bad_command", "what is to be shown?", "", "job, step, node, partition, config, hostnames or hostlist"});
+    return call.reporter.mistyped({"bad_command", "what is to be shown?", "",
+                                   "job, step, node, partition, config, hostnames or hostlist"});
   if (call.words.size() > 2 && call.reporter.dialect().slurm)
     return call.reporter.said("too many arguments for keyword:show");
   std::string_view word = std::string_view(call.words[0]);

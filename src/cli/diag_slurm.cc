@@ -32,8 +32,9 @@ class SlurmDiag {
     count("Jobs started:   ", value("moves", "configuring"));
     count("Jobs completed: ", value("moves", "completed"));
     count("Jobs canceled:  ", value("moves", "cancelled"));
-    count("Jobs failed:    ", value("moves", "failed") + value("moves", "timeout") + value("moves", "node_fail") +
-                                  value("moves", "out_of_memory") + value("moves", "boot_fail"));
+    count("Jobs failed:    ", value("moves", "failed") + value("moves", "timeout") +
+                                  value("moves", "node_fail") + value("moves", "out_of_memory") +
+                                  value("moves", "boot_fail"));
     line("\nJob states ts:  " + moment(diag_.now));
     count("Jobs pending:   ", value("jobs", "pending"));
     count("Jobs running:   ", value("jobs", "running"));
@@ -44,7 +45,9 @@ class SlurmDiag {
 
  private:
   void line(std::string_view text) { out_.append(text) += '\n'; }
-  void count(std::string_view title, double n) { out_.append(title) += std::to_string(std::llround(n)) + "\n"; }
+  void count(std::string_view title, double n) {
+    out_.append(title) += std::to_string(std::llround(n)) + "\n";
+  }
   static std::string moment(Time at) {
     const std::time_t seconds = at.seconds();
     char text[64] = "";
@@ -61,7 +64,8 @@ class SlurmDiag {
 
   void schedule() {
     const double cycles = value("scheduler", "pass_count");
-    const double minutes = std::max(1.0, static_cast<double>(diag_.now.seconds() - diag_.since.seconds()) / 60);
+    const double minutes =
+        std::max(1.0, static_cast<double>(diag_.now.seconds() - diag_.since.seconds()) / 60);
     line("\nMain schedule statistics (microseconds):");
     count("\tLast cycle:   ", value("scheduler", "pass_p50"));
     count("\tMax cycle:    ", value("scheduler", "pass_max"));
@@ -73,7 +77,8 @@ class SlurmDiag {
     }
     count("\tLast queue length: ", value("jobs", "pending"));
     line("\nBackfilling stats");
-    for (auto title : {"Total backfilled jobs (since last slurm start): ", "Total backfilled jobs (since last stats cycle start): ",
+    for (auto title : {"Total backfilled jobs (since last slurm start): ",
+                       "Total backfilled jobs (since last stats cycle start): ",
                        "Total backfilled heterogeneous job components: ", "Total cycles: "})
       count("\t" + std::string(title), 0);
     line("\tLast cycle when: N/A");
@@ -95,13 +100,15 @@ class SlurmDiag {
         const std::string name = metric.name.substr(0, metric.name.size() - kCount.size());
         kinds.push_back({name, metric.value, value("requests", name + "_mean")});
       }
-    std::stable_sort(kinds.begin(), kinds.end(), [](const Kind& a, const Kind& b) { return a.count > b.count; });
+    std::stable_sort(kinds.begin(), kinds.end(),
+                     [](const Kind& a, const Kind& b) { return a.count > b.count; });
     line("\nRemote Procedure Call statistics by message type");
     int number = 0;
     for (const auto& kind : kinds) {
       char text[256];
       std::snprintf(text, sizeof text, "\t%-40s(%5d) count:%-6.0f ave_time:%-6.0f total_time:%.0f",
-                    ("REQUEST_" + upper(kind.name)).c_str(), ++number, kind.count, kind.mean, kind.count * kind.mean);
+                    ("REQUEST_" + upper(kind.name)).c_str(), ++number, kind.count, kind.mean,
+                    kind.count * kind.mean);
       line(text);
     }
     line("\nRemote Procedure Call statistics by user");

@@ -39,8 +39,7 @@ Result<StepsView> make_view(const Parsed& parsed, bool slurm) {
   if (named.empty() && !parsed.rest.empty()) named = parsed.rest[0];  // "-s 7.0", as squeue takes it
   if (!named.empty()) {
     auto refs = parse_job_refs(named, StepRefs::kAllowed);
-    if (!refs.ok() && slurm)
-      return Error{"bad_job_id", "Invalid job_step id: " + named + ".??", "", ""};
+    if (!refs.ok() && slurm) return Error{"bad_job_id", "Invalid job_step id: " + named + ".??", "", ""};
     if (!refs.ok()) return refs.error();
     view.refs = std::move(*refs);
   }

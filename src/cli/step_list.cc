@@ -84,7 +84,8 @@ Compare comparison(char letter) {
     case 'A':
       BAI_BY(order(a.step->tasks(), b.step->tasks()));
     case 'i':
-      BAI_BY(order(a.step->job, b.step->job) ? order(a.step->job, b.step->job) : order(a.step->id, b.step->id));
+      BAI_BY(order(a.step->job, b.step->job) ? order(a.step->job, b.step->job)
+                                             : order(a.step->id, b.step->id));
     case 'j':
       BAI_BY(a.step->spec.name.view().compare(b.step->spec.name.view()));
     case 'l':

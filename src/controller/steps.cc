@@ -389,7 +389,8 @@ wire::JobResult Machine::cancel_step(const Caller& caller, const wire::JobRef& r
   auto live = it == steps_.end() ? decltype(it->second.live.begin()){} : it->second.live.find(ref.step);
   if (it == steps_.end() || live == it->second.live.end()) {
     const bool was = is_finished(job->state) || (it != steps_.end() && ref.step < it->second.next);
-    return failed(was ? ending() : Error{"no_such_step", "Invalid job id specified", "", "see bai-queue --steps"});
+    return failed(was ? ending()
+                      : Error{"no_such_step", "Invalid job id specified", "", "see bai-queue --steps"});
   }
   StepEntry& entry = live->second;
   if (request.signal == 0 || request.signal == 9) {

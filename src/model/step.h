@@ -130,7 +130,7 @@ struct Step {
   std::vector<StepShare> nodes;  // those of the job that it uses, in the job's order
   JobState state = JobState::kConfiguring;
   std::uint32_t uid = 0;
-  ExitStatus exit;  // the highest of its tasks
+  ExitStatus exit;                      // the highest of its tasks
   std::uint32_t ended_by_uid = kNoUid;  // who cancelled it, or its job
   Time created, started, ended;
   Usage usage;

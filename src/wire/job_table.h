@@ -67,8 +67,8 @@ struct JobRow {
       admin_comment, detail, nodes_wanted, nodes_excluded, constraint, licenses, tres_per_node, tres_per_job,
       tres_per_task, tres_per_socket, tres_held, dependency, array_tasks, node_list, batch_host, mail_user,
       mail_events, array_waiting, array_max_running, min_nodes, max_nodes, tasks, cpus_per_task,
-      tasks_per_node, mem_per_node_mib, mem_per_cpu_mib, exclusive, exclusive_user, contiguous, no_batch, asked,
-      nodes, cpus, mem_mib, time_limit, nice, open_mode, requeue, signal, usage);
+      tasks_per_node, mem_per_node_mib, mem_per_cpu_mib, exclusive, exclusive_user, contiguous, no_batch,
+      asked, nodes, cpus, mem_mib, time_limit, nice, open_mode, requeue, signal, usage);
   }
 };
 

@@ -7,10 +7,10 @@
 #include <ctime>
 
 #include "cli/acct.h"
-#include "cli/step_list.h"
 #include "cli/info.h"
 #include "cli/job_list.h"
 #include "cli/queue.h"
+#include "cli/step_list.h"
 
 namespace bai::cli {
 namespace {
@@ -178,20 +178,21 @@ TEST_F(Show, accounting) {
             "7            train-mod+       main                     2 CANCELLED+      0:0 \n"
             "7.batch           batch                                1  CANCELLED     0:15 \n");
   out.clear();
-  put_acct_row(out, *parse_acct_format("jobid,jobname,partition,state,exitcode,ntasks,nnodes,alloccpus,elapsed,maxrss,layout,nodelist,user"),
+  put_acct_row(out,
+               *parse_acct_format("jobid,jobname,partition,state,exitcode,ntasks,nnodes,alloccpus,elapsed,"
+                                  "maxrss,layout,nodelist,user"),
                {jobs.jobs[0], &step}, AcctStyle::kParsable2, "|");
   step.state = JobState::kCancelled;
   step.ended_by_uid = 1001;
   put_acct_row(out, *parse_acct_format("jobidraw,state"), {jobs.jobs[0], &step}, AcctStyle::kParsable2, "|");
   step.ended_by_uid = kNoUid;
   put_acct_row(out, *parse_acct_format("jobidraw,state"), {jobs.jobs[0], &step}, AcctStyle::kParsable2, "|");
-  EXPECT_EQ(out,
-            "7.0|first||FAILED|3:0|3|2|2|00:00:05|1234K|Cyclic|n[1-2]|\n7.0|CANCELLED by 1001\n7.0|CANCELLED\n");
+  EXPECT_EQ(
+      out,
+      "7.0|first||FAILED|3:0|3|2|2|00:00:05|1234K|Cyclic|n[1-2]|\n7.0|CANCELLED by 1001\n7.0|CANCELLED\n");
   out.clear();
-  put_acct_row(out, *parse_acct_format("JobID,State,Elapsed"), {jobs.jobs[0]}, AcctStyle::kParsable2,
-               "|");
-  put_acct_row(out, *parse_acct_format("jobid%4,state%-20"), {jobs.jobs[0]}, AcctStyle::kParsable,
-               "|");
+  put_acct_row(out, *parse_acct_format("JobID,State,Elapsed"), {jobs.jobs[0]}, AcctStyle::kParsable2, "|");
+  put_acct_row(out, *parse_acct_format("jobid%4,state%-20"), {jobs.jobs[0]}, AcctStyle::kParsable, "|");
   put_acct_row(out, *parse_acct_format("jobid%4,state%-20"), {jobs.jobs[0]}, AcctStyle::kColumns, "|");
   EXPECT_EQ(out, "7|CANCELLED by 1000|00:01:30\n7|CANCELLED by 1000|\n   7 CANCELLED by 1000    \n");
   EXPECT_EQ(parse_acct_format("jobid,stat%").error().code, "bad_format");
@@ -233,7 +234,9 @@ TEST_F(Show, steps) {
   out.clear();
   JsonWriter json(out);
   put_step_json(json, views[0]);
-  EXPECT_TRUE(out.starts_with("{\"job_id\":2,\"step_id\":\"0\",\"display_id\":\"2.0\",\"name\":\"first\",\"state\":\"RUNNING\"")) << out;
+  EXPECT_TRUE(out.starts_with(
+      "{\"job_id\":2,\"step_id\":\"0\",\"display_id\":\"2.0\",\"name\":\"first\",\"state\":\"RUNNING\""))
+      << out;
   narrow_steps(views, {{2, kNoTask, kBatchStep}});
   ASSERT_EQ(views.size(), 1u);
   EXPECT_EQ(views[0].step->id, kBatchStep);
