@@ -1,5 +1,8 @@
 #include "cli/allocation.h"
 
+#include <algorithm>
+#include <map>
+
 #include "base/text.h"
 #include "cli/await.h"
 
@@ -23,6 +26,21 @@ Status act(Session& session, JobId id, wire::JobAction action, ExitStatus exit) 
   return {};
 }
 
+// Just these nodes, each with room for as many tasks as the fullest of them has: a request does not tell nodes apart.
+void ask_for(ResourceRequest& request, const std::vector<Istr>& hosts) {
+  std::map<Istr, std::uint32_t> tasks;
+  for (const auto& host : hosts) tasks[host]++;
+  std::vector<std::string> names;
+  request.tasks_per_node = 0;
+  for (const auto& [name, count] : tasks) {
+    names.push_back(name.str());
+    request.tasks_per_node = std::max(request.tasks_per_node, count);
+  }
+  request.min_nodes = request.max_nodes = static_cast<std::uint32_t>(tasks.size());
+  request.tasks = request.min_nodes * request.tasks_per_node;
+  request.nodes_wanted = Istr(join(names, ","));
+}
+
 }  // namespace
 
 Result<Allocation> Allocation::make(Session& session, const Parsed& parsed, const Submitter& submitter,
@@ -36,6 +54,7 @@ Result<Allocation> Allocation::make(Session& session, const Parsed& parsed, cons
   spec.command = Istr(options.command);
   spec.std_out = spec.std_err = Istr("/dev/null");
   spec.requeue = Requeue::kNo;
+  if (!options.hosts.empty()) ask_for(spec.request, options.hosts);
   JobExtras extras = spec.extras();
   extras.no_batch = true;
   extras.lease = options.lease;

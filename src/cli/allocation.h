@@ -19,6 +19,7 @@ struct AllocationOptions {
   bool quiet = false;
   bool announce = false;  // says that it was granted (salloc), not only that it waited (srun)
   bool immediate = false;
+  std::vector<Istr> hosts;  // the node of each task, where these are chosen (--distribution=arbitrary)
 };
 
 class Allocation {

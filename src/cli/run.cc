@@ -215,6 +215,7 @@ int run_run(const Dialect& dialect, int argc, const char* const* argv) {
     options.command = join(parsed.rest, " ");
     options.quiet = parsed.has("quiet");
     options.immediate = wanted->immediate;
+    options.hosts = wanted->spec.hosts;
     auto made = Allocation::make(*session, parsed, *submitter, options, reporter);
     if (!made.ok()) return reporter.refused(made.error(), "Unable to allocate resources");
     own = std::move(*made);
