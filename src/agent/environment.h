@@ -22,9 +22,4 @@ struct EnvironmentContext {
 // "K=V" each. Variables of ours replace the user's of the same name.
 std::vector<std::string> job_environment(const EnvironmentContext& context);
 
-// Slurm's short form of numbers per node: "4(x2),3".
-std::string compress_counts(const std::vector<std::uint32_t>& counts);
-// How many tasks each node of the allocation takes.
-std::vector<std::uint32_t> tasks_per_node(const Job& job);
-
 }  // namespace bai::agent

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "cli/await.h"
+#include "model/task_counts.h"
 
 namespace bai::cli {
 namespace {
@@ -133,17 +134,12 @@ std::vector<std::string> allocation_variables(const Job& job, Seconds time_limit
   add("NODELIST", job.allocation->hostlist());
   add("JOB_NUM_NODES", std::to_string(nodes.size()));
   add("NNODES", std::to_string(nodes.size()));
-  std::string cpus;
-  for (std::size_t i = 0; i < nodes.size();) {
-    std::size_t same = i;
-    while (same < nodes.size() && nodes[same].cpus == nodes[i].cpus) ++same;
-    cpus += (cpus.empty() ? "" : ",") + std::to_string(nodes[i].cpus);
-    if (same - i > 1) cpus += "(x" + std::to_string(same - i) + ")";
-    i = same;
-  }
-  add("JOB_CPUS_PER_NODE", cpus);
+  std::vector<std::uint32_t> cpus;
+  for (const auto& share : nodes) cpus.push_back(share.cpus);
+  add("JOB_CPUS_PER_NODE", compress_counts(cpus));
+  add("TASKS_PER_NODE", compress_counts(tasks_per_node(job)));
   add("JOB_PARTITION", job.allocation->partition.str());
-  add("JOB_ACCOUNT", job.spec->account.str());
+  if (!job.spec->account.empty()) add("JOB_ACCOUNT", job.spec->account.str());
   add("SUBMIT_DIR", job.spec->workdir.str());
   add("SUBMIT_HOST", job.spec->host.str());
   const auto& request = job.spec->request;

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""MPI programs, as Debian's MPICH builds them: they start natively on one node and on several, and every rank reaches every other."""
+"""MPI programs, as Debian's MPICH and OpenMPI build them: they start natively or by their own mpirun, on one node and on several, and every
+rank reaches every other."""
 import os
 import re
 import shutil
 import subprocess
 import sys
 
-from bai import IS_ROOT, Cluster, Skip, check, equal, run_tests, test
+from bai import BIN, IS_ROOT, Cluster, Skip, check, equal, run_tests, test
 
 WORLD = r"""
 #include <mpi.h>
@@ -66,6 +67,19 @@ def mpich(c, name="world", source=WORLD):
     return build(c, compiler("mpicc.mpich", "mpich", "libmpich-dev", "gcc", "libc6-dev"), name, source)
 
 
+def openmpi(c, name="world", source=WORLD):
+    return build(c, compiler("mpicc.openmpi", "openmpi-bin", "libopenmpi-dev", "gcc", "libc6-dev"), name, source)
+
+
+# The nodes of a private cluster are one machine: without these OpenMPI's nodes meet in one another's shared memory.
+ONE_MACHINE = {"OMPI_MCA_btl": "tcp,self", "OMPI_MCA_btl_tcp_if_include": "lo", "OMPI_MCA_oob_tcp_if_include": "lo",
+               "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+
+
+def with_slurm_names(c, **more):
+    return dict(more, PATH=os.path.join(os.path.dirname(BIN), "slurm/bin") + ":" + c.env["PATH"])
+
+
 def world(text):
     """{rank: node} of a world in which every rank got from every other what that had for it."""
     ranks, lines = {}, text.splitlines()
@@ -114,6 +128,29 @@ def without_mpi_each_is_a_world_of_its_own(c):
 def mpi_abort_ends_all_nodes(c):
     done = c.run("bai-run", "--mpi=pmi1", "-N3", "-n6", mpich(c, "abort", ABORT), ok=False)
     check("MPI_Abort(MPI_COMM_WORLD, 3)" in done.stderr, done.stderr)
+
+
+@test
+def mpichs_own_mpiexec_starts_in_an_allocation(c):
+    program = mpich(c)
+    env = with_slurm_names(c)
+    ranks = world(c.run("bai-alloc", "-N3", "-n6", "mpiexec.hydra", program, env=env).stdout)
+    equal((len(ranks), sorted(set(ranks.values()))), (6, c.nodes), "ranks and nodes")
+    # Hydra gives the ranks its own environment, and with it the name of the node that the script runs on.
+    job = c.submit("-N2", "--ntasks-per-node=2", "-o", "hydra.out", script=f"env -u SLURMD_NODENAME mpiexec.hydra {program}\n", env=env)
+    equal(c.await_end_of(job)["state"], "COMPLETED", "state")
+    equal(sorted(world(c.read("hydra.out")).values()), ["n1", "n1", "n2", "n2"], "nodes")
+
+
+@test
+def openmpis_own_mpirun_starts_in_an_allocation(c):
+    program = openmpi(c)
+    env = with_slurm_names(c, **ONE_MACHINE)
+    ranks = world(c.run("bai-alloc", "-N3", "-n6", "mpirun.openmpi", program, env=env).stdout)
+    equal((len(ranks), sorted(set(ranks.values()))), (6, c.nodes), "ranks and nodes")
+    job = c.submit("-N2", "--ntasks-per-node=2", "-o", "orte.out", script=f"mpirun.openmpi {program}\n", env=env)
+    equal(c.await_end_of(job)["state"], "COMPLETED", "state")
+    equal(len(world(c.read("orte.out"))), 4, "ranks")
 
 
 @test

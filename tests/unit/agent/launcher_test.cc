@@ -284,11 +284,5 @@ TEST(AgentEnvironment, ArrayTasks) {
   EXPECT_EQ(value(env, "SLURM_RESTART_COUNT"), "1");
 }
 
-TEST(AgentEnvironment, CountsAreCompressed) {
-  EXPECT_EQ(compress_counts({}), "");
-  EXPECT_EQ(compress_counts({4}), "4");
-  EXPECT_EQ(compress_counts({4, 4, 2, 4}), "4(x2),2,4");
-}
-
 }  // namespace
 }  // namespace bai::agent
