@@ -170,7 +170,7 @@ def toil(c, what, store):
     with open(c.path("flow.py"), "w", encoding="utf-8") as f:
         f.write(TOIL)
     return subprocess.Popen(["/usr/bin/python3", "flow.py", f"file:{c.path(store)}", what, "--batchSystem", "slurm", "--statePollingWait", "1",
-                             "--retryCount", "0", "--defaultMemory", "50M", "--defaultDisk", "10M", "--defaultCores", "1", "--disableCaching", "True",
+                             "--retryCount", "0", "--defaultMemory", "50M", "--defaultDisk", "10M", "--defaultCores", "1", "--disableCaching",
                              "--workDir", c.work, "--logInfo"], env=dict(c.env, **environment(c)), cwd=c.work, text=True, stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
