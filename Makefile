@@ -3,7 +3,7 @@
 BUILD ?= build
 SANITIZE ?=
 FUZZ_SECONDS ?= 30
-TEST_TIMEOUT ?= 300
+TEST_TIMEOUT ?= 600
 CLANGXX ?= clang++
 # Names of tests to run, as in `make check T=hostlist`; all when empty.
 T ?=

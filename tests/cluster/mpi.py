@@ -133,7 +133,7 @@ def mpi_abort_ends_all_nodes(c):
 @test
 def mpichs_own_mpiexec_starts_in_an_allocation(c):
     program = mpich(c)
-    env = with_slurm_names(c)
+    env = with_slurm_names(c, HYDRA_IFACE="lo")  # the machine's name need not have an address
     ranks = world(c.run("bai-alloc", "-N3", "-n6", "mpiexec.hydra", program, env=env).stdout)
     equal((len(ranks), sorted(set(ranks.values()))), (6, c.nodes), "ranks and nodes")
     # Hydra gives the ranks its own environment, and with it the name of the node that the script runs on.
