@@ -196,7 +196,7 @@ int run_run(const Dialect& dialect, int argc, const char* const* argv) {
   const Parsed parsed = std::move(*begun);
   reporter.set_quiet(parsed.has("quiet"));
   if (parsed.value_or("mpi", "") == "list") {
-    reporter.said("MPI plugin types are...\n\tnone\n\tpmi1\n\tpmix");
+    reporter.said("MPI plugin types are...\n\tnone\n\tpmi1");
     return 0;
   }
   if (parsed.rest.empty())

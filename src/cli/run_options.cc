@@ -169,12 +169,15 @@ Status read_distribution(std::string_view text, StepSpec& spec) {
 }
 
 Status read_mpi(std::string_view text, StepRun& run) {
-  for (auto known : {"none", "pmi1", "pmi2", "pmix"})
-    if (text == known || (text.starts_with("pmix") && std::string_view(known) == "pmix")) {
+  if (text.starts_with("pmix"))  // ranks without their server would each be a silent world of one
+    return Error{"bad_value", "there is no PMIx server yet", "--mpi",
+                 "start OpenMPI programs with mpirun inside an allocation; MPICH programs with --mpi=pmi1"};
+  for (auto known : {"none", "pmi1", "pmi2"})
+    if (text == known) {
       run.mpi = Istr(known);
       return {};
     }
-  return Error{"bad_value", quote(text) + " is no kind of MPI start", "", "one of: none, pmi1, pmix"};
+  return Error{"bad_value", quote(text) + " is no kind of MPI start", "", "one of: none, pmi1"};
 }
 
 std::optional<JobId> own_job() {

@@ -297,6 +297,8 @@ Result<StepLaunch> decode_launch(std::string_view bytes) {
   }
   if (decoder.launch.mark.empty() || decoder.launch.argv.empty())
     return Error{"bad_record", "a launch needs a mark and an argument list"};
+  if (seen[kStreams] && decoder.launch.tasks.empty())
+    return Error{"bad_record", "a launch without tasks has no streams"};
   return std::move(decoder.launch);
 }
 

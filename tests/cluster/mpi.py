@@ -155,7 +155,8 @@ def openmpis_own_mpirun_starts_in_an_allocation(c):
 
 @test
 def the_kinds_are_listed(c):
-    equal(c.run("bai-run", "--mpi=list").stderr, "MPI plugin types are...\n\tnone\n\tpmi1\n\tpmix\n", "list")
+    equal(c.run("bai-run", "--mpi=list").stderr, "MPI plugin types are...\n\tnone\n\tpmi1\n", "list")
+    equal(c.run("bai-run", "--mpi=pmix", "true", ok=False).returncode, 2, "pmix is refused")
     done = c.run("bai-run", "--mpi=lam", "true", ok=False)
     check(done.returncode == 2 and "lam" in done.stderr, done.stderr)
 

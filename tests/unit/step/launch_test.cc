@@ -151,6 +151,17 @@ TEST(StepLaunch, RefusesWhatIsOutOfRange) {
   EXPECT_EQ(with_task([](auto&, auto&, StreamPlan& p) { p.rank_nodes = {1}; }), "bad_record");
 }
 
+// They would be lost when it is written again.
+TEST(StepLaunch, RefusesStreamsWithoutTasks) {
+  RecordWriter w;
+  w.text(7, "m");
+  w.text(18, "a");
+  w.text(36, encode_plan(StreamPlan{}));
+  EXPECT_EQ(decode_error(w.finish("BAILNCH\n", 2)), "bad_record");
+  w.text(35, encode_task(TaskLaunch{}));
+  EXPECT_EQ(decode_error(w.finish("BAILNCH\n", 2)), "");
+}
+
 TEST(StepLaunch, SkipsUnknownFieldsAndRefusesNewerVersions) {
   RecordWriter w;
   w.text(7, "m");
