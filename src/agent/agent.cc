@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <iterator>
 
-#include "agent/cgroup_parent.h"
 #include "agent/inventory.h"
 #include "base/crash_point.h"
 #include "base/log.h"
@@ -51,7 +50,7 @@ Agent::Agent(const Env& env, AgentOptions options, const ClusterConfig&, Spool s
       journal_(env, spool_.journal_path()) {}
 
 Agent::~Agent() {
-  remove_cgroup_parents(cgroups_);
+  remove_cgroup_parents(confiner_.parents());
   if (!pid_file_.empty()) unlink(pid_file_.c_str());
 }
 
@@ -78,11 +77,8 @@ Status Agent::set_up(const ClusterConfig& config) {
     return errno_error("cannot set up the event loop", "", errno);
 
   const std::string boot_id = step::boot_id();
-  std::string why;
-  cgroups_ = make_cgroup_parents(options_.node, spool_.dir(), &why);
-  if (!why.empty())
-    log::info("no cgroups for steps: processes are found by descent and by mark", {{"why", why}});
-  remove_cgroup_parents(cgroups_);
+  confiner_ = find_confiner(options_.node, spool_.dir());
+  remove_cgroup_parents(confiner_.parents());
   if (!spool_.why_on_disk().empty())
     log::info("running steps have their files on disk", {{"why", spool_.why_on_disk()}});
   auto aside = Aside::start();
@@ -90,8 +86,7 @@ Status Agent::set_up(const ClusterConfig& config) {
   aside_ = std::move(*aside);
   if (!watch(epoll_.get(), aside_->fd(), kPrepared))
     return errno_error("cannot set up the event loop", "", errno);
-  launcher_ = std::make_shared<Launcher>(LauncherNode{options_.node, boot_id, cgroups_});
-  use_local(config);
+  launcher_ = std::make_shared<Launcher>(LauncherNode{options_.node, boot_id});
   std::string stepd = config.stepd_path.empty() ? program_path("bai-stepd") : config.stepd_path;
   if (access(stepd.c_str(), X_OK) != 0)
     log::error("bai-stepd cannot be run: no job will start here", {{"path", stepd}});
@@ -120,6 +115,18 @@ Status Agent::set_up(const ClusterConfig& config) {
     if (!shape.ok()) return shape.error();
     facts.found = *shape;
   }
+  node_mib_ = facts.found.mem_mib;
+  // A node that was told more processors than there are has none of its own to give.
+  if (sysconf(_SC_NPROCESSORS_ONLN) >= static_cast<long>(facts.found.cpus))
+    if (auto topology = discover_topology(); topology.ok() && topology->size() >= facts.found.cpus)
+      launcher_->topology = std::move(*topology);
+  if (launcher_->topology.empty())
+    log::info("jobs are not bound to processors: the node was told more than the machine has");
+  confiner_.binds(!launcher_->topology.empty());
+  use_local(config);
+  facts.not_enforced = confiner_.not_enforced();
+  if (!facts.not_enforced.empty())
+    log::info("not all limits of jobs are enforced here", {{"which", facts.not_enforced}});
 
   auto journal = journal_.read();
   if (!journal.ok()) return journal.error();
@@ -184,8 +191,13 @@ void Agent::use_local(const ClusterConfig& config) {
   policy.own_uid = geteuid();
   ctld_timeout_ = config.ctld_timeout;
   health_.configure(config, options_.node, options_.conf);
-  aside_->run([launcher = launcher_, policy]() -> Aside::Finish {
+  confiner_.configure(config.confinement, node_mib_);
+  confiner_.prepare();
+  aside_->run([launcher = launcher_, policy, confinement = config.confinement,
+               confiner = confiner_]() -> Aside::Finish {
     launcher->policy = policy;
+    launcher->confinement = confinement;
+    launcher->confiner = confiner;
     return {};
   });
   use_shared(config);
@@ -193,9 +205,11 @@ void Agent::use_local(const ClusterConfig& config) {
 
 // What the controller's copy of the configuration may say, too.
 void Agent::use_shared(const ClusterConfig& config) {
-  aside_->run([launcher = launcher_, name = config.cluster_name, wait = config.kill_wait]() -> Aside::Finish {
+  aside_->run([launcher = launcher_, name = config.cluster_name, wait = config.kill_wait,
+               sample = config.acct_gather_interval]() -> Aside::Finish {
     launcher->cluster_name = name;
     launcher->kill_wait = wait;
+    launcher->sample = sample;
     return {};
   });
 }
@@ -228,10 +242,13 @@ void Agent::on_signals() {
       log::warning("the log cannot be opened anew", {{"why", reopened.error().text()}});
     std::vector<std::string> warnings;
     auto config = load_config(options_.conf, &warnings);
-    if (config.ok())
+    if (config.ok()) {
       use_local(*config);
-    else
+      machine_->set_not_enforced(confiner_.not_enforced());
+      log::info("the node's own keys were read", {{"file", options_.conf}});
+    } else {
       log::error("the configuration is kept as it was", {{"why", config.error().text()}});
+    }
   }
 }
 
@@ -318,7 +335,7 @@ Status Agent::run() {
       // When nothing is being started, or when there is far too much of it.
       if (idle || spool_.trash_size() > kMaxTrash) spool_.empty_trash(now - kTrashMs, kTrashBudgetMs);
       // An agent that is killed leaves no empty cgroup behind.
-      if (idle && shepherds_->size() == 0) remove_cgroup_parents(cgroups_);
+      if (idle && shepherds_->size() == 0) remove_cgroup_parents(confiner_.parents());
     }
     turn();
   }
@@ -381,7 +398,9 @@ void Agent::commit(Output out) {
       out.requests.push_back(std::move(urgent));  // its shepherd is not spawned yet
   }
   if (out.reconnect) dealer_->reconnect();
-  if (out.heartbeat) send(wire::AgentHeartbeat{load_percent(), free_memory_mib(), machine_->config_hash()});
+  if (out.heartbeat)
+    send(wire::AgentHeartbeat{load_percent(), free_memory_mib(), machine_->config_hash(),
+                              machine_->not_enforced()});
   stop_ = stop_ || out.stop;
 
   const bool claims = !out.spawn.empty();

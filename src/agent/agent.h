@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/confine.h"
 #include "agent/health.h"
 #include "agent/launcher.h"
 #include "agent/machine.h"
@@ -73,7 +74,8 @@ class Agent {
   std::optional<Shepherds> shepherds_;
   std::optional<Machine> machine_;
   std::unique_ptr<wire::Dealer> dealer_;
-  std::vector<std::string> cgroups_;
+  Confiner confiner_;
+  std::uint64_t node_mib_ = 0;
   std::string pid_file_;
   std::string lost_why_;  // said last
   Seconds ctld_timeout_ = 0;

@@ -14,6 +14,33 @@ bool is_passing(const Error& error) {
          error.code == "no_space" || error.code == "io_error" || error.code == "too_many_files";
 }
 
+namespace {
+
+constexpr std::uint32_t kMaxCpu = 1 << 20;
+
+IdSet cpu_ids(const Istr& text) {
+  auto parsed = IdSet::parse(text.view(), kMaxCpu);
+  return parsed.ok() ? std::move(*parsed) : IdSet();
+}
+
+}  // namespace
+
+Status Launcher::bind(const wire::LaunchOrder& order, const IdSet& cpus, step::StepLaunch& launch) const {
+  auto how = parse_cpu_bind(order.run.cpu_bind.view());
+  if (!how.ok()) return how.error();
+  using Kind = CpuBind::Kind;
+  if (how->kind == Kind::kNone) launch.confinement.cpu_mask.clear();
+  if (how->verbose)
+    launch.confinement.say_binding = how->kind == Kind::kNone   ? "NONE"
+                                     : how->kind == Kind::kMap  ? "MAP "
+                                     : how->kind == Kind::kRank ? "RANK"
+                                                                : "MASK";
+  const auto sets =
+      bind_tasks(topology, cpus, *how, launch.tasks.size(), std::max(1u, order.step->spec.cpus_per_task));
+  for (std::size_t i = 0; i < sets.size(); ++i) launch.tasks[i].cpu_mask = cpu_mask(sets[i]);
+  return {};
+}
+
 Result<step::StepLaunch> Launcher::prepare(const wire::LaunchOrder& order, const Uuid& cluster,
                                            const std::string& mark, Time now, std::int64_t mono_ms) {
   const auto bad = [&](const std::string& what) {
@@ -80,9 +107,26 @@ Result<step::StepLaunch> Launcher::prepare(const wire::LaunchOrder& order, const
   launch.warning_signal = extras.signal.number;
   launch.warning_before_s = extras.signal.before_end_s;
   launch.warning_to_batch_only = extras.signal.batch_only;
-  launch.cgroups = node_.cgroups;
+  JobLimits limits;
+  limits.cpus = nodes[index].cpus;
+  limits.mem_mib = nodes[index].mem_mib;
+  if (!topology.empty()) limits.cpu_list = os_cpus(topology, cpu_ids(nodes[index].cpu_ids)).format();
+  confiner.confine(limits, launch);
+  launch.confinement.sample_s = static_cast<std::uint32_t>(sample);
+  launch.confinement.no_new_privileges = confinement.no_new_privileges;
+  if (policy.own_uid == 0) launch.confinement.private_dirs = confinement.private_dirs;
   if (order.step)
     if (auto added = add_tasks(order, *user, node_.name, launch); !added.ok()) return added.error();
+  if (!topology.empty() && confinement.bind) {
+    const StepShare* share = nullptr;
+    if (order.step)
+      for (const auto& one : order.step->nodes)
+        if (one.node == node_.name) share = &one;
+    const IdSet cpus = cpu_ids(share ? share->cpu_ids : nodes[index].cpu_ids);
+    launch.confinement.cpu_mask = cpu_mask(os_cpus(topology, cpus));
+    if (share)
+      if (auto bound = bind(order, cpus, launch); !bound.ok()) return bound.error();
+  }
 
   // What the shepherd could not read back, or the kernel would not take, is said here.
   for (const auto* words : {&launch.argv, &launch.env})

@@ -4,7 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "agent/confine.h"
 #include "agent/signature.h"
+#include "agent/topology.h"
 #include "agent/users.h"
 #include "step/launch.h"
 
@@ -13,7 +15,6 @@ namespace bai::agent {
 struct LauncherNode {
   std::string name;
   std::string boot_id;
-  std::vector<std::string> cgroups;  // parents of steps' cgroups
 };
 
 class Launcher {
@@ -24,12 +25,17 @@ class Launcher {
   LaunchPolicy policy;  // of the node's own file
   std::string cluster_name;
   Seconds kill_wait = 30;
+  ConfinementSettings confinement;
+  Confiner confiner;     // configured with them
+  CpuTopology topology;  // of this machine; empty: jobs are not bound
+  Seconds sample = 30;   // between looks at a step's use
 
   // Errors: those of SignatureCheck, unknown_user, user_lookup (later), bad_order.
   Result<step::StepLaunch> prepare(const wire::LaunchOrder& order, const Uuid& cluster,
                                    const std::string& mark, Time now, std::int64_t mono_ms);
 
  private:
+  Status bind(const wire::LaunchOrder& order, const IdSet& cpus, step::StepLaunch& launch) const;
   LauncherNode node_;
   SignatureCheck signatures_;
   Users users_;

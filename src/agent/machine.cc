@@ -16,6 +16,17 @@ using wire::AttemptPhase;
 
 namespace {
 
+Usage usage_of(const step::StepUse& use) {
+  return {.user_us = use.user_us,
+          .system_us = use.system_us,
+          .max_rss_kib = use.max_rss_kib,
+          .sum_rss_kib = use.sum_rss_kib,
+          .read_bytes = use.read_bytes,
+          .write_bytes = use.write_bytes,
+          .max_read_bytes = use.max_read_bytes,
+          .max_write_bytes = use.max_write_bytes};
+}
+
 AttemptEnd end_of(step::EndReason reason) {
   using R = step::EndReason;
   switch (reason) {
@@ -36,6 +47,8 @@ AttemptEnd end_of(step::EndReason reason) {
       return AttemptEnd::kLaunchFailed;
     case R::kShepherdLost:
       return AttemptEnd::kShepherdLost;
+    case R::kOutOfMemory:
+      return AttemptEnd::kOutOfMemory;
   }
   return AttemptEnd::kShepherdLost;
 }
@@ -366,7 +379,7 @@ void Machine::ended(Entry& entry, const step::StepStatus& status, Output& out) {
   report.ended = Time{status.end_us};
   report.exit = {static_cast<std::uint8_t>(status.exit_code), static_cast<std::uint8_t>(status.signal)};
   report.message = status.message;
-  report.usage = {status.user_us, status.system_us, status.max_rss_kib};
+  report.usage = usage_of(status.use);
   news_.insert(report.key);
 }
 

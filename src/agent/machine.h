@@ -127,6 +127,9 @@ class Machine {
 
   const Lineage& seen() const { return seen_; }
   std::uint64_t config_hash() const { return facts_.config_hash; }
+  // What is configured here for jobs and cannot be enforced, and why.
+  const std::string& not_enforced() const { return facts_.not_enforced; }
+  void set_not_enforced(std::string what) { facts_.not_enforced = std::move(what); }
   bool welcomed() const { return session_ == Session::kWelcomed; }
   std::size_t attempt_count() const { return attempts_.size(); }
   // What it would report; nullptr when it is unknown.

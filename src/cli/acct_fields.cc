@@ -1,4 +1,5 @@
 // sacct's fields, with its widths (sacct.c of 22.05).
+#include <algorithm>
 #include <cstdio>
 
 #include "base/suggest.h"
@@ -61,6 +62,22 @@ void put_cpu(std::string& out, std::uint64_t us) {
                                     static_cast<unsigned>(s % 60), static_cast<unsigned>(us / 1000 % 1000))));
 }
 
+std::uint64_t each(const AcctRow& r) { return std::max<std::uint64_t>(1, r.step->tasks()); }
+
+// Slurm's convert_num_unit: "4520K", "2.50M"; a larger unit only where nothing is lost.
+void put_bytes(std::string& out, const AcctRow& r, std::uint64_t bytes) {
+  if (!r.step->ended.is_set()) return;
+  std::size_t unit = 0;
+  bool half = false;
+  for (; bytes >= 1024 && bytes % 512 == 0 && !half && unit < 6; ++unit) {
+    half = bytes % 1024 != 0;
+    bytes /= 1024;
+  }
+  out += std::to_string(bytes);
+  if (half) out += ".50";
+  if (unit > 0) out += "KMGTPE"[unit - 1];
+}
+
 void put_tres(std::string& out, const AcctRow& r) {
   const auto& row = *r.job.row;
   if (r.step) {
@@ -107,7 +124,12 @@ const AcctField kFields[] = {
     BAI_ANY("JobName", 10, out += r.step ? r.step->spec.name.view() : r.job.text(r.job.row->name)),
     BAI_STEP("Layout", 9, put_layout(out, *r.step)),
     BAI_STEP("AveCPU", 10, if (r.step->ended.is_set()) out += format_duration_full(static_cast<Seconds>((r.step->usage.user_us + r.step->usage.system_us) / 1'000'000 / std::max<std::uint64_t>(1, r.step->tasks())))),
-    BAI_STEP("MaxRSS", 10, if (r.step->ended.is_set()) out += std::to_string(r.step->usage.max_rss_kib) + "K"),
+    BAI_STEP("AveDiskRead", 14, put_bytes(out, r, usage(r).read_bytes / each(r))),
+    BAI_STEP("AveDiskWrite", 14, put_bytes(out, r, usage(r).write_bytes / each(r))),
+    BAI_STEP("AveRSS", 10, put_bytes(out, r, usage(r).sum_rss_kib * 1024 / each(r))),
+    BAI_STEP("MaxDiskRead", 12, put_bytes(out, r, usage(r).max_read_bytes)),
+    BAI_STEP("MaxDiskWrite", 12, put_bytes(out, r, usage(r).max_write_bytes)),
+    BAI_STEP("MaxRSS", 10, put_bytes(out, r, usage(r).max_rss_kib * 1024)),
     BAI_ANY("NCPUS", 10, put(out, cpus(r))),
     BAI_ANY("NNodes", 8, put(out, nodes(r))),
     BAI_ANY("NodeList", 15, out += r.step ? r.step->hostlist() : std::string(started(r) ? r.job.text(r.job.row->node_list) : "None assigned")),

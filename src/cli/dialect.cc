@@ -9,8 +9,8 @@ Dialect Dialect::of(const char* argv0) {
   if (const auto slash = name.rfind('/'); slash != std::string_view::npos) name.remove_prefix(slash + 1);
   Dialect out;
   out.program = name;
-  for (std::string_view known :
-       {"sbatch", "squeue", "sinfo", "scancel", "scontrol", "sacct", "sdiag", "srun", "salloc", "sattach"})
+  for (std::string_view known : {"sbatch", "squeue", "sinfo", "scancel", "scontrol", "sacct", "sdiag", "srun",
+                                 "salloc", "sattach", "sbcast"})
     out.slurm |= name == known;
   if (out.slurm) {
     out.output = "slurm-%j.out";

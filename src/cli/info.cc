@@ -20,6 +20,7 @@
 namespace bai::cli {
 namespace {
 
+constexpr std::string_view kLimitsFormat = "nodelist:20,notenforced:60";
 constexpr auto kReq = ArgKind::required;
 
 std::string_view default_format(const Parsed& parsed) {
@@ -158,6 +159,7 @@ OptionTable info_table(const Dialect& dialect) {
       {.name = "Format", .letter = 'O', .arg = kReq, .value_name = "FIELDS", .help = "Columns by name: partition,nodes,statelong"},
       {.name = "iterate", .letter = 'i', .arg = kReq, .value_name = "SECONDS", .help = "Show again and again"},
       {.name = "list-reasons", .letter = 'R', .help = "Why nodes are down or drained"},
+      {.name = "limits", .help = "Which limits of jobs nodes do not enforce, and why"},
       {.name = "hide", .help = "No hidden partitions (the default)"},
       {.name = "long", .letter = 'l', .help = "More columns"},
       {.name = "Node", .letter = 'N', .help = "One line for each node"},
@@ -191,8 +193,11 @@ int run_info(const Dialect& dialect, int argc, const char* const* argv) {
     return reporter.mistyped({"bad_option", "Unrecognized option: " + parsed.rest[0], "", "see --help"});
 
   const Given* format = parsed.find_last({"format", "Format"});
-  const std::string text(format ? std::string_view(format->value) : default_format(parsed));
-  const bool by_name = format && format->option->name == std::string_view("Format");
+  const bool limits = parsed.has("limits") && !format;
+  const std::string text(format   ? std::string_view(format->value)
+                         : limits ? kLimitsFormat
+                                  : default_format(parsed));
+  const bool by_name = limits || (format && format->option->name == std::string_view("Format"));
   std::vector<std::string> unknown;
   auto* gather = dialect.slurm ? &unknown : nullptr;
   auto columns = by_name ? long_columns<InfoRow>(text, info_fields(), 20, gather)

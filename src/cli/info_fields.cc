@@ -186,6 +186,11 @@ void put_reason_user(std::string& out, const InfoRow& row, bool with_uid) {
   if (with_uid) out += "(" + uid + ")";
 }
 
+void put_not_enforced(std::string& out, const InfoRow& row) {
+  const Node* node = first(row);
+  out += !node ? "" : node->not_enforced.empty() ? std::string_view("-") : node->not_enforced.view();
+}
+
 // "mixed+drain": scontrol's word in small letters.
 void put_complete_state(std::string& out, const InfoRow& row) {
   const Node* node = first(row);
@@ -245,6 +250,7 @@ const Field<InfoRow> kFields[] = {
     BAI_FIELD(0, "comment", "COMMENT", out += "(null)"; (void)r),
     BAI_FIELD(0, "extra", "EXTRA", out += "(null)"; (void)r),
     BAI_FIELD(0, "gresused", "GRES_USED", out += "(null)"; (void)r),
+    BAI_FIELD(0, "notenforced", "NOT_ENFORCED", put_not_enforced(out, r)),
     BAI_FIELD(0, "port", "PORT", out += "n/a"; (void)r),
     BAI_FIELD(0, "statecomplete", "STATECOMPLETE", put_complete_state(out, r)),
 };
@@ -260,7 +266,9 @@ bool tells_of_partition(const Field<InfoRow>& field) {
   return field.letter != 0 && std::string_view("aBghIlLMpPrRsS").find(field.letter) != std::string_view::npos;
 }
 
-bool divides_by_name(std::string_view name) { return name == "allocmem" || name == "statecomplete"; }
+bool divides_by_name(std::string_view name) {
+  return name == "allocmem" || name == "statecomplete" || name == "notenforced";
+}
 
 // Slurm's number of the state, flags above: what -S t sorts by.
 std::uint32_t state_number(const Node& node) {

@@ -407,6 +407,8 @@ void put_job_json(JsonWriter& json, const JobView& job, const std::function<void
     json.field("user_cpu_us", static_cast<std::int64_t>(row.usage.user_us));
     json.field("system_cpu_us", static_cast<std::int64_t>(row.usage.system_us));
     json.field("max_rss_kib", static_cast<std::int64_t>(row.usage.max_rss_kib));
+    json.field("read_bytes", static_cast<std::int64_t>(row.usage.read_bytes));
+    json.field("write_bytes", static_cast<std::int64_t>(row.usage.write_bytes));
   }
   if (row.no_batch) json.flag("allocation", true);
   if (more) more();

@@ -13,6 +13,7 @@
 #include "cli/allocation.h"
 #include "cli/await.h"
 #include "cli/begin.h"
+#include "cli/cast.h"
 #include "cli/environment.h"
 #include "cli/run_options.h"
 #include "cli/slurm_words.h"
@@ -119,6 +120,32 @@ Result<Step> create(Session& session, const wire::StepRequest& request, const Re
   return std::move(begun->step);
 }
 
+// Copies the program to the job's nodes (--bcast): from then on it is what runs. Returns 0, or the exit status.
+int bring(const std::string& where, JobId job, Parsed& parsed, const std::string& cwd,
+          const Reporter& reporter) {
+  std::string& program = parsed.rest[0];
+  CastRequest request;
+  request.job = job;
+  request.file = program;
+  if (program.find('/') == program.npos) {
+    const char* path = getenv("PATH");
+    for (const std::string_view dir : split(path ? path : "", ':')) {
+      const std::string candidate = std::string(dir) + "/" + program;
+      if (access(candidate.c_str(), X_OK) != 0) continue;
+      request.file = candidate;
+      break;
+    }
+  }
+  request.path = where.empty() ? cwd + "/" : where.starts_with('/') ? where : cwd + "/" + where;
+  if (request.path.ends_with('/'))
+    request.path += "bai_bcast_" + std::to_string(job) + "_" + base_name(program);
+  request.replace = true;
+  request.conf = parsed.value_or("conf", "");
+  const int status = cast_file(request, reporter);
+  program = request.path;
+  return status;
+}
+
 // The step in a job that runs. Returns the exit status.
 int run_step(Session& session, WantedStep wanted, const Parsed& parsed, const Submitter& submitter,
              std::optional<Allocation>& own, const Reporter& reporter) {
@@ -193,7 +220,7 @@ int run_run(const Dialect& dialect, int argc, const char* const* argv) {
   int status = 0;
   auto begun = begin(table, argc, argv, {"BAI_RUN_", "SLURM_"}, reporter, status);
   if (!begun) return status;
-  const Parsed parsed = std::move(*begun);
+  Parsed parsed = std::move(*begun);
   reporter.set_quiet(parsed.has("quiet"));
   if (parsed.value_or("mpi", "") == "list") {
     reporter.said("MPI plugin types are...\n\tnone\n\tpmi1");
@@ -226,7 +253,9 @@ int run_run(const Dialect& dialect, int argc, const char* const* argv) {
     wanted->spec.devices.clear();
     wanted->spec.mem_mib = wanted->spec.mem_per_cpu_mib = 0;
   }
-  status = run_step(*session, std::move(*wanted), parsed, *submitter, own, reporter);
+  if (const Given* copy = parsed.find("bcast"))
+    status = bring(copy->value, *wanted->job, parsed, submitter->context.cwd, reporter);
+  if (status == 0) status = run_step(*session, std::move(*wanted), parsed, *submitter, own, reporter);
   if (own)
     if (auto given = own->give_back(*session, as_exit(status)); !given.ok())
       reporter.note("job " + std::to_string(own->id()) + " could not be given back: " + given.error().text());

@@ -11,6 +11,7 @@
 #include "cli/report.h"
 #include "cli/submit_options.h"
 #include "cli/values.h"
+#include "model/cpu_bind.h"
 #include "model/devices.h"
 
 namespace bai::cli {
@@ -28,6 +29,7 @@ const std::set<std::string_view> kBatchOnly = {
 // clang-format off
 std::vector<Option> step_options() {
   return {
+      {.name = "bcast", .arg = kOpt, .value_name = "PATH", .help = "First copy the program to PATH on the nodes, and run it there", .env = "BCAST"},
       {.name = "chdir", .letter = 'D', .arg = kReq, .value_name = "DIR", .help = "Run in this directory", .env = "REMOTE_CWD"},
       {.name = "cpu-bind", .arg = kReq, .value_name = "HOW", .help = "Bind tasks to processors: none, cores, sockets, map_cpu:LIST, ..., verbose", .env = "CPU_BIND_WISH"},
       {.name = "detach", .help = "The step goes on when this command dies; see bai-attach"},
@@ -238,7 +240,10 @@ Result<WantedStep> make_step(const Parsed& parsed, const Dialect& dialect, const
     };
   };
   in.with("job-name", text(out.spec.name));
-  in.with("cpu-bind", text(out.run.cpu_bind));
+  in.with("cpu-bind", [&](std::string_view how) -> Status {
+    if (auto read = parse_cpu_bind(how); !read.ok()) return read.error();
+    return text(out.run.cpu_bind)(how);
+  });
   in.with("gpu-bind", text(out.run.gpu_bind));
   out.run.workdir = Istr(cwd);
   in.with("chdir", [&](std::string_view dir) -> Status {

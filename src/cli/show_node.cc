@@ -155,7 +155,8 @@ void put_node_json(JsonWriter& json, const Node& node, const std::vector<Partiti
   for (auto partition : split_list(in)) json.string(partition);
   json.end_array();
   json.field("os", node.os.view()).field("arch", node.arch.view()).field("version", node.version.view());
-  json.flag("enforces_limits", node.enforces);
+  json.flag("enforces_limits", node.not_enforced.empty());
+  if (!node.not_enforced.empty()) json.field("not_enforced", node.not_enforced.view());
   json.time("boot_at", node.boot)
       .time("agent_started_at", node.agent_started)
       .time("last_heard_at", node.last_heard);

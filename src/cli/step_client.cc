@@ -86,13 +86,20 @@ StepClient::StepClient(StepClientOptions options, const Reporter& reporter)
     : options_(std::move(options)), reporter_(reporter) {}
 StepClient::~StepClient() = default;
 
-Status StepClient::listen(const std::vector<std::string>& addresses) {
+Result<ClientPort> open_client_port(const std::vector<std::string>& addresses) {
   const auto told = addresses.empty() ? own_addresses() : addresses;
   auto listener = step::listen_any(std::all_of(told.begin(), told.end(), is_loopback));
   if (!listener.ok()) return listener.error();
-  listener_ = std::move(listener->fd);
-  endpoints_.clear();
-  for (const auto& address : told) endpoints_.push_back(step::endpoint_text(address, listener->port));
+  ClientPort out{std::move(listener->fd), {}};
+  for (const auto& address : told) out.endpoints.push_back(step::endpoint_text(address, listener->port));
+  return out;
+}
+
+Status StepClient::listen(const std::vector<std::string>& addresses) {
+  auto port = open_client_port(addresses);
+  if (!port.ok()) return port.error();
+  listener_ = std::move(port->listener);
+  endpoints_ = std::move(port->endpoints);
   key_.resize(step::kStreamKeyBytes);
   env_.random_bytes(key_.data(), key_.size());
   return {};

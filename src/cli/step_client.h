@@ -46,6 +46,14 @@ struct StepClientOptions {
   std::function<void(int signum)> end_step{};
 };
 
+// A port of this command's that nodes dial.
+struct ClientPort {
+  Fd listener;
+  std::vector<std::string> endpoints;
+};
+// `addresses` (numeric) are what nodes are told, in order of preference; empty: this machine's. Errors: io_error.
+Result<ClientPort> open_client_port(const std::vector<std::string>& addresses);
+
 class StepClient {
  public:
   StepClient(StepClientOptions options, const Reporter& reporter);
@@ -53,7 +61,7 @@ class StepClient {
   StepClient(const StepClient&) = delete;
   StepClient& operator=(const StepClient&) = delete;
 
-  // Opens a port; `addresses` (numeric) are what nodes are told, in order of preference; empty: this machine's. Errors: io_error.
+  // Opens a port, as open_client_port() does.
   Status listen(const std::vector<std::string>& addresses);
   const std::vector<std::string>& endpoints() const { return endpoints_; }
   const std::string& key() const { return key_; }

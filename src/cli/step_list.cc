@@ -282,6 +282,11 @@ void put_step_json(JsonWriter& json, const StepView& view) {
     number("user_cpu_us", step.usage.user_us);
     number("system_cpu_us", step.usage.system_us);
     number("max_rss_kib", step.usage.max_rss_kib);
+    number("sum_rss_kib", step.usage.sum_rss_kib);
+    number("read_bytes", step.usage.read_bytes);
+    number("write_bytes", step.usage.write_bytes);
+    number("max_read_bytes", step.usage.max_read_bytes);
+    number("max_write_bytes", step.usage.max_write_bytes);
   }
   json.end_object();
 }

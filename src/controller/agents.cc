@@ -62,6 +62,7 @@ void Machine::on_agent(const FromAgent& message) {
     n.load_percent = beat->load_percent;
     n.free_mib = beat->free_mib;
     n.config_hash = beat->config_hash;
+    if (n.not_enforced != beat->not_enforced) n.not_enforced = beat->not_enforced;
     out_->effects.nodes.push_back(std::make_shared<const Node>(n));
     if (!n.responding) {
       n.responding = true;
@@ -139,7 +140,7 @@ void Machine::on_register(ConnId conn, const wire::AgentRegister& hello) {
   n.agent_started = hello.agent_started;
   n.last_heard = now_;
   n.config_hash = hello.config_hash;
-  n.enforces = hello.enforces;
+  n.not_enforced = hello.not_enforced;
   n.responding = true;
   const ConfigNode* declared = config_->find_node(hello.node);
   if (!declared || declared->shape.cpus == 0) n.declared.cpus = hello.found.cpus;

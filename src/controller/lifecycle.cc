@@ -4,6 +4,7 @@
 #include "base/crash_point.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "controller/cpu_choice.h"
 #include "controller/machine.h"
 
 namespace bai::controller {
@@ -27,6 +28,14 @@ void Machine::on_decided(const Decided& decided) {
     copy.expected_start = waiting.expected_start;
     put_volatile(std::move(copy));
   }
+}
+
+// The plan says how many; which processors of each node is decided now.
+std::shared_ptr<const Allocation> Machine::with_cpus(Allocation allocation) {
+  for (auto& share : allocation.nodes)
+    if (const NodeEntry* entry = node(share.node))
+      share.cpu_ids = Istr(choose_cpus(entry->node->declared, entry->cpus_taken, share.cpus).format());
+  return std::make_shared<const Allocation>(std::move(allocation));
 }
 
 // Checks a decision against the truth of now; a void one is told to the scheduler, which planned with it.
@@ -56,7 +65,7 @@ bool Machine::start(const sokovan::Start& start) {
   }
   if (job->array) job = split_task(*job, start.task);
   Job copy = *job;
-  copy.allocation = start.allocation;
+  copy.allocation = with_cpus(*start.allocation);
   copy.attempt++;
   copy.started = now_;
   copy.ended = Time{};
@@ -247,6 +256,8 @@ void Machine::end_attempt(const JobPtr& job, const wire::AttemptReport& report) 
       return end(JobState::kFailed, Reason::kJobLaunchFailure, "launch failed");
     case End::kShepherdLost:
       return end(JobState::kFailed, Reason::kSystemFailure, "bai-stepd was lost");
+    case End::kOutOfMemory:
+      return end(JobState::kOutOfMemory, Reason::kOutOfMemory, "out of memory");
     case End::kNodeRebooted:
       note_failed_node(copy, job->allocation->nodes[0].node);
       if (may_requeue(copy))
@@ -270,6 +281,7 @@ void Machine::occupy(const Job& job) {
     auto& n = *entry->node;
     n.cpus_used += share.cpus;
     n.mem_used_mib += share.mem_mib;
+    add_cpus(entry->cpus_taken, share.cpu_ids.view());
     entry->devices_used.insert(entry->devices_used.end(), share.devices.begin(), share.devices.end());
     n.jobs++;
     n.exclusive_use = n.exclusive_use || job.spec->request.exclusive;
@@ -285,6 +297,7 @@ void Machine::vacate(const Job& job) {
     auto& n = *entry->node;
     n.cpus_used -= share.cpus;
     n.mem_used_mib -= share.mem_mib;
+    remove_cpus(entry->cpus_taken, share.cpu_ids.view());
     for (const auto& device : share.devices) {
       auto it = std::find(entry->devices_used.begin(), entry->devices_used.end(), device);
       if (it != entry->devices_used.end()) entry->devices_used.erase(it);

@@ -1,4 +1,5 @@
 #include "controller/machine.h"
+#include "controller/cpu_choice.h"
 
 #include <algorithm>
 
@@ -495,13 +496,21 @@ std::string Machine::check_invariants() const {
     if (id > last_job_id_) return "job " + std::to_string(id) + " is beyond the last id given";
   }
   for (const auto& [name, entry] : nodes_) {
-    std::uint64_t cpus = 0, mem = 0;
+    std::uint64_t cpus = 0, mem = 0, named_count = 0;
+    IdSet named;
     for (JobId id : entry.jobs) {
       JobPtr job = find(id);
       if (!job || !is_active(job->state)) return "node " + name + " holds ended job " + std::to_string(id);
       for (const auto& share : job->allocation->nodes)
-        if (share.node == name) cpus += share.cpus, mem += share.mem_mib;
+        if (share.node == name) {
+          cpus += share.cpus, mem += share.mem_mib;
+          const IdSet own = cpu_set(share.cpu_ids.view());
+          named_count += own.count();
+          for (const auto& range : own.ranges()) named.insert(range.first, range.last);
+        }
     }
+    if (named.count() != named_count) return "node " + name + ": a processor is two jobs'";
+    if (!(named == entry.cpus_taken)) return "node " + name + ": its processors are miscounted";
     if (entry.registered && cpus > entry.room.cpus_total)
       return "node " + name + " is over-committed in CPUs";
     if (cpus != entry.node->cpus_used || mem != entry.node->mem_used_mib)

@@ -86,6 +86,7 @@ class Machine {
     sokovan::Tenants tenants;
     std::set<JobId> jobs;                   // that hold something here
     std::vector<DeviceShare> devices_used;  // by them
+    IdSet cpus_taken;                       // by them
     std::set<wire::AttemptKey> stale;       // attempts that must end before new work comes
   };
   // One start of a job that has not ended: the edge to its batch node's agent. Of an allocation, which has no batch script, `node` is empty.
@@ -207,6 +208,7 @@ class Machine {
 
   // lifecycle.cc
   void on_decided(const Decided& decided);
+  std::shared_ptr<const Allocation> with_cpus(Allocation allocation);
   bool start(const sokovan::Start& start);
   JobPtr split_task(const Job& head, std::uint32_t task);  // the task's own record; the head loses it
   JobPtr task_record(JobId array, std::uint32_t task,

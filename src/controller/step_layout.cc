@@ -7,6 +7,7 @@
 
 #include "base/hostlist.h"
 #include "base/text.h"
+#include "controller/cpu_choice.h"
 
 namespace bai::controller {
 namespace {
@@ -177,7 +178,7 @@ std::optional<Shares> fill(const StepSpec& spec, const std::vector<StepRoom>& ro
   Shares shares;
   std::vector<std::uint32_t> capacity;
   for (const auto& c : chosen) {
-    shares.push_back({rooms[c.at].has.node, static_cast<std::uint32_t>(c.at), 0, 0, {}, {}});
+    shares.push_back({rooms[c.at].has.node, static_cast<std::uint32_t>(c.at), 0, 0, {}, {}, {}});
     capacity.push_back(c.*room);
   }
   deal(spec, wish.tasks, capacity, shares);
@@ -246,6 +247,7 @@ void take(std::vector<StepRoom>& rooms, const Step& step) {
     auto& room = rooms[share.index];
     room.steps++;
     room.cpus_used += share.cpus;
+    add_cpus(room.cpus_taken, share.cpu_ids.view());
     room.mem_used_mib += share.mem_mib;
     if (!step.spec.devices.empty())
       room.devices_used.insert(room.devices_used.end(), share.devices.begin(), share.devices.end());
@@ -259,6 +261,7 @@ void give(std::vector<StepRoom>& rooms, const Step& step) {
     auto& room = rooms[share.index];
     room.steps -= std::min(room.steps, 1u);
     room.cpus_used -= std::min(room.cpus_used, share.cpus);
+    remove_cpus(room.cpus_taken, share.cpu_ids.view());
     room.mem_used_mib -= std::min(room.mem_used_mib, share.mem_mib);
     if (step.spec.devices.empty()) continue;
     for (const auto& device : share.devices)
@@ -268,7 +271,9 @@ void give(std::vector<StepRoom>& rooms, const Step& step) {
   }
 }
 
-Result<std::optional<Shares>> lay_out(const StepSpec& spec, const std::vector<StepRoom>& rooms) {
+namespace {
+
+Result<std::optional<Shares>> choose_shares(const StepSpec& spec, const std::vector<StepRoom>& rooms) {
   if (spec.distribution == Distribution::kArbitrary && !spec.hosts.empty()) return arbitrary(spec, rooms);
   Wish wish;
   wish.cpus_per_task = std::max(1u, spec.cpus_per_task);
@@ -300,6 +305,22 @@ Result<std::optional<Shares>> lay_out(const StepSpec& spec, const std::vector<St
                            [](std::uint32_t sum, const auto& room) { return sum + room.has.cpus; })) +
                        " CPUs on " + std::to_string(rooms.size()) +
                        " nodes; ask for fewer tasks, CPUs, memory or devices");
+}
+
+}  // namespace
+
+Result<std::optional<Shares>> lay_out(const StepSpec& spec, const std::vector<StepRoom>& rooms) {
+  auto shares = choose_shares(spec, rooms);
+  if (shares && *shares)
+    for (auto& share : **shares) {
+      const auto& room = rooms[share.index];
+      const IdSet taken = spec.overlap ? IdSet() : room.cpus_taken;
+      share.cpu_ids =
+          share.cpus >= room.has.cpus
+              ? room.has.cpu_ids
+              : Istr(choose_step_cpus(cpu_set(room.has.cpu_ids.view()), taken, share.cpus).format());
+    }
+  return shares;
 }
 
 }  // namespace bai::controller

@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/idset.h"
 #include "base/result.h"
 #include "model/step.h"
 
@@ -16,6 +17,7 @@ struct StepRoom {
   std::uint32_t cpus_used = 0;
   std::uint64_t mem_used_mib = 0;
   std::vector<DeviceShare> devices_used{};
+  IdSet cpus_taken{};
 };
 
 // Takes or gives back what a step counts as its own on each node. An overlapping step counts nothing.

@@ -28,6 +28,8 @@ JobState state_of(wire::AttemptEnd end, ExitStatus exit) {
       return JobState::kCancelled;
     case End::kNodeRebooted:
       return JobState::kNodeFail;
+    case End::kOutOfMemory:
+      return JobState::kOutOfMemory;
     default:
       return JobState::kFailed;
   }
@@ -233,9 +235,7 @@ void Machine::end_step(JobId id, StepEntry& entry) {
         step.state == JobState::kCompleted ||
         (step.state == JobState::kFailed && state != JobState::kCompleted))
       step.state = state;
-    step.usage.user_us += run.usage.user_us;
-    step.usage.system_us += run.usage.system_us;
-    step.usage.max_rss_kib = std::max(step.usage.max_rss_kib, run.usage.max_rss_kib);
+    step.usage.add(run.usage);
     if (run.started.is_set() && (!started.is_set() || run.started < started)) started = run.started;
     if (!run.message.empty()) {
       news.messages.emplace_back(run.node, run.message);

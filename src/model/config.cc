@@ -412,6 +412,7 @@ void take_local_keys(ClusterConfig& into, const ClusterConfig& own) {
   into.health_check_program = own.health_check_program;
   into.health_check_interval = own.health_check_interval;
   into.health_check_states = own.health_check_states;
+  into.confinement = own.confinement;
 }
 
 const ConfigNode* ClusterConfig::find_node(std::string_view name) const {

@@ -33,6 +33,26 @@ struct HealthCheckStates {
   friend bool operator==(const HealthCheckStates&, const HealthCheckStates&) = default;
 };
 
+// How jobs share the time of processors that are not theirs alone.
+enum class CpuTime : std::uint8_t { kNone, kWeight, kQuota };
+
+// What jobs are held to on a node, by cgroups: Slurm's cgroup.conf(5), in percent and MiB. Each node's own.
+struct ConfinementSettings {
+  bool cores = false;
+  bool memory = true;  // of jobs that have been given less than the node
+  bool swap = false;
+  bool devices = true;
+  CpuTime cpu_time = CpuTime::kNone;
+  std::uint32_t max_processes = 0;  // of a job; 0: any number
+  std::uint32_t allowed_ram_percent = 100, max_ram_percent = 100;
+  std::uint32_t allowed_swap_percent = 0, max_swap_percent = 100;
+  std::uint64_t min_ram_mib = 30;
+  bool bind = true;  // jobs and tasks to their processors, by affinity (TaskPlugin)
+  bool no_new_privileges = false;
+  std::vector<std::string> private_dirs;
+  friend bool operator==(const ConfinementSettings&, const ConfinementSettings&) = default;
+};
+
 // CtldHost=NAME(ADDRESS)
 struct HostAddress {
   std::string name;
@@ -118,6 +138,9 @@ struct ClusterConfig : ClientConfig {
   std::uint32_t minimum_uid = 1;  // jobs of smaller uids are refused; root has its own key
   bool allow_root_jobs = false;
   Seconds signature_max_age = kUnlimited;  // of a job's signature at its launch
+  ConfinementSettings confinement;
+
+  Seconds acct_gather_interval = 30;  // between looks at what a step uses; 0: at its end only
 
   std::string plugin_dir{kPluginDir};  // "DIR:DIR"
   std::map<std::string, std::uint32_t> licenses;

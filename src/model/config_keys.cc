@@ -344,6 +344,80 @@ std::string show_health_check_states(const Config& c) {
          (states.cycle ? ",CYCLE" : "");
 }
 
+using Confined = ConfinementSettings;
+
+Row confined(ConfigKey key, bool Confined::*member) {
+  return {std::move(key),
+          [member](Config& c, std::string_view value) -> Status {
+            auto parsed = cv::yes_no(value);
+            if (!parsed) return parsed.error();
+            c.confinement.*member = *parsed;
+            return {};
+          },
+          [member](const Config& c) { return cv::yes(c.confinement.*member); }};
+}
+
+Row percent(ConfigKey key, std::uint32_t Confined::*member) {
+  return {std::move(key),
+          [member](Config& c, std::string_view value) -> Status {
+            auto parsed = cv::number(value.substr(0, value.find('.')), 0, 1'000'000);
+            if (!parsed) return parsed.error();
+            c.confinement.*member = static_cast<std::uint32_t>(*parsed);
+            return {};
+          },
+          [member](const Config& c) { return std::to_string(c.confinement.*member); }};
+}
+
+Status set_max_processes(Config& c, std::string_view value) {
+  auto parsed =
+      iequals(value, "unlimited") ? Result<std::uint64_t>(std::uint64_t{0}) : cv::number(value, 0, 4'000'000);
+  if (!parsed) return parsed.error();
+  c.confinement.max_processes = static_cast<std::uint32_t>(*parsed);
+  return {};
+}
+
+Status set_cpu_time(Config& c, std::string_view value) {
+  if (iequals(value, "no") || iequals(value, "none"))
+    c.confinement.cpu_time = CpuTime::kNone;
+  else if (iequals(value, "weight"))
+    c.confinement.cpu_time = CpuTime::kWeight;
+  else if (iequals(value, "quota"))
+    c.confinement.cpu_time = CpuTime::kQuota;
+  else
+    return Error{"bad_config", quote(value) + " is unknown", "", "one of: none, weight, quota"};
+  return {};
+}
+
+std::string show_cpu_time(const Config& c) {
+  return c.confinement.cpu_time == CpuTime::kNone     ? "none"
+         : c.confinement.cpu_time == CpuTime::kWeight ? "weight"
+                                                      : "quota";
+}
+
+// Slurm's task/affinity; what task/cgroup does is ConstrainCores here.
+Status set_task_plugin(Config& c, std::string_view value) {
+  c.confinement.bind = false;
+  for (auto word : split_list(value)) {
+    const auto plugin = word.substr(istarts_with(word, "task/") ? 5 : 0);
+    if (!iequals(plugin, "affinity") && !iequals(plugin, "cgroup") && !iequals(plugin, "none"))
+      return Error{"bad_config", quote(word) + " is unknown", "", "affinity, cgroup and none are known"};
+    c.confinement.bind |= iequals(plugin, "affinity");
+  }
+  return {};
+}
+
+// "30", "task=30,energy=10": the part for tasks counts.
+Status set_acct_gather(Config& c, std::string_view value) {
+  for (auto word : split_list(value)) {
+    const auto equals = word.find('=');
+    if (equals != word.npos && !iequals(trim(word.substr(0, equals)), "task")) continue;
+    auto parsed = cv::seconds(trim(equals == word.npos ? word : word.substr(equals + 1)), 0, 65533, false);
+    if (!parsed) return parsed.error();
+    c.acct_gather_interval = *parsed;
+  }
+  return {};
+}
+
 std::string show_scheduler_parameters(const Config& c) {
   std::string out;
   for (const auto& [name, value] : c.scheduler_parameters)
@@ -440,6 +514,42 @@ const std::vector<KeyRow<ClusterConfig>>& global_rows() {
         {{"PlannedStarts", {}, "how many waiting jobs of a partition get exact planned starts"},
          set_planned_starts,
          [](const Config& c) { return std::to_string(c.scheduling.planned_starts); }},
+        percent({"AllowedRAMSpace", {}, "percent of a job's memory that it may use", true},
+                &Confined::allowed_ram_percent),
+        percent({"AllowedSwapSpace", {}, "percent of a job's memory that it may use of swap beside it", true},
+                &Confined::allowed_swap_percent),
+        confined({"ConstrainCores", {}, "whether jobs are held to their processors by cpuset", true},
+                 &Confined::cores),
+        {{"ConstrainCPU", {}, "none, weight or quota: how a job's share of processor time is kept", true},
+         set_cpu_time,
+         show_cpu_time},
+        confined({"ConstrainDevices", {}, "whether jobs are held to their devices", true},
+                 &Confined::devices),
+        confined({"ConstrainRAMSpace", {}, "whether jobs are held to their memory", true}, &Confined::memory),
+        confined({"ConstrainSwapSpace", {}, "whether jobs are held to their swap", true}, &Confined::swap),
+        {{"JobAcctGatherFrequency", {}, "seconds between looks at what a step uses; 0: at its end only"},
+         set_acct_gather,
+         [](const Config& c) { return std::to_string(c.acct_gather_interval); }},
+        {{"MaxProcessesPerJob", {}, "processes and threads that a job may have on this node; 0: any", true},
+         set_max_processes,
+         [](const Config& c) { return std::to_string(c.confinement.max_processes); }},
+        percent({"MaxRAMPercent", {}, "percent of the node's memory that a job may use at most", true},
+                &Confined::max_ram_percent),
+        percent({"MaxSwapPercent", {}, "percent of the node's memory that a job may use of swap", true},
+                &Confined::max_swap_percent),
+        {{"MinRAMSpace", {}, "MiB that each job may use at least", true},
+         [](Config& c, std::string_view value) -> Status {
+           auto parsed = cv::memory(value);
+           if (!parsed) return parsed.error();
+           c.confinement.min_ram_mib = *parsed;
+           return {};
+         },
+         [](const Config& c) { return std::to_string(c.confinement.min_ram_mib); }},
+        confined({"NoNewPrivileges", {}, "whether setuid programs are powerless in jobs", true},
+                 &Confined::no_new_privileges),
+        {{"TaskPlugin", {}, "affinity: jobs are bound to their processors; none", true},
+         set_task_plugin,
+         [](const Config& c) { return std::string(c.confinement.bind ? "affinity" : "none"); }},
         flag({"DynamicNodes", {}, "whether nodes that no NodeName line names may join"},
              &Config::dynamic_nodes),
         number({"FirstJobId", {}, "the first job's number"}, &Config::first_job_id, 1, 0x03ff0000),

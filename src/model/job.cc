@@ -16,6 +16,14 @@ void JobSpec::set_extras(JobExtras extras) {
     extras_or_null = std::make_shared<const JobExtras>(std::move(extras));
 }
 
+void Usage::add(const Usage& other) {
+  for (auto member :
+       {&Usage::user_us, &Usage::system_us, &Usage::sum_rss_kib, &Usage::read_bytes, &Usage::write_bytes})
+    this->*member += other.*member;
+  for (auto member : {&Usage::max_rss_kib, &Usage::max_read_bytes, &Usage::max_write_bytes})
+    this->*member = std::max(this->*member, other.*member);
+}
+
 std::uint32_t Allocation::cpus() const {
   std::uint32_t sum = 0;
   for (const auto& share : nodes) sum += share.cpus;

@@ -168,11 +168,13 @@ struct NodeShare {
   std::uint64_t mem_mib = 0;
   std::uint32_t tasks = 0;             // how many of the job's tasks are for it; 0: not said
   std::vector<DeviceShare> devices{};  // which devices of the node, and how much of each
+  // "0-3,8": which processors, by socket, core and thread (cpu_choice.h). Chosen at the start; empty in a plan.
+  Istr cpu_ids{};
 
   friend bool operator==(const NodeShare&, const NodeShare&) = default;
   template <class A>
   void serialize(A& a) {
-    a(node, cpus, mem_mib, tasks, cap(devices, 4096));
+    a(node, cpus, mem_mib, tasks, cap(devices, 4096), cpu_ids);
   }
 };
 
@@ -221,11 +223,17 @@ struct ArrayHead {
 struct Usage {
   std::uint64_t user_us = 0;
   std::uint64_t system_us = 0;
-  std::uint64_t max_rss_kib = 0;
+  std::uint64_t max_rss_kib = 0;  // of one task
+  std::uint64_t sum_rss_kib = 0;  // over all tasks, of the most of each
+  std::uint64_t read_bytes = 0, write_bytes = 0;
+  std::uint64_t max_read_bytes = 0, max_write_bytes = 0;  // of one task
 
+  // With what other tasks used.
+  void add(const Usage& other);
+  friend bool operator==(const Usage&, const Usage&) = default;
   template <class A>
   void serialize(A& a) {
-    a(user_us, system_us, max_rss_kib);
+    a(user_us, system_us, max_rss_kib, sum_rss_kib, read_bytes, write_bytes, max_read_bytes, max_write_bytes);
   }
 };
 

@@ -80,7 +80,7 @@ struct Node {
   std::uint64_t config_hash = 0;   // of the configuration it runs
   std::uint32_t load_percent = 0;  // 1-minute load average x 100
   std::uint64_t free_mib = 0;
-  bool enforces = false;  // limits are enforced there (root, cgroups)
+  Istr not_enforced;  // which are not, and why
   // In use now.
   std::uint32_t cpus_used = 0;
   std::uint64_t mem_used_mib = 0;
@@ -93,7 +93,7 @@ struct Node {
   void serialize(A& a) {
     a(name, address, declared, found, features, weight, condition, responding, drain, reason, reason_uid,
       reason_at, boot, agent_started, last_heard, last_busy, version, os, arch, boot_id, config_hash,
-      load_percent, free_mib, enforces, cpus_used, mem_used_mib, jobs, completing, exclusive_use,
+      load_percent, free_mib, not_enforced, cpus_used, mem_used_mib, jobs, completing, exclusive_use,
       cap(devices_free, 65536));
   }
 };

@@ -112,11 +112,12 @@ struct StepShare {
   std::uint64_t mem_mib = 0;  // 0: shares the job's
   std::vector<DeviceShare> devices;
   std::vector<std::uint32_t> ranks;  // rising
+  Istr cpu_ids{};                    // of the job's
 
   friend bool operator==(const StepShare&, const StepShare&) = default;
   template <class A>
   void serialize(A& a) {
-    a(node, index, cpus, mem_mib, cap(devices, 4096), cap(ranks, 1 << 20));
+    a(node, index, cpus, mem_mib, cap(devices, 4096), cap(ranks, 1 << 20), cpu_ids);
   }
 };
 

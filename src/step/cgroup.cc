@@ -8,6 +8,7 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -17,6 +18,7 @@
 
 #include "base/env.h"
 #include "base/fd.h"
+#include "step/device_filter.h"
 
 namespace bai::step {
 
@@ -24,10 +26,61 @@ namespace {
 
 constexpr int kMaxDepth = 32;
 constexpr size_t kMaxProcsBytes = 16u << 20;
+constexpr int kCreateRounds = 5;
+constexpr std::string_view kDevicesDeny = "devices.deny";
 
 bool write_file(const std::string& path, std::string_view text) {
   Fd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
   return fd && write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
+}
+
+std::string step_dir_name(const StepLaunch& launch) {
+  std::string name = "step-" + std::to_string(launch.job_id) + "." + std::to_string(launch.attempt) + "." +
+                     launch.step + "-" + launch.mark.substr(0, 16);
+  for (char& c : name)
+    if (c == '/' || static_cast<unsigned char>(c) <= ' ') c = '_';
+  return name;
+}
+
+std::string job_dir_name(const StepLaunch& launch) {
+  return "job-" + std::to_string(launch.job_id) + "." + std::to_string(launch.attempt);
+}
+
+// v2 has no devices.deny.
+Status deny_on_v2(const std::string& dir, const std::vector<CgroupSetting>& settings) {
+  std::vector<DeviceRule> denied;
+  for (const auto& setting : settings) {
+    if (setting.file != kDevicesDeny) continue;
+    auto rule = parse_rule(setting.value);
+    if (!rule.ok()) return rule.error();
+    denied.push_back(*rule);
+  }
+  return denied.empty() ? Status() : deny_devices(dir, denied);
+}
+
+// Makes a directory and writes its settings; one that is there already has them. Errors: not_found (its parent is not there), io_error.
+Status make_level(const std::string& dir, const std::vector<CgroupSetting>& settings) {
+  if (mkdir(dir.c_str(), 0755) != 0) {
+    if (errno == EEXIST) return {};
+    return errno_error("cannot make cgroup", dir, errno);
+  }
+  if (settings.empty()) return {};
+  const bool denies = std::any_of(settings.begin(), settings.end(),
+                                  [](const CgroupSetting& s) { return s.file == kDevicesDeny; });
+  const bool v2 = denies && open_unified(dir);
+  for (const auto& setting : settings) {
+    if (v2 && setting.file == kDevicesDeny) continue;
+    const std::string path = dir + "/" + setting.file;
+    if (write_file(path, setting.value)) continue;
+    const int err = errno;
+    rmdir(dir.c_str());
+    // Not "not_found", which would be tried again.
+    return Error{"io_error", "cannot set " + setting.value + ": " + strerror(err), path};
+  }
+  if (!v2) return {};
+  auto denied = deny_on_v2(dir, settings);
+  if (!denied.ok()) rmdir(dir.c_str());
+  return denied;
 }
 
 std::vector<std::string> subdirectories(const std::string& dir) {
@@ -67,18 +120,19 @@ bool remove_below(const std::string& dir, int depth) {
 }  // namespace
 
 std::vector<std::string> cgroup_dirs(const StepLaunch& launch) {
-  std::string name = "step-" + std::to_string(launch.job_id) + "." + std::to_string(launch.attempt) + "." +
-                     launch.step + "-" + launch.mark.substr(0, 16);
-  for (char& c : name)
-    if (c == '/' || static_cast<unsigned char>(c) <= ' ') c = '_';
+  const std::string name = step_dir_name(launch);
   std::vector<std::string> dirs;
   for (const auto& parent : launch.cgroups) dirs.push_back(parent + "/" + name);
+  for (const auto& tree : launch.confinement.trees)
+    dirs.push_back(tree.parent + "/" + job_dir_name(launch) + "/" + name);
   return dirs;
 }
 
 std::vector<std::string> create_cgroups(const StepLaunch& launch, std::string* problem) {
   std::vector<std::string> made;
-  for (const auto& dir : cgroup_dirs(launch)) {
+  const std::string name = step_dir_name(launch);
+  for (const auto& cgroup : launch.cgroups) {
+    const std::string dir = cgroup + "/" + name;
     // Without the parent: the agent removed it while no step ran.
     if (mkdir(dir.c_str(), 0755) == 0 ||
         (errno == ENOENT && mkdir(parent_dir(dir).c_str(), 0755) == 0 && mkdir(dir.c_str(), 0755) == 0))
@@ -87,6 +141,35 @@ std::vector<std::string> create_cgroups(const StepLaunch& launch, std::string* p
       *problem += (problem->empty() ? "" : "; ") + ("cannot make cgroup " + dir + ": " + strerror(errno));
   }
   return made;
+}
+
+Status create_trees(const StepLaunch& launch, std::vector<std::string>* made) {
+  for (const auto& tree : launch.confinement.trees) {
+    const std::string job = tree.parent + "/" + job_dir_name(launch);
+    const std::string step = job + "/" + step_dir_name(launch);
+    Status done;
+    // Another step of the job that ends, or an agent without steps, may take directories away between two of ours.
+    for (int round = 0; round < kCreateRounds; ++round) {
+      done = make_level(job, tree.job);
+      if (!done.ok() && done.error().code == "not_found") {
+        if (done = make_level(tree.parent, tree.node); done.ok()) done = make_level(job, tree.job);
+      }
+      if (done.ok()) done = make_level(step, tree.step);
+      if (done.ok() || done.error().code != "not_found") break;
+    }
+    if (!done.ok()) return done;
+    made->push_back(step);
+  }
+  return {};
+}
+
+void remove_job_cgroups(const StepLaunch& launch) {
+  for (const auto& tree : launch.confinement.trees) rmdir((tree.parent + "/" + job_dir_name(launch)).c_str());
+}
+
+bool freeze_cgroup(const std::string& dir, bool frozen) {
+  return write_file(dir + "/cgroup.freeze", frozen ? "1" : "0") ||
+         write_file(dir + "/freezer.state", frozen ? "FROZEN" : "THAWED");
 }
 
 bool remove_cgroup(const std::string& dir) { return remove_below(dir, 0); }

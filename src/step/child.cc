@@ -14,7 +14,7 @@
 #include <string_view>
 
 #include "base/fd.h"
-#include "step/cgroup.h"
+#include "step/enclose.h"
 #include "step/track.h"
 
 namespace bai::step {
@@ -198,7 +198,9 @@ void ChildPlan::prepare(const StepLaunch& launch) {
 
 void run_child(const StepLaunch& launch, const ChildPlan& plan, int report_fd) {
   if (setsid() < 0) fail(report_fd, ChildStage::kSession);
-  for (const auto& dir : plan.cgroups) join_cgroup(dir);  // without it there are descent and mark
+  const Enclosed enclosed = enclose(launch, plan.cgroups);
+  if (enclosed == Enclosed::kNotJoined) fail(report_fd, ChildStage::kCgroup);
+  if (enclosed == Enclosed::kNotPrivate) fail(report_fd, ChildStage::kPrivate);
   set_limits(launch);
   become_user(launch, report_fd);
   umask(static_cast<mode_t>(launch.umask));
@@ -227,14 +229,6 @@ void say(const StepLaunch& launch, const std::string& text, int fd) {
   _exit(err & 0xff);
 }
 
-void bind_to_cpus(const std::string& mask) {
-  if (mask.empty()) return;
-  // The kernel takes whole words.
-  std::vector<unsigned long> words((mask.size() + sizeof(long) - 1) / sizeof(long));
-  memcpy(words.data(), mask.data(), mask.size());
-  syscall(SYS_sched_setaffinity, 0, words.size() * sizeof(long), words.data());  // else as inherited
-}
-
 // What the task has in place of files is there; the files are opened by the user, in the working directory.
 void set_up_streams(const StepLaunch& launch, const TaskLaunch& task, const ChildPlan& plan) {
   auto opened = [&](int fd, const char* what, const std::string& path) {
@@ -256,12 +250,29 @@ void set_up_streams(const StepLaunch& launch, const TaskLaunch& task, const Chil
   if (plan.terminal) ioctl(0, TIOCSCTTY, 0);
 }
 
+// Slurm's line: "cpu-bind=MASK - n1, task  0  0 [4711]: mask 0x3 set".
+void say_binding(const StepLaunch& launch, const TaskLaunch& task) {
+  unsigned char mask[1024] = {};
+  const long bytes = syscall(SYS_sched_getaffinity, 0, sizeof mask, mask);
+  std::string digits;
+  for (long i = 0; i < bytes; ++i)
+    for (unsigned half : {mask[i] & 15u, mask[i] / 16u})
+      digits.insert(digits.begin(), "0123456789abcdef"[half]);
+  digits.erase(0, std::min(digits.find_first_not_of('0'), digits.size() - 1));
+  const std::string& way = launch.confinement.say_binding;
+  dprintf(2, "cpu-bind=%s - %s, task %2u %2u [%d]: mask 0x%s%s\n", way.c_str(), launch.node.c_str(),
+          task.rank, task.local_id, static_cast<int>(getpid()), digits.c_str(), way == "NONE" ? "" : " set");
+}
+
 }  // namespace
 
 void run_task(const StepLaunch& launch, const TaskLaunch& task, const ChildPlan& plan) {
   const int none_yet = plan.stdio[2];
   if (setsid() < 0) fail_task(launch, "setsid()", errno, none_yet);
-  for (const auto& dir : plan.cgroups) join_cgroup(dir);
+  const Enclosed enclosed = enclose(launch, plan.cgroups);
+  if (enclosed == Enclosed::kNotJoined) fail_task(launch, "cannot enter the step's cgroups", errno, none_yet);
+  if (enclosed == Enclosed::kNotPrivate)
+    fail_task(launch, "cannot have private directories", errno, none_yet);
   bind_to_cpus(task.cpu_mask);
   set_limits(launch);
   become_user(launch, -1);
@@ -273,6 +284,7 @@ void run_task(const StepLaunch& launch, const TaskLaunch& task, const ChildPlan&
   }
   set_up_streams(launch, task, plan);
   if (!elsewhere.empty()) say(launch, elsewhere, 2);
+  if (!launch.confinement.say_binding.empty()) say_binding(launch, task);
   syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);
   if (plan.inherited >= 0) fcntl(plan.inherited, F_SETFD, 0);
 
@@ -303,6 +315,10 @@ std::string failure_message(const StepLaunch& launch, const ChildPlan& plan, Chi
       return file_message(launch, "error", launch.stderr_path, failure.err);
     case ChildStage::kDescriptors:
       return "cannot set up the standard streams: " + why;
+    case ChildStage::kCgroup:
+      return "cannot enter the cgroups that limit it: " + why;
+    case ChildStage::kPrivate:
+      return "cannot have directories of its own: " + why;
     case ChildStage::kExec:
       return exec_message(launch, plan, failure.err);
   }

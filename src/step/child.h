@@ -22,6 +22,8 @@ enum class ChildStage : int32_t {
   kStderr,
   kDescriptors,
   kExec,
+  kCgroup,
+  kPrivate,
 };
 struct ChildFailure {
   ChildStage stage = ChildStage::kSession;

@@ -51,6 +51,7 @@ enum Tag : uint16_t {
   kEndFile = 34,
   kTask = 35,
   kStreams = 36,
+  kConfinement = 64,
   kTagEnd
 };
 
@@ -227,6 +228,12 @@ void Decoder::take(const Field& f) {
     case kStreams:
       streams(f);
       break;
+    case kConfinement: {
+      auto confinement = decode_confinement(f.value);
+      if (!confinement.ok()) return fail(f, confinement.error().message.c_str());
+      l.confinement = std::move(*confinement);
+      break;
+    }
     default:
       break;
   }
@@ -275,6 +282,7 @@ std::string encode_launch(const StepLaunch& l) {
   w.number(kUnkillableAfter, l.unkillable_after_s);
   for (const auto& dir : l.cgroups) w.text(kCgroup, dir);
   if (!l.end_file.empty()) w.text(kEndFile, l.end_file);
+  if (!l.confinement.empty()) w.text(kConfinement, encode_confinement(l.confinement));
   if (l.tasks.empty()) return w.finish(kMagic, kBatchVersion);
   for (const auto& task : l.tasks) w.text(kTask, encode_task(task));
   w.text(kStreams, encode_plan(l.streams));

@@ -10,6 +10,7 @@
 
 #include "base/env.h"
 #include "base/result.h"
+#include "step/confinement.h"
 #include "step/task_launch.h"
 
 namespace bai::step {
@@ -86,6 +87,8 @@ struct StepLaunch {
   // Existing absolute cgroup directories, v2 or of v1 hierarchies (freezer, pids...), each of which gets a child for this step.
   // Empty: processes are tracked by descent and by the mark.
   std::vector<std::string> cgroups;
+  // What else holds it. Its trees are further cgroups, with limits.
+  Confinement confinement;
 
   // Where the end is made durable when the agent that started the step is not there to do it: absolute. Empty: DIR/status itself, always.
   std::string end_file;

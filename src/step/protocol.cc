@@ -112,7 +112,7 @@ class Frame {
 };
 
 constexpr auto kFirstReason = static_cast<uint64_t>(EndReason::kExited);
-constexpr auto kLastReason = static_cast<uint64_t>(EndReason::kShepherdLost);
+constexpr auto kLastReason = static_cast<uint64_t>(EndReason::kOutOfMemory);
 
 struct Encoder {
   RecordWriter w;

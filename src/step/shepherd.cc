@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -24,6 +23,7 @@
 #include "step/child.h"
 #include "step/clone.h"
 #include "step/deadlines.h"
+#include "step/enclose.h"
 #include "step/pmi_sockets.h"
 #include "step/process.h"
 #include "step/server.h"
@@ -31,6 +31,7 @@
 #include "step/streams.h"
 #include "step/tasks.h"
 #include "step/track.h"
+#include "step/use.h"
 
 namespace bai::step {
 
@@ -100,6 +101,8 @@ class Shepherd {
   std::optional<EndReason> forced_;
   std::string forced_message_;
   Deadlines times_;
+  UseMeter use_;
+  uint64_t oom_kills_ = 0;
   int64_t kill_pause_ = kFirstKillPause;
   std::set<pid_t> told_;  // to end, by SIGTERM
   bool killing_ = false;
@@ -182,6 +185,11 @@ Status Shepherd::start() {
   cgroups_ = create_cgroups(launch_, &problem);
   if (!problem.empty()) log_shepherd(dir_, problem + "; processes are tracked by descent and mark");
 
+  if (auto made = create_trees(launch_, &cgroups_); !made.ok())
+    return Error{"io_error", "cannot confine the job: " + made.error().text()};
+  if (auto made = make_private_dirs(launch_); !made.ok())
+    return Error{"io_error", "cannot make the job's own directories: " + made.error().text()};
+
   crash_point("step.before_fork");
   if (auto begun = launch_.tasks.empty() ? start_script() : start_tasks(); !begun.ok()) return begun;
   crash_point("step.after_fork");
@@ -193,6 +201,7 @@ Status Shepherd::start() {
     log_shepherd(dir_, updated.error().text());
   started_file_.reset();
   times_.start(launch_, started_ms_);
+  use_.start(launch_.confinement.sample_s, started_ms_);
   return {};
 }
 
@@ -271,6 +280,10 @@ void Shepherd::loop() {
     int64_t pause = times_.pause_ms(now, env_.now().us);
     if (const int64_t other = streams_ ? streams_->pause_ms(now) : -1; other >= 0)
       pause = pause < 0 ? other : std::min(pause, other);
+    if (const auto look = use_.next_ms(); look && phase_ != Phase::kCleaning) {
+      const int64_t left = std::max<int64_t>(0, *look - now);
+      pause = pause < 0 ? left : std::min(pause, left);
+    }
     timespec timeout{pause / 1000, pause % 1000 * 1'000'000};
     const int ready = ppoll(fds.data(), fds.size(), pause < 0 ? nullptr : &timeout, nullptr);
     if (ready > 0 && fds[0].revents != 0) on_signals();
@@ -299,13 +312,19 @@ void Shepherd::on_signals() {
 
 void Shepherd::reap() {
   for (;;) {
+    // Before it is gone: what it read and wrote is in /proc until then.
+    siginfo_t info{};
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid > 0)
+      use_.ending(info.si_pid);
     int wait_status = 0;
-    const pid_t pid = waitpid(-1, &wait_status, WNOHANG);
+    rusage used{};
+    const pid_t pid = wait4(info.si_pid > 0 ? info.si_pid : -1, &wait_status, WNOHANG, &used);
     if (pid < 0 && errno == EINTR) continue;
     if (pid <= 0) {
       children_ = pid == 0;
       break;
     }
+    use_.ended(pid, pid == script_ || tasks_.has(pid), used);
     if (const auto rank = tasks_.reaped(pid, wait_status))
       task_ended(*rank, wait_status);
     else if (pid == script_)
@@ -392,9 +411,12 @@ std::optional<ChildFailure> Shepherd::launch_failure() {
 bool Shepherd::all_gone() {
   if (given_up_) return true;
   if (children_) return false;
-  cgroups_.erase(
-      std::remove_if(cgroups_.begin(), cgroups_.end(), [](const auto& dir) { return remove_cgroup(dir); }),
-      cgroups_.end());
+  std::erase_if(cgroups_, [&](const std::string& dir) {
+    const uint64_t kills = launch_.confinement.memory_mib > 0 ? cgroup_oom_kills(dir) : 0;
+    if (!remove_cgroup(dir)) return false;
+    oom_kills_ += kills;
+    return true;
+  });
   return cgroups_.empty();
 }
 
@@ -449,6 +471,8 @@ void Shepherd::kill_all() {
 
 void Shepherd::on_time() {
   const int64_t now = env_.monotonic_ms();
+  if (phase_ != Phase::kCleaning && times_.due(use_.next_ms(), now))
+    use_.look(tracker().find(), launch_.tasks.empty() ? std::vector{script_} : tasks_.pids(), now);
   if (streams_) {
     streams_->on_time(now);
     if (times_.due(times_.wait_at, now)) {
@@ -537,18 +561,15 @@ Status Shepherd::record_end() const {
 }
 
 void Shepherd::count_use() {
-  rusage used{};
-  getrusage(RUSAGE_CHILDREN, &used);
-  auto us = [](const timeval& t) {
-    return static_cast<uint64_t>(t.tv_sec) * 1'000'000 + static_cast<uint64_t>(t.tv_usec);
-  };
-  status_.user_us = us(used.ru_utime);
-  status_.system_us = us(used.ru_stime);
-  status_.max_rss_kib = static_cast<uint64_t>(used.ru_maxrss);
+  if (!children_) use_.all_ended();
+  status_.use = use_.total();
+  judge_memory(oom_kills_, launch_.confinement, &status_);
 }
 
 Status Shepherd::finish() {
   count_use();
+  remove_job_cgroups(launch_);
+  if (launch_.tasks.empty()) remove_private_dirs(launch_);
   phase_ = Phase::kEnded;
   crash_point("step.before_status");
   // A full disk must not lose an end: we wait for room, as long as it takes.

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
+#include <algorithm>
 
 #include <cerrno>
 
@@ -33,6 +34,17 @@ enum StatusTag : uint16_t {
   kUser = 8,
   kSystem = 9,
   kMaxRss = 10,
+  kSumRss = 11,
+  kRead = 12,
+  kWritten = 13,
+  kMaxRead = 14,
+  kMaxWritten = 15,
+};
+constexpr std::pair<uint16_t, uint64_t StepUse::*> kUseFields[] = {
+    {kUser, &StepUse::user_us},           {kSystem, &StepUse::system_us},
+    {kMaxRss, &StepUse::max_rss_kib},     {kSumRss, &StepUse::sum_rss_kib},
+    {kRead, &StepUse::read_bytes},        {kWritten, &StepUse::write_bytes},
+    {kMaxRead, &StepUse::max_read_bytes}, {kMaxWritten, &StepUse::max_write_bytes},
 };
 enum StartedTag : uint16_t { kBootId = 1, kPid = 2, kStartTicks = 3, kScriptPid = 4 };
 
@@ -105,6 +117,8 @@ const char* reason_name(EndReason reason) {
       return "launch_failed";
     case EndReason::kShepherdLost:
       return "shepherd_lost";
+    case EndReason::kOutOfMemory:
+      return "out_of_memory";
   }
   return "unknown";
 }
@@ -118,9 +132,8 @@ std::string encode_status(const StepStatus& s) {
   w.text(kMessage, std::string_view(s.message).substr(0, kMaxText));
   w.number(kStart, static_cast<uint64_t>(s.start_us));
   w.number(kEnd, static_cast<uint64_t>(s.end_us));
-  w.number(kUser, s.user_us);
-  w.number(kSystem, s.system_us);
-  w.number(kMaxRss, s.max_rss_kib);
+  for (const auto& [tag, member] : kUseFields)
+    if (s.use.*member != 0 || tag <= kMaxRss) w.number(tag, s.use.*member);
   return w.finish(kStatusMagic, kVersion);
 }
 
@@ -133,7 +146,7 @@ Result<StepStatus> decode_status(std::string_view bytes) {
     bool good = true;
     switch (f.tag) {
       case kReason:
-        good = take(f, &s.reason, static_cast<uint64_t>(EndReason::kShepherdLost)) &&
+        good = take(f, &s.reason, static_cast<uint64_t>(EndReason::kOutOfMemory)) &&
                s.reason >= EndReason::kExited;
         has_reason = true;
         break;
@@ -155,16 +168,9 @@ Result<StepStatus> decode_status(std::string_view bytes) {
       case kEnd:
         good = take(f, &s.end_us, INT64_MAX);
         break;
-      case kUser:
-        good = take(f, &s.user_us, UINT64_MAX);
-        break;
-      case kSystem:
-        good = take(f, &s.system_us, UINT64_MAX);
-        break;
-      case kMaxRss:
-        good = take(f, &s.max_rss_kib, UINT64_MAX);
-        break;
       default:
+        for (const auto& [tag, member] : kUseFields)
+          if (tag == f.tag) good = take(f, &(s.use.*member), UINT64_MAX);
         break;
     }
     if (!good) return out_of_range(f);

@@ -26,9 +26,21 @@ enum class EndReason : uint8_t {
   kNodeShutdown = 7,  // the shepherd was told to stop (SIGTERM): the node goes down
   kLaunchFailed = 8,  // never ran; message says why
   kShepherdLost = 9,  // the shepherd died; written by the agent
+  kOutOfMemory = 10,  // it, or one of its processes, was ended by the kernel for want of memory
 };
 // "exited", "signalled", "timeout", ...
 const char* reason_name(EndReason reason);
+
+// What a step used on this node. A task is a process that the shepherd started, and its descendants.
+struct StepUse {
+  uint64_t user_us = 0;  // CPU time
+  uint64_t system_us = 0;
+  uint64_t max_rss_kib = 0;  // of the task that had the most at any look
+  uint64_t sum_rss_kib = 0;  // over the tasks, of the most of each
+  uint64_t read_bytes = 0, write_bytes = 0;
+  uint64_t max_read_bytes = 0, max_write_bytes = 0;  // of one task
+  bool operator==(const StepUse&) const = default;
+};
 
 struct StepStatus {
   EndReason reason = EndReason::kExited;
@@ -38,9 +50,7 @@ struct StepStatus {
   std::string message;   // for a person: why it did not start, what else went wrong; empty when all is plain
   int64_t start_us = 0;  // Unix microseconds; 0: it never started
   int64_t end_us = 0;    // when the script ended
-  uint64_t user_us = 0;  // CPU time of all processes that were reaped
-  uint64_t system_us = 0;
-  uint64_t max_rss_kib = 0;  // of the largest process
+  StepUse use;
   bool operator==(const StepStatus&) const = default;
 };
 

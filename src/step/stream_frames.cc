@@ -71,7 +71,7 @@ Block Block::copy() const {
 }
 
 void Block::put(const Frame& frame) {
-  memcpy(payload_space(), frame.payload.data(), frame.payload.size());
+  frame.payload.copy(payload_space(), frame.payload.size());  // it may be of nothing, which memcpy may not take
   put_written(frame.type, frame.detail, frame.task, frame.payload.size());
 }
 

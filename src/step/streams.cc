@@ -39,7 +39,8 @@ void Streams::each_client(F f) {
 }
 
 void Streams::add_task(uint32_t rank, Fd in, Fd out, Fd err) {
-  if (in) inputs_.push_back({std::move(in), rank, isatty(in.get()) == 1, false, {}, 0, -1});
+  const bool terminal = in && isatty(in.get()) == 1;
+  if (in) inputs_.push_back({std::move(in), rank, terminal, false, {}, 0, -1});
   if (out) outputs_.push_back({std::move(out), rank, kStdout});
   if (err) outputs_.push_back({std::move(err), rank, kStderr});
 }

@@ -145,4 +145,15 @@ pid_t Tasks::first_pid() const {
   return 0;
 }
 
+bool Tasks::has(pid_t pid) const {
+  return std::any_of(tasks_.begin(), tasks_.end(), [&](const Task& task) { return task.pid == pid; });
+}
+
+std::vector<pid_t> Tasks::pids() const {
+  std::vector<pid_t> out;
+  for (const Task& task : tasks_)
+    if (task.pid > 0) out.push_back(task.pid);
+  return out;
+}
+
 }  // namespace bai::step

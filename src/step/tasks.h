@@ -32,6 +32,9 @@ class Tasks {
   int worst() const { return worst_; }
   // Of the first task that still runs; 0: none.
   pid_t first_pid() const;
+  // Of all that still run.
+  std::vector<pid_t> pids() const;
+  bool has(pid_t pid) const;
 
  private:
   struct Task {

@@ -216,6 +216,7 @@ Status kill_step_remains(const std::string& dir, const StepLaunch& launch, int t
       return Error{"still_running", "processes of " + step_name(launch) + " do not end:" + dying.list(), dir};
   }
   for (const auto& cgroup : tracker.cgroups) remove_cgroup(cgroup);
+  remove_job_cgroups(launch);
   return {};
 }
 

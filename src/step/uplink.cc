@@ -92,12 +92,12 @@ void Uplink::flush(int64_t now_ms) {
   if (auto flushed = link_.flush(); !flushed.ok()) lost(now_ms, flushed.error().message);
 }
 
-void Uplink::add_pollfd(std::vector<pollfd>* fds) {
+void Uplink::add_pollfd(std::vector<pollfd>* fds, bool reading) {
   slot_ = -1;
   if (!shaking_ && !link_.connected()) return;
   slot_ = static_cast<int>(fds->size());
   if (link_.connected())
-    fds->push_back({link_.fd(), link_.events(true), 0});
+    fds->push_back({link_.fd(), link_.events(reading), 0});
   else
     fds->push_back({shaking_->fd(), shaking_->events(), 0});
 }

@@ -32,8 +32,8 @@ class Uplink {
   // No more of it: nothing is sent or dialled any longer.
   void close();
 
-  // Adds what to poll for, if anything; serve() takes the same entries.
-  void add_pollfd(std::vector<pollfd>* fds);
+  // Adds what to poll for, if anything; serve() takes the same entries. `reading`: is the caller ready for frames?
+  void add_pollfd(std::vector<pollfd>* fds, bool reading = true);
   void serve(const std::vector<pollfd>& fds, int64_t now_ms, const StreamLink::Handler& handler);
   // Sends what was put, as far as it goes at once.
   void flush(int64_t now_ms);

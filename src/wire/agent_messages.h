@@ -45,6 +45,7 @@ enum class AttemptEnd : std::uint8_t {
   kShepherdLost,  // bai-stepd died, what was left was ended
   kNodeRebooted,  // the node started anew meanwhile
   kNeverStarted,  // a cancel overtook the launch, or a claim without a start
+  kOutOfMemory,   // the kernel ended processes of it for want of memory
 };
 
 struct AttemptReport {
@@ -69,15 +70,15 @@ struct AgentRegister {
   Uuid boot_id;
   Time boot, agent_started;
   NodeShape found;
-  bool invented = false;  // found was told by --cpus/--memory, not measured
-  bool enforces = false;
-  Lineage seen;  // the highest that this node has seen; empty at first
+  bool invented = false;     // found was told by --cpus/--memory, not measured
+  std::string not_enforced;  // "memory, cores: the agent is not root"
+  Lineage seen;              // the highest that this node has seen; empty at first
   std::uint64_t config_hash = 0;
   std::vector<AttemptReport>
       attempts;  // everything that it knows: claimed, running, ended and not yet forgotten
   template <class A>
   void serialize(A& a) {
-    a(node, address, version, os, arch, boot_id, boot, agent_started, found, invented, enforces, seen,
+    a(node, address, version, os, arch, boot_id, boot, agent_started, found, invented, not_enforced, seen,
       config_hash, cap(attempts, 1 << 20));
   }
 };
@@ -86,9 +87,10 @@ struct AgentHeartbeat {
   std::uint32_t load_percent = 0;
   std::uint64_t free_mib = 0;
   std::uint64_t config_hash = 0;
+  std::string not_enforced;  // AgentRegister's, today's
   template <class A>
   void serialize(A& a) {
-    a(load_percent, free_mib, config_hash);
+    a(load_percent, free_mib, config_hash, not_enforced);
   }
 };
 

@@ -124,7 +124,7 @@ def snakemake(c, *words):
     with open(os.path.join(folder, "Snakefile"), "w", encoding="utf-8") as f:
         f.write(SNAKEFILE)
     return subprocess.Popen(["/usr/bin/snakemake", "--slurm", "--jobs", "4", "--max-status-checks-per-second", "5", "--latency-wait", "20",
-                             "--default-resources", "mem_mb=10", "disk_mb=10", "runtime=5", "--", *words], env=dict(c.env, **environment(c)),
+                             "--default-resources", "mem_mb=300", "disk_mb=10", "runtime=5", "--", *words], env=dict(c.env, **environment(c)),
                             cwd=folder, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
@@ -170,7 +170,7 @@ def toil(c, what, store):
     with open(c.path("flow.py"), "w", encoding="utf-8") as f:
         f.write(TOIL)
     return subprocess.Popen(["/usr/bin/python3", "flow.py", f"file:{c.path(store)}", what, "--batchSystem", "slurm", "--statePollingWait", "1",
-                             "--retryCount", "0", "--defaultMemory", "50M", "--defaultDisk", "10M", "--defaultCores", "1", "--disableCaching",
+                             "--retryCount", "0", "--defaultMemory", "400M", "--defaultDisk", "10M", "--defaultCores", "1", "--disableCaching",
                              "--workDir", c.work, "--logInfo"], env=dict(c.env, **environment(c)), cwd=c.work, text=True, stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 

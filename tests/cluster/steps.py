@@ -404,6 +404,53 @@ def a_detached_step_outlives_its_client(c):
     release(c, job)
 
 
+# --- files ---
+
+@test
+def a_file_goes_to_every_node(c):
+    job = allocate(c, "-N2")
+    nodes = c.run("bai-control", "show", "hostnames", c.queue(f"--jobs={job}")[0]["node_list"]).stdout.split()
+    equal(len(nodes), 2, "nodes of the job")
+    data = os.urandom(1_500_000) + bytes(1_500_000) + b"end"
+    with open(c.path("cast.in"), "wb") as f:
+        f.write(data)
+    os.chmod(c.path("cast.in"), 0o750)
+    os.utime(c.path("cast.in"), (1_000_000_000, 1_100_000_000.5))
+    for words in (["--fanout=1", "-C", "-p"], ["--force"]):
+        c.run("bai-cast", *words, f"--jobid={job}", "cast.in", "cast.out.%N")
+        for node in nodes:
+            with open(c.path(f"cast.out.{node}"), "rb") as f:
+                check(f.read() == data, f"{node} has another file")
+            look = os.stat(c.path(f"cast.out.{node}"))
+            equal(look.st_mode & 0o7777, 0o750, "its mode")
+            equal(look.st_mtime == 1_100_000_000.5, "-p" in words, "its time is kept")
+    again = c.run("bai-cast", "cast.in", "cast.out.%N", env=inside(job), ok=None)
+    check(again.returncode != 0, "a file that was there was replaced")
+    check("File exists" in again.stderr and "--force" in again.stderr, again.stderr)
+    equal([n for n in os.listdir(c.work) if n.startswith(".bai-cast")], [], "what is left behind")
+    release(c, job)
+
+
+@test
+def a_file_that_is_not_there_goes_nowhere(c):
+    missing = c.run("bai-cast", "--jobid=1", "nosuch", "/tmp/x", ok=None)
+    equal(missing.returncode, 1, "its status")
+    check("No such file" in missing.stderr, missing.stderr)
+    outside = c.run("bai-cast", "/etc/hostname", "/tmp/x", ok=None)
+    equal(outside.returncode, 2, "its status outside of a job")
+    check("--jobid" in outside.stderr, outside.stderr)
+
+
+@test
+def a_program_is_brought_to_its_nodes(c):
+    with open(c.path("brought"), "w", encoding="utf-8") as f:
+        f.write("#!/bin/sh\necho $0 $1\n")
+    os.chmod(c.path("brought"), 0o755)
+    run = Run(c, "-N2", "-n2", "--bcast=brought.copy", "./brought", "word")
+    status, out, err = run.end(60)
+    equal((status, lines(out)), (0, [c.path("brought.copy") + " word"] * 2), f"what it said ({err.strip()})")
+
+
 # --- killed daemons ---
 
 def held_step(c, job, name):

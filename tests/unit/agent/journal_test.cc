@@ -47,7 +47,7 @@ TEST(AgentJournal, KeepsWhatShepherdsSaid) {
   record.status->reason = step::EndReason::kTimeout;
   record.status->signal = 15;
   record.status->message = "time limit of 60 s reached";
-  record.status->max_rss_kib = 77;
+  record.status->use.max_rss_kib = 77;
   const auto journal = decode_journal(encode_attempt(record));
   EXPECT_FALSE(journal.damaged);
   EXPECT_EQ(journal.attempts.at({1, 2}), record);

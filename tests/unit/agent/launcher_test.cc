@@ -64,7 +64,7 @@ Signed signed_job(const std::shared_ptr<JobSpec>& spec = std::make_shared<JobSpe
 
 Launcher launcher(const Signed& s, int* asked = nullptr) {
   Launcher l(
-      LauncherNode{"n1", "boot", {}},
+      LauncherNode{"n1", "boot"},
       SignatureCheck([&s, asked](const std::string&, const wire::MungeDecode&) -> Result<wire::Credential> {
         if (asked) ++*asked;
         return s.credential;
@@ -179,7 +179,7 @@ TEST(AgentLauncher, RefusesWhomTheNodeRefuses) {
 
 TEST(AgentLauncher, AStoppedMungedIsNoReasonToFailAJob) {
   const Signed s = signed_job();
-  Launcher l(LauncherNode{"n1", "boot", {}},
+  Launcher l(LauncherNode{"n1", "boot"},
              SignatureCheck([](const std::string&, const wire::MungeDecode&) -> Result<wire::Credential> {
                return Error{"munge_unavailable", "munged is not answering"};
              }));

@@ -18,7 +18,7 @@ TEST_F(ShepherdTest, ReportsTheExitCode) {
   EXPECT_EQ(status.message, "");
   EXPECT_GT(status.start_us, 0);
   EXPECT_GE(status.end_us, status.start_us);
-  EXPECT_GT(status.max_rss_kib, 0u);
+  EXPECT_GT(status.use.max_rss_kib, 0u);
   EXPECT_EQ(output(), "hello\noops\n");
 }
 

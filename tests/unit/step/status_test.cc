@@ -21,9 +21,9 @@ StepStatus full() {
   s.message = "time limit of 60 s reached";
   s.start_us = 1'700'000'000'000'001;
   s.end_us = 1'700'000'060'000'002;
-  s.user_us = 12'000'000;
-  s.system_us = 345;
-  s.max_rss_kib = 1 << 20;
+  s.use.user_us = 12'000'000;
+  s.use.system_us = 345;
+  s.use.max_rss_kib = 1 << 20;
   return s;
 }
 

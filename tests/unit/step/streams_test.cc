@@ -296,6 +296,17 @@ TEST_F(StreamsTest, ATerminalHasASizeTakesKeysAndIsResized) {
   EXPECT_EQ(end().exit_code, 7u);
 }
 
+TEST_F(StreamsTest, TheEndOfInputReachesWhoReadsATerminal) {
+  tasks(1, "cat; echo over");
+  launch_.streams.pty = true;
+  start();
+  client_.send(FrameType::kInput, 0, 0, "typed\n");
+  client_.send(FrameType::kInputEnd, 0, 0, {});
+  ASSERT_TRUE(client_.until_end());
+  EXPECT_TRUE(client_.out(0).ends_with("typed\r\nover\r\n")) << client_.out(0);
+  EXPECT_EQ(end().exit_code, 0u);
+}
+
 TEST_F(StreamsTest, KeysOfATerminalBecomeSignals) {
   tasks(1, "echo ready; sleep 1000");
   launch_.argv = {"bash", "-c", "echo ready; sleep 1000; echo not reached"};

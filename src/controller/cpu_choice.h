@@ -1,0 +1,25 @@
+// Which processors of a node a job, or a step of one, gets. Processors are numbered by socket, then core, then thread, as hwloc's logical
+// indices are; the agent knows what the operating system calls them. Pure functions; sets are written "0-3,8" (IdSet).
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/idset.h"
+#include "model/node.h"
+
+namespace bai::controller {
+
+// `count` processors that are not in `taken`, as near to each other as can be: in the fullest socket that has room, else beginning with the
+// emptiest; whole cores first. All that are left when there are not so many.
+IdSet choose_cpus(const NodeShape& shape, const IdSet& taken, std::uint32_t count);
+
+// For a step: `count` of the job's, those that no other of its steps has first.
+IdSet choose_step_cpus(const IdSet& job, const IdSet& taken, std::uint32_t count);
+
+// Text that choose_cpus() gave, or nothing.
+IdSet cpu_set(std::string_view text);
+void add_cpus(IdSet& to, std::string_view text);
+void remove_cpus(IdSet& from, std::string_view text);
+
+}  // namespace bai::controller
