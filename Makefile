@@ -21,7 +21,7 @@ say = $(if $(V),,@printf '  %-6s %s\n' '$(1)' '$(2)')
 
 # --- packages: Debian 12's names -------------------------------------------------------------------------------
 packages := g++ autoconf libboost-program-options-dev libmunge-dev munge libzmq3-dev cppzmq-dev libcereal-dev \
-  libsodium-dev zlib1g-dev libsqlite3-dev libpq-dev libjemalloc-dev libhwloc-dev nlohmann-json3-dev libfmt-dev libspdlog-dev
+  libsodium-dev zlib1g-dev libsqlite3-dev libpq-dev libjemalloc-dev libhwloc-dev nlohmann-json3-dev libfmt-dev libspdlog-dev ?libpmix-dev
 packages_check := libgtest-dev python3 postgresql
 packages_fuzz := clang libclang-rt-14-dev
 packages_lint := clang-format clang-tidy shellcheck python3
@@ -135,6 +135,10 @@ path_defs := -DBAI_VERSION='"$(VERSION)"' $(foreach d,bindir sbindir pkglibexecd
 defs = $(if $(filter $(path_file),$<),$(path_defs)) \
   $(if $(filter tests/sanitize/%,$<),-DBAI_REPORTS='"$(abspath $(BUILD))/reports/stepd"')
 
+# The one file that knows libpmix.
+pmix_file := src/pmix/server.cc
+defs += $(if $(filter $(pmix_file),$<),$(PMIX_CPPFLAGS))
+
 # Tests are compiled more than they are run.
 unit_opt = $(if $(filter tests/unit/%,$<),-O1 -g1)
 
@@ -159,7 +163,8 @@ lib := $(BUILD)/libbai.a
 command_bin := $(command_cc:commands/%.cc=$(BUILD)/bin/%)
 shared_bin := $(filter %/bai-sim,$(command_bin))
 static_bin := $(filter-out $(shared_bin),$(command_bin)) $(if $(wildcard daemons/bai-stepd.cc),$(BUILD)/bin/bai-stepd)
-daemon_bin := $(filter-out $(BUILD)/bin/bai-stepd,$(daemon_cc:daemons/%.cc=$(BUILD)/bin/%))
+pmix_bin := $(BUILD)/bin/bai-pmixd
+daemon_bin := $(filter-out $(BUILD)/bin/bai-stepd $(pmix_bin),$(daemon_cc:daemons/%.cc=$(BUILD)/bin/%))
 unit_bin := $(if $(unit_cc),$(BUILD)/unit-tests)
 bench_bin := $(bench_cc:tests/bench/%.cc=$(BUILD)/bench/%)
 fuzz_bin := $(fuzz_cc:tests/fuzz/%.cc=$(BUILD)/fuzz/%)
@@ -173,6 +178,7 @@ target_of = $(notdir $(shell readlink $(1)))
 
 $(call remember,$(BUILD)/flags/compile,$(CXX) $(cxx_flags))
 $(call remember,$(BUILD)/flags/paths,$(path_defs))
+$(call remember,$(BUILD)/flags/pmix,$(PMIX_CPPFLAGS) $(PMIX_LIBS))
 $(call remember,$(BUILD)/flags/link,$(CXX) $(link_flags) $(static_flags) $(daemon_libs))
 $(call remember,$(BUILD)/flags/sources,$(lib_cc))
 $(call remember,$(BUILD)/flags/unit-sources,$(unit_cc))
@@ -180,13 +186,14 @@ $(call remember,$(BUILD)/flags/fuzz,$(CLANGXX) $(fuzz_flags))
 
 # --- building --------------------------------------------------------------------------------------------------
 .PHONY: all
-all: $(lib) $(static_bin) $(shared_bin) $(daemon_bin) $(slurm_bin) $(plugins)
+all: $(lib) $(static_bin) $(shared_bin) $(daemon_bin) $(pmix_bin) $(slurm_bin) $(plugins)
 
 $(BUILD)/obj/%.o: %.cc $(BUILD)/flags/compile
 	@mkdir -p $(@D)
 	$(call say,CXX,$<)
 	$(Q)$(CXX) $(cxx_flags) $(unit_opt) $(defs) -MMD -MP -c $< -o $@
 $(call obj,$(path_file)) $(path_file:%.cc=$(BUILD)/fuzz/obj/%.o): $(BUILD)/flags/paths
+$(call obj,$(pmix_file)): $(BUILD)/flags/pmix
 
 # Thin: the archive names the objects, it does not copy them.
 $(lib): $(call obj,$(lib_cc)) $(BUILD)/flags/sources
@@ -208,11 +215,15 @@ $(daemon_bin): $(lib) $(BUILD)/flags/link
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(link_flags) $(filter %.o,$^) $(lib) $(if $(filter %/bai-ctld,$@),$(allocator)) $(daemon_libs) -o $@
+$(pmix_bin): $(lib) $(BUILD)/flags/link $(BUILD)/flags/pmix
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(link_flags) $(filter %.o,$^) $(lib) $(PMIX_LIBS) $(command_libs) -o $@
 $(command_bin): $(BUILD)/bin/%: $(BUILD)/obj/commands/%.o
 $(daemon_cc:daemons/%.cc=$(BUILD)/bin/%): $(BUILD)/bin/%: $(BUILD)/obj/daemons/%.o
 $(foreach cc,$(command_part_cc),$(eval $(patsubst commands/%/,$(BUILD)/bin/%,$(dir $(cc))): $(call obj,$(cc))))
 ifneq ($(SANITIZE),)
-$(static_bin) $(shared_bin) $(daemon_bin): $(call obj,tests/sanitize/ubsan.cc)
+$(static_bin) $(shared_bin) $(daemon_bin) $(pmix_bin): $(call obj,tests/sanitize/ubsan.cc)
 $(BUILD)/bin/bai-stepd: $(call obj,tests/sanitize/stepd.cc)
 endif
 
@@ -319,7 +330,7 @@ install: all
 	@mkdir -p $(D)$(bindir) $(D)$(sbindir) $(D)$(pkglibexecdir)/slurm/bin
 	@for f in $(command_bin); do install -s -m 755 $$f $(D)$(bindir)/ || exit 1; done
 	@for f in $(daemon_bin); do install -s -m 755 $$f $(D)$(sbindir)/ || exit 1; done
-	@for f in $(filter %/bai-stepd,$(static_bin)); do install -s -m 755 $$f $(D)$(pkglibexecdir)/ || exit 1; done
+	@for f in $(filter %/bai-stepd,$(static_bin)) $(pmix_bin); do install -s -m 755 $$f $(D)$(pkglibexecdir)/ || exit 1; done
 	@for f in $(slurm_links); do t=$$(realpath -m --relative-to=$(pkglibexecdir)/slurm/bin $(bindir)); \
 	  ln -sfn $$t/$$(basename $$(readlink $$f)) $(D)$(pkglibexecdir)/slurm/bin/$$(basename $$f) || exit 1; done
 	$(call put,src/sokovan/placement_plugin.h,$(includedir)/bai)

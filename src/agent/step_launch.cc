@@ -1,7 +1,12 @@
 #include "agent/step_launch.h"
 
-#include <algorithm>
+#include <netdb.h>
+#include <sys/socket.h>
 
+#include <algorithm>
+#include <array>
+
+#include "base/text.h"
 #include "model/filename.h"
 #include "model/multi_prog.h"
 
@@ -9,9 +14,28 @@ namespace bai::agent {
 namespace {
 
 step::MpiKind mpi_of(std::string_view name) {
-  if (name == "pmi1" || name == "pmi2") return step::MpiKind::kPmi1;
-  if (name.starts_with("pmix")) return step::MpiKind::kPmix;
+  if (name == "pmi1") return step::MpiKind::kPmi1;
+  if (name == "pmix") return step::MpiKind::kPmix;
   return step::MpiKind::kNone;
+}
+
+// Numeric addresses of a host; a shepherd has no name service.
+Result<std::vector<std::string>> addresses_of(const std::string& host) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (const int err = getaddrinfo(host.c_str(), nullptr, &hints, &found))
+    return Error{err == EAI_AGAIN ? "io_error" : "no_address",
+                 "the address of node " + quote(host) + " cannot be found: " + gai_strerror(err), "",
+                 "give NodeAddr in bai.conf"};
+  std::vector<std::string> out;
+  for (const addrinfo* a = found; a && out.size() < step::kMaxEndpoints; a = a->ai_next) {
+    std::array<char, NI_MAXHOST> text{};
+    if (getnameinfo(a->ai_addr, a->ai_addrlen, text.data(), text.size(), nullptr, 0, NI_NUMERICHOST) == 0)
+      out.emplace_back(text.data());
+  }
+  freeaddrinfo(found);
+  return out;
 }
 
 step::StreamPlan plan_of(const wire::LaunchOrder& order, std::uint32_t node_index) {
@@ -65,6 +89,11 @@ Status add_tasks(const wire::LaunchOrder& order, const User& user, const std::st
   launch.umask = run.umask;
   launch.open_mode = run.open_mode == OpenMode::kAppend ? step::OpenMode::kAppend : step::OpenMode::kTruncate;
   launch.streams = plan_of(order, index);
+  if (!order.parent_address.empty()) {
+    auto addresses = addresses_of(order.parent_address);
+    if (!addresses.ok()) return addresses.error();
+    launch.streams.parent_addresses = std::move(*addresses);
+  }
   launch.warning_signal = run.signal.number;
   launch.warning_before_s = run.signal.before_end_s;
   launch.warning_to_batch_only = false;

@@ -38,7 +38,7 @@ std::string program_path(std::string_view name) {
     if (access(beside.c_str(), X_OK) == 0) return beside;
   }
   std::string_view dir = kBinDir;
-  if (name == "bai-stepd") dir = kLibexecDir;
+  if (name == "bai-stepd" || name == "bai-pmixd") dir = kLibexecDir;
   if (name == "bai-ctld" || name == "bai-agentd") dir = kSbinDir;
   return std::string(dir) + "/" + std::string(name);
 }

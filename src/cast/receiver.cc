@@ -24,7 +24,7 @@ Receiver::Receiver(const ReceiverPlan& plan, NewFile file, step::Listener listen
     : plan_(plan),
       file_(std::move(file)),
       root_(plan.root, plan.key, LinkKind::kClient, plan.rank, now_ms()),
-      children_(std::move(listener.fd), plan.key, plan.count) {
+      children_(std::move(listener.fd), plan.key, LinkKind::kPeer, plan.count) {
   root_.link().put(kHere, 0, 0, step::u32_payload({plan.count, listener.port}));
 }
 

@@ -15,7 +15,7 @@ class Source {
   // `file`: at its beginning. `listener`: receivers dial it and prove `key`.
   Source(Fd file, Fd listener, const std::string& key, std::uint32_t fanout, bool compress)
       : file_(std::move(file)),
-        server_(std::move(listener), key, kMaxReceivers),
+        server_(std::move(listener), key, step::LinkKind::kClient, kMaxReceivers),
         fanout_(fanout),
         compress_(compress) {}
 

@@ -223,7 +223,7 @@ int run_run(const Dialect& dialect, int argc, const char* const* argv) {
   Parsed parsed = std::move(*begun);
   reporter.set_quiet(parsed.has("quiet"));
   if (parsed.value_or("mpi", "") == "list") {
-    reporter.said("MPI plugin types are...\n\tnone\n\tpmi1");
+    reporter.said("MPI plugin types are...\n\tnone\n\tpmi1\n\tpmix");
     return 0;
   }
   if (parsed.rest.empty())

@@ -171,15 +171,16 @@ Status read_distribution(std::string_view text, StepSpec& spec) {
 }
 
 Status read_mpi(std::string_view text, StepRun& run) {
-  if (text.starts_with("pmix"))  // ranks without their server would each be a silent world of one
-    return Error{"bad_value", "there is no PMIx server yet", "--mpi",
-                 "start OpenMPI programs with mpirun inside an allocation; MPICH programs with --mpi=pmi1"};
-  for (auto known : {"none", "pmi1", "pmi2"})
+  if (text == "pmix_v3" || text == "pmix_v4") text = "pmix";  // one server speaks with them all
+  for (auto known : {"none", "pmi1", "pmix"})
     if (text == known) {
       run.mpi = Istr(known);
       return {};
     }
-  return Error{"bad_value", quote(text) + " is no kind of MPI start", "", "one of: none, pmi1"};
+  // A program that finds no server is a silent world of one.
+  if (text == "pmi2")
+    return Error{"bad_value", "PMI-2 is not spoken here", "", "MPICH programs start with --mpi=pmi1"};
+  return Error{"bad_value", quote(text) + " is no kind of MPI start", "", "one of: none, pmi1, pmix"};
 }
 
 std::optional<JobId> own_job() {

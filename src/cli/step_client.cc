@@ -109,7 +109,6 @@ Status StepClient::begin(StepLayout layout) {
   layout_ = std::move(layout);
   exits_.emplace(layout_);
   nodes_.resize(layout_.nodes.size());
-  pmi_.emplace(nodes_.size());
   slots_.assign(nodes_.size(), -1);
   auto output = StepOutput::open(options_.output, layout_);
   if (!output.ok()) return output.error();
@@ -232,7 +231,7 @@ void StepClient::shake(Caller& caller, bool* done) {
   *done = !session.ok() || session->has_value();
   if (!session.ok() || !*session) return;
   const step::Hello& hello = (*session)->hello;
-  if (hello.node_index >= nodes_.size()) return;
+  if (hello.node_index >= nodes_.size() || hello.kind == step::LinkKind::kPeer) return;
   Node& node = nodes_[hello.node_index];
   if (node.over || (node.link_id && node.link_id != hello.link_id)) return;  // not the shepherd that we know
   node.link_id = hello.link_id;
@@ -259,20 +258,23 @@ void StepClient::on_frame(std::size_t index, const step::Frame& frame) {
       (void)reporter_.said(frame.payload);
       return;
     case FrameType::kEndAll:
-      if (!terminating_) terminate(false, std::string(frame.payload));
-      return;
-    case FrameType::kPmi:
-      return meet(index, frame.payload);
+      return end_all(index, frame.detail, frame.payload);
     default:
       return;
   }
 }
 
-// The nodes of an MPI program tell each other here.
-void StepClient::meet(std::size_t index, std::string_view payload) {
-  auto told = pmi_->take(index, payload);
-  if (!told.ok()) return terminate(true, told.error().message);
-  for (const auto& each : *told) send_all(FrameType::kPmi, 0, each);
+// The nodes of an MPI program tell each other, too; this is for those that have not met.
+void StepClient::end_all(std::size_t index, std::uint8_t exit_code, std::string_view why) {
+  if (terminating_) return;
+  exits_->decided(exit_code);
+  terminating_ = true;
+  end_reason_ = why;
+  if (!why.empty()) reporter_.error_line(layout_.nodes[index] + ": " + end_reason_);
+  for (std::size_t i = 0; i < nodes_.size(); ++i)
+    if (i != index && !nodes_[i].over)
+      nodes_[i].link.put(FrameType::kEndAll, exit_code, step::kAllTasks, why);
+  ask_to_end(SIGTERM);
 }
 
 void StepClient::node_ended(std::size_t index, std::string_view payload) {
@@ -282,6 +284,7 @@ void StepClient::node_ended(std::size_t index, std::string_view payload) {
   if (status.ok() && status->reason == step::EndReason::kLaunchFailed) {
     exits_->at_least(1);
     reporter_.error_line(layout_.nodes[index] + ": " + status->message);
+    if (!terminating_ && !options_.attached && !ended()) abort(SIGKILL);  // as srun: all nodes or none
   }
   exits_->lost(index);  // tasks that were never begun
 }
@@ -374,9 +377,14 @@ void StepClient::send_all(FrameType type, std::uint8_t detail, std::string_view 
 void StepClient::terminate(bool at_once, const std::string& why) {
   terminating_ = true;
   send_all(at_once ? FrameType::kKill : FrameType::kTerminate, 0, why);
+  ask_to_end(at_once ? SIGKILL : SIGTERM);
+}
+
+// For nodes that have not connected.
+void StepClient::ask_to_end(int signum) {
   const bool some_away =
       std::any_of(nodes_.begin(), nodes_.end(), [](const Node& n) { return !n.over && !n.link_id; });
-  if (some_away && options_.end_step) options_.end_step(at_once ? SIGKILL : SIGTERM);
+  if (some_away && options_.end_step) options_.end_step(signum);
 }
 
 void StepClient::abort(int signum) {

@@ -27,7 +27,6 @@
 #include "cli/step_layout.h"
 #include "cli/step_output.h"
 #include "step/handshake.h"
-#include "step/pmi_space.h"
 #include "step/stream_link.h"
 
 namespace bai::cli {
@@ -76,6 +75,8 @@ class StepClient {
   // From what is watched: the node will not be heard of again; the whole step will not (`why`, if any, is said).
   void node_lost(std::size_t node, const std::string& why);
   void step_lost(const std::string& why);
+  // Why the step ended by its own doing, if it did, as it was said already.
+  const std::string& end_reason() const { return end_reason_; }
   // SIGTERM, later SIGKILL (`at_once`: that now) to all tasks.
   void terminate(bool at_once, const std::string& why);
 
@@ -99,7 +100,8 @@ class StepClient {
   void on_frame(std::size_t index, const step::Frame& frame);
   void node_ended(std::size_t index, std::string_view payload);
   void task_ended(std::uint32_t task, int status);
-  void meet(std::size_t index, std::string_view payload);
+  void end_all(std::size_t index, std::uint8_t exit_code, std::string_view why);
+  void ask_to_end(int signum);
   void on_signal(int signum);
   void on_interrupt();
   void forward(int signum);
@@ -123,7 +125,6 @@ class StepClient {
   std::optional<StepOutput> output_;
   std::optional<StepInput> input_;
   std::optional<StepExits> exits_;
-  std::optional<step::PmiHub> pmi_;
   RawTerminal terminal_;
   std::vector<Node> nodes_;
   std::vector<int> slots_;
@@ -139,6 +140,7 @@ class StepClient {
   int forced_ = 0;
   bool aborted_ = false;  // by us or a signal that we passed on
   bool terminating_ = false;
+  std::string end_reason_;
   bool left_ = false;
   std::optional<std::int64_t> news_at_, wait_at_, give_up_at_;
 };

@@ -71,6 +71,7 @@ bool StepExits::failed(std::uint32_t task) const {
 bool StepExits::signalled() const { return WIFSIGNALED(worst_); }
 
 int StepExits::exit_code() const {
+  if (decided_ > 0) return decided_;
   return std::max(least_, WIFSIGNALED(worst_) ? 128 + WTERMSIG(worst_) : WEXITSTATUS(worst_));
 }
 

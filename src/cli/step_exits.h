@@ -27,6 +27,8 @@ class StepExits {
   int exit_code() const;
   bool signalled() const;
   void at_least(int code) { least_ = code; }
+  // The step ended by its own doing, with this exit code, whatever its tasks ended with (MPI_Abort); 0: with theirs.
+  void decided(int code) { decided_ = code; }
 
   // "n1: tasks 0-1: Exited with exit code 3" for what ended badly since the last call, one line for what is alike.
   std::vector<std::string> news();
@@ -46,6 +48,7 @@ class StepExits {
   std::vector<News> news_;
   int worst_ = 0;
   int least_ = 0;
+  int decided_ = 0;
 };
 
 }  // namespace bai::cli

@@ -84,7 +84,8 @@ void StepWatch::on_reply(const wire::Reply& reply) {
   if (reply.id == step_) {
     if (auto* news = std::get_if<wire::StepEndReply>(&reply.body)) {
       end_ = news->step;
-      for (const auto& [node, message] : news->messages) reporter_.error_line(node.str() + ": " + message);
+      for (const auto& [node, message] : news->messages)
+        if (message != client_.end_reason()) reporter_.error_line(node.str() + ": " + message);
       arm(kStreamsGraceMs);
     } else if (auto* refusal = std::get_if<wire::ErrorBody>(&reply.body)) {
       if (refusal->error.code != "already_finished") reporter_.error_line(refusal->error.message);

@@ -27,7 +27,7 @@ std::string make_config(const Layout& layout, const Settings& settings, unsigned
   line("KillWait", "5");
   if (uid == 0) line("AllowRootJobs", "yes");
   if (settings.nodes > 1) line("TaskPlugin", "none");  // they share one machine's processors
-  out += "NodeName=" + node_list(settings);
+  out += "NodeName=" + node_list(settings) + " NodeAddr=127.0.0.1";
   if (settings.cpus) out += " CPUs=" + std::to_string(settings.cpus);
   if (settings.memory_mib) out += " RealMemory=" + std::to_string(settings.memory_mib);
   out += " State=UNKNOWN\nPartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP\n";

@@ -350,6 +350,7 @@ Result<wire::LaunchOrder> Committer::order_for(const LaunchOut& launch) {
     order.launch = launch.request->launch;
     order.script = launch.request->script;
     order.environment = launch.request->environment;
+    order.parent_address = launch.parent_address;
     return order;
   }
   if (auto it = launches_.find(launch.launch_id); it != launches_.end()) {

@@ -86,6 +86,7 @@ struct LaunchOut {  // becomes a LaunchOrder once script and environment are fet
   Seconds time_limit = 0;
   StepPtr step = nullptr;                                      // null: the batch script
   std::shared_ptr<const wire::StepRequest> request = nullptr;  // with a step
+  std::string parent_address{};                                // LaunchOrder's
 };
 struct ViewJob {
   JobId id = 0;

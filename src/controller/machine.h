@@ -241,6 +241,7 @@ class Machine {
   void terminate_step(const Job& job, StepEntry& entry, bool kill_now, wire::AttemptEnd as);
   void terminate_steps(const Job& job, bool kill_now, wire::AttemptEnd as);
   void signal_step(StepEntry& entry, std::uint16_t signal);
+  std::string parent_address(const StepEntry& entry, const StepNode& run);
   StepNode* step_node(const wire::AttemptKey& key, const Istr& name, StepEntry*& entry);
   void step_reported(StepEntry& entry, StepNode& run, const wire::AttemptReport& report);
   void end_step(JobId id, StepEntry& entry);

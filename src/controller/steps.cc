@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "controller/machine.h"
+#include "step/peer_tree.h"
 
 namespace bai::controller {
 namespace {
@@ -158,7 +159,16 @@ void Machine::send_step(const Job& job, StepEntry& entry, StepNode& run) {
     const Seconds left = std::max<Seconds>(1, whole - (entry.step->created - job.started));
     limit = limit > 0 ? std::min(limit, left) : left;
   }
-  out_->effects.launches.push_back({at->conn, key, find(job.id), job.id, limit, entry.step, entry.request});
+  out_->effects.launches.push_back(
+      {at->conn, key, find(job.id), job.id, limit, entry.step, entry.request, parent_address(entry, run)});
+}
+
+// Where the shepherd of an MPI program's node finds the one that it dials; empty where there is none.
+std::string Machine::parent_address(const StepEntry& entry, const StepNode& run) {
+  if (entry.request->run.mpi.empty() || entry.request->run.mpi == "none") return {};
+  const auto parent = step::peer_parent(static_cast<std::uint32_t>(&run - entry.nodes.data()));
+  const NodeEntry* at = parent ? node(entry.nodes[*parent].node) : nullptr;
+  return at ? at->node->address.str() : std::string();
 }
 
 void Machine::terminate_step(const Job& job, StepEntry& entry, bool kill_now, wire::AttemptEnd as) {

@@ -86,10 +86,9 @@ bool LinkServer::shake(Caller& caller) {
   if (!session.ok()) return true;
   if (!*session) return false;
   const Hello& hello = (*session)->hello;
-  if (hello.node_index >= nodes_) return true;
-  auto [at, fresh] = peers_.try_emplace(hello.node_index);
-  Peer& peer = at->second;
-  if (!fresh && peer.id != hello.link_id) return true;  // not the one that we know
+  if (hello.node_index >= nodes_ || hello.kind != kind_) return true;
+  Peer& peer = peers_[hello.node_index];
+  if (peer.id && *peer.id != hello.link_id) return true;  // not the one that we know
   peer.id = hello.link_id;
   peer.address = caller.address;
   peer.link.connect(std::move(**session));

@@ -8,6 +8,7 @@
 #include <functional>
 #include <list>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,11 +22,14 @@ class LinkServer {
  public:
   using Handler = std::function<void(uint32_t node, const Frame&)>;
 
-  // `nodes`: those with a lower index may dial.
-  LinkServer(Fd listener, std::string key, uint32_t nodes)
-      : listener_(std::move(listener)), key_(std::move(key)), nodes_(nodes) {}
+  // `kind`: what callers must be; `nodes`: those with a lower index may dial.
+  LinkServer(Fd listener, std::string key, LinkKind kind, uint32_t nodes)
+      : listener_(std::move(listener)), key_(std::move(key)), kind_(kind), nodes_(nodes) {}
 
-  // The node's link; nullptr before it first dialled.
+  // The node has a link already before it dials.
+  void expect(uint32_t node) { peers_.try_emplace(node); }
+
+  // The node's link; nullptr before it first dialled, unless it is expected.
   StreamLink* link(uint32_t node);
   // Where the node dialled from: numeric; empty before.
   std::string address(uint32_t node) const;
@@ -38,7 +42,7 @@ class LinkServer {
 
  private:
   struct Peer {
-    uint64_t id = 0;
+    std::optional<uint64_t> id;  // once it dialled
     StreamLink link;
     std::string address;
     int slot = -1;
@@ -54,6 +58,7 @@ class LinkServer {
 
   Fd listener_;
   std::string key_;
+  LinkKind kind_;
   uint32_t nodes_;
   int slot_ = -1;
   std::map<uint32_t, Peer> peers_;

@@ -54,7 +54,7 @@ std::string pmi_process_mapping(const std::vector<uint32_t>& nodes) {
 }
 
 Pmi1::Pmi1(const StreamPlan& plan, std::string name, size_t local)
-    : size_(plan.task_count), name_(std::move(name)), in_barrier_(local), in_mcmd_(local) {
+    : size_(plan.task_count), name_(std::move(name)), in_barrier_(local), in_mpi_(local), in_mcmd_(local) {
   if (const std::string map = pmi_process_mapping(plan.rank_nodes); !map.empty()) {
     space_.put("PMI_process_mapping", map);
     (void)space_.fence();  // every node has it
@@ -71,6 +71,7 @@ Pmi1::Outcome Pmi1::take(size_t task, std::string_view line) {
   }
   const std::string_view cmd = word(line, "cmd");
   if (cmd == "init") {
+    in_mpi_[task] = true;
     out.reply = word(line, "pmi_version") == "1"
                     ? "cmd=response_to_init pmi_version=1 pmi_subversion=1 rc=0\n"
                     : "cmd=response_to_init pmi_version=1 pmi_subversion=1 rc=-1\n";
@@ -95,6 +96,7 @@ Pmi1::Outcome Pmi1::take(size_t task, std::string_view line) {
     in_barrier_[task] = true;
     out.all_at_fence = ++waiting_ == in_barrier_.size();
   } else if (cmd == "finalize") {
+    in_mpi_[task] = false;
     out.reply = "cmd=finalize_ack rc=0\n";
   } else if (cmd == "abort") {
     out.abort = number(word(line, "exitcode"), 1);

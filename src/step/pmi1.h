@@ -36,6 +36,8 @@ class Pmi1 {
   // Tasks at the barrier, which is over: each is to be sent barrier_reply().
   std::vector<size_t> leave_barrier();
   static std::string barrier_reply() { return "cmd=barrier_out\n"; }
+  // It has begun to speak and not taken its leave.
+  bool in_mpi(size_t task) const { return in_mpi_[task]; }
   PmiSpace& space() { return space_; }
 
  private:
@@ -46,6 +48,7 @@ class Pmi1 {
   std::string name_;
   PmiSpace space_;
   std::vector<bool> in_barrier_;
+  std::vector<bool> in_mpi_;
   std::vector<bool> in_mcmd_;  // a command of several lines
   size_t waiting_ = 0;
 };

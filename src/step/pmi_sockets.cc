@@ -50,28 +50,28 @@ void PmiSockets::serve(const std::vector<pollfd>& fds) {
     const short revents = task.slot < 0 ? short{0} : fds[static_cast<size_t>(task.slot)].revents;
     task.slot = -1;
     if (revents == 0 || !task.fd) continue;
-    if (!read_lines(i) || !write_out(task)) task.fd.reset();
+    if (read_lines(i) == Read::kOver || !write_out(task)) task.fd.reset();
   }
 }
 
-bool PmiSockets::read_lines(size_t index) {
+PmiSockets::Read PmiSockets::read_lines(size_t index) {
   Task& task = tasks_[index];
   char buffer[kMaxPmiLine];
   const ssize_t n = read(task.fd.get(), buffer, sizeof buffer);
-  if (n < 0) return errno == EAGAIN || errno == EINTR;
-  if (n == 0) return false;
+  if (n < 0) return errno == EAGAIN || errno == EINTR ? Read::kNothing : Read::kOver;
+  if (n == 0) return Read::kOver;
   task.in.append(buffer, static_cast<size_t>(n));
   size_t at = 0;
   for (size_t end; (end = task.in.find('\n', at)) != std::string::npos; at = end + 1) {
     const auto outcome = pmi_.take(index, std::string_view(task.in).substr(at, end - at));
-    if (outcome.broken) return false;
+    if (outcome.broken) return Read::kOver;
     task.out += outcome.reply;
     if (outcome.abort) handlers_.abort(*outcome.abort, task.rank);
     if (outcome.all_at_fence)
       for (const auto& payload : pmi_.space().fence()) handlers_.send(payload);
   }
   task.in.erase(0, at);
-  return task.in.size() <= kMaxPmiLine && task.out.size() <= kMaxUnread;
+  return task.in.size() <= kMaxPmiLine && task.out.size() <= kMaxUnread ? Read::kSome : Read::kOver;
 }
 
 bool PmiSockets::write_out(Task& task) {
@@ -81,6 +81,24 @@ bool PmiSockets::write_out(Task& task) {
     task.out.erase(0, static_cast<size_t>(n));
   }
   return true;
+}
+
+bool PmiSockets::task_ended(uint32_t rank) {
+  for (size_t i = 0; i < tasks_.size(); ++i) {
+    Task& task = tasks_[i];
+    if (task.rank != rank || task.ended) continue;
+    task.ended = true;
+    while (task.fd && read_lines(i) == Read::kSome) {
+    }
+    return pmi_.in_mpi(i);
+  }
+  return false;
+}
+
+bool PmiSockets::any_in_mpi() const {
+  for (size_t i = 0; i < tasks_.size(); ++i)
+    if (!tasks_[i].ended && pmi_.in_mpi(i)) return true;
+  return false;
 }
 
 void PmiSockets::take(std::string_view payload) {

@@ -30,6 +30,10 @@ class PmiSockets {
 
   // From the hub.
   void take(std::string_view payload);
+  // The task's process has ended; what it still said is heard. True when it was in MPI to the last.
+  bool task_ended(uint32_t rank);
+  // Is any task in MPI?
+  bool any_in_mpi() const;
 
   void add_pollfds(std::vector<pollfd>* fds);
   void serve(const std::vector<pollfd>& fds);
@@ -38,10 +42,12 @@ class PmiSockets {
   struct Task {
     Fd fd;
     uint32_t rank = 0;
+    bool ended = false;
     std::string in, out;
     int slot = -1;
   };
-  bool read_lines(size_t index);
+  enum class Read : uint8_t { kSome, kNothing, kOver };
+  Read read_lines(size_t index);
   bool write_out(Task& task);
 
   Handlers handlers_;

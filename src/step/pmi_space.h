@@ -1,6 +1,6 @@
 // What the ranks of a step tell each other before they can talk: a key-value space that fills up between fences. Each node's shepherd collects
-// what its ranks put; at a fence all nodes get what was put on any of them. The hub, at the step's client, knows when all are there.
-// Payload of a frame kPmi: u8 1 and pairs (u16 key's length, u16 value's, key, value), or u8 2: this node is at the fence (from the hub:
+// what its ranks put; at a fence all nodes get what was put on any of them. The hub, at the step's first node, knows when all are there.
+// Payload of a message between shepherds: u8 1 and pairs (u16 key's length, u16 value's, key, value), or u8 2: this node is at the fence (from the hub:
 // all are).
 // Plain values and pure functions; one thread at a time.
 #pragma once
@@ -40,7 +40,7 @@ class PmiSpace {
   std::vector<std::string> fresh_;  // keys
 };
 
-// At the client.
+// At the first node.
 class PmiHub {
  public:
   explicit PmiHub(size_t nodes) : at_fence_(nodes) {}

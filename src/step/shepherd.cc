@@ -24,7 +24,7 @@
 #include "step/clone.h"
 #include "step/deadlines.h"
 #include "step/enclose.h"
-#include "step/pmi_sockets.h"
+#include "step/mpi.h"
 #include "step/process.h"
 #include "step/server.h"
 #include "step/status.h"
@@ -60,13 +60,13 @@ class Shepherd {
   bool processes_gone() const;
   bool streams_done();
   void open_streams();
-  void open_pmi();
   void count_use();
   void on_time();
   bool all_gone();
   void ask_to_end();
   void kill_all();
   void begin_ending(EndReason reason, const std::string& message, int64_t kill_wait_ms);
+  void end_by_itself(uint8_t exit_code, const std::string& why);
   std::optional<ChildFailure> launch_failure();
   Reply answer(const Request& request);
   StateReply state();
@@ -93,13 +93,15 @@ class Shepherd {
   pid_t script_ = 0;  // 0 before the fork and once it was reaped
   // Of a step that is not the batch script.
   std::optional<Streams> streams_;
-  std::optional<PmiSockets> pmi_;
+  std::optional<Mpi> mpi_;
   Tasks tasks_;
-  bool told_end_ = false;  // to the clients
-  bool children_ = false;  // there may be some that were not reaped
+  int64_t server_grace_ms_ = 0;  // for what served the ranks to end
+  bool told_end_ = false;        // to the clients
+  bool children_ = false;        // there may be some that were not reaped
   int64_t started_ms_ = 0;
   std::optional<EndReason> forced_;
   std::string forced_message_;
+  uint8_t forced_code_ = 0;  // with kExited: the step's exit code, 0: that of its tasks
   Deadlines times_;
   UseMeter use_;
   uint64_t oom_kills_ = 0;
@@ -224,38 +226,27 @@ void Shepherd::open_streams() {
   handlers.terminate = [this](bool at_once, const std::string& why) {
     begin_ending(EndReason::kCancelled, why, at_once ? 0 : static_cast<int64_t>(launch_.kill_wait_s) * 1000);
   };
-  handlers.pmi = [this](std::string_view payload) {
-    if (pmi_) pmi_->take(payload);
-  };
+  handlers.end_all = [this](uint8_t exit_code, const std::string&) { end_by_itself(exit_code, ""); };
   handlers.client_gone = [this](const std::string& why) {
     if (!launch_.streams.detach)
       begin_ending(EndReason::kCancelled, "the command that ran the step is gone (" + why + ")",
                    static_cast<int64_t>(launch_.kill_wait_s) * 1000);
   };
   streams_.emplace(launch_.streams, std::move(handlers), env_.monotonic_ms());
-  if (launch_.streams.mpi == MpiKind::kPmi1) open_pmi();
-}
-
-void Shepherd::open_pmi() {
-  PmiSockets::Handlers handlers;
-  handlers.send = [this](const std::string& payload) {
-    if (launch_.streams.node_count == 1)
-      pmi_->take(payload);
-    else if (!streams_->send_own(FrameType::kPmi, payload))
-      begin_ending(EndReason::kCancelled,
-                   "the nodes of an MPI program meet at the step's client, which is gone", 0);
-  };
-  handlers.abort = [this](int exit_code, uint32_t rank) {
-    const std::string why =
-        "task " + std::to_string(rank) + " called MPI_Abort(" + std::to_string(exit_code) + ")";
-    if (!streams_->send_own(FrameType::kEndAll, why))
-      begin_ending(EndReason::kCancelled, why, static_cast<int64_t>(launch_.kill_wait_s) * 1000);
-  };
-  pmi_.emplace(launch_, std::move(handlers));
 }
 
 Status Shepherd::start_tasks() {
-  auto begun = tasks_.start(launch_, cgroups_, &*streams_, pmi_ ? &*pmi_ : nullptr);
+  if (launch_.streams.mpi != MpiKind::kNone) {
+    mpi_.emplace(launch_, [this](uint8_t exit_code, const std::string& why, bool here) {
+      if (here) streams_->send_own(FrameType::kEndAll, exit_code, why);
+      end_by_itself(exit_code, here ? why : "");  // said once, not by each node
+    });
+    if (auto begun = mpi_->begin(dir_, cgroups_, env_.monotonic_ms()); !begun.ok()) {
+      mpi_.reset();
+      return Error{"io_error", "cannot serve the ranks of an MPI program: " + begun.error().text()};
+    }
+  }
+  auto begun = tasks_.start(launch_, cgroups_, &*streams_, mpi_ ? &*mpi_ : nullptr);
   script_ = tasks_.first_pid();
   if (!begun.ok() && tasks_.size() == 0)
     return Error{"io_error", "cannot start the tasks of the step: " + begun.error().text()};
@@ -275,11 +266,11 @@ void Shepherd::loop() {
     fds.push_back({signals_.get(), POLLIN, 0});
     server_->add_pollfds(&fds);
     if (streams_) streams_->add_pollfds(&fds);
-    if (pmi_) pmi_->add_pollfds(&fds);
+    if (mpi_) mpi_->add_pollfds(&fds);
     const int64_t now = env_.monotonic_ms();
     int64_t pause = times_.pause_ms(now, env_.now().us);
-    if (const int64_t other = streams_ ? streams_->pause_ms(now) : -1; other >= 0)
-      pause = pause < 0 ? other : std::min(pause, other);
+    for (const int64_t other : {streams_ ? streams_->pause_ms(now) : -1, mpi_ ? mpi_->pause_ms(now) : -1})
+      if (other >= 0) pause = pause < 0 ? other : std::min(pause, other);
     if (const auto look = use_.next_ms(); look && phase_ != Phase::kCleaning) {
       const int64_t left = std::max<int64_t>(0, *look - now);
       pause = pause < 0 ? left : std::min(pause, left);
@@ -288,10 +279,14 @@ void Shepherd::loop() {
     const int ready = ppoll(fds.data(), fds.size(), pause < 0 ? nullptr : &timeout, nullptr);
     if (ready > 0 && fds[0].revents != 0) on_signals();
     if (ready > 0) server_->serve(fds);
-    if (pmi_ && ready > 0) pmi_->serve(fds);  // first: what it sends goes out in this turn
+    if (mpi_ && ready > 0)
+      mpi_->serve(fds, env_.monotonic_ms());  // first: what it sends goes out in this turn
     if (streams_ && ready > 0) streams_->serve(fds, env_.monotonic_ms());
     if (phase_ != Phase::kEnded) on_time();
-    if (streams_ && processes_gone() && streams_done()) phase_ = Phase::kEnded;
+    // The client last: when it knows, the step's room is soon free.
+    if (streams_ && processes_gone() && (!mpi_ || mpi_->over(env_.monotonic_ms())) && streams_done())
+      phase_ = Phase::kEnded;
+    if (mpi_) mpi_->flush(env_.monotonic_ms());
   }
 }
 
@@ -325,6 +320,7 @@ void Shepherd::reap() {
       break;
     }
     use_.ended(pid, pid == script_ || tasks_.has(pid), used);
+    if (mpi_ && mpi_->reaped(pid)) continue;
     if (const auto rank = tasks_.reaped(pid, wait_status))
       task_ended(*rank, wait_status);
     else if (pid == script_)
@@ -340,7 +336,9 @@ void Shepherd::reap() {
   // moment), and the time to SIGKILL runs already.
   if (killing_) return;
   ask_to_end();
-  if (!times_.kill_at) times_.kill_at = env_.monotonic_ms() + static_cast<int64_t>(launch_.leftover_grace_ms);
+  if (!times_.kill_at)
+    times_.kill_at =
+        env_.monotonic_ms() + std::max(static_cast<int64_t>(launch_.leftover_grace_ms), server_grace_ms_);
 }
 
 // SIGTERM once to each.
@@ -352,7 +350,11 @@ void Shepherd::ask_to_end() {
 void Shepherd::task_ended(uint32_t rank, int wait_status) {
   streams_->task_ended(rank, wait_status);
   script_ = tasks_.first_pid();
-  if (tasks_.all_ended()) return script_ended(tasks_.worst());
+  if (mpi_) mpi_->task_ended(rank);
+  if (tasks_.all_ended()) {
+    if (mpi_) server_grace_ms_ = mpi_->all_ended();
+    return script_ended(tasks_.worst());
+  }
   if (streams_->has_client()) return;  // which sees to all nodes
   const bool bad = WIFSIGNALED(wait_status) || WEXITSTATUS(wait_status) != 0;
   if (launch_.streams.kill_on_bad_exit && bad)
@@ -390,6 +392,12 @@ void Shepherd::script_ended(int wait_status) {
   if (forced_) {
     status_.reason = *forced_;
     status_.message = forced_message_;
+    if (forced_ == EndReason::kExited && forced_code_ > 0) {
+      status_.exit_code = forced_code_;
+      status_.signal = 0;
+    } else if (forced_ == EndReason::kExited && status_.signal > 0) {
+      status_.reason = EndReason::kSignalled;
+    }
   } else if (auto failure = launch_failure()) {
     status_.reason = EndReason::kLaunchFailed;
     status_.exit_code = 1;
@@ -433,6 +441,7 @@ void Shepherd::begin_ending(EndReason reason, const std::string& message, int64_
   if (!forced_) {
     forced_ = reason;
     forced_message_ = message;
+    if (mpi_) mpi_->step_ends();
     phase_ = Phase::kEnding;
     if (streams_ && launch_.streams.node_index == 0) streams_->note(cancelled_line());
     times_.ending();
@@ -441,6 +450,12 @@ void Shepherd::begin_ending(EndReason reason, const std::string& message, int64_
   } else if (!killing_) {
     times_.kill_at = std::min(times_.kill_at.value_or(kill_at), kill_at);
   }
+}
+
+// A rank or what serves the ranks wants it so.
+void Shepherd::end_by_itself(uint8_t exit_code, const std::string& why) {
+  if (!forced_) forced_code_ = exit_code;
+  begin_ending(EndReason::kExited, why, static_cast<int64_t>(launch_.kill_wait_s) * 1000);
 }
 
 // As Slurm's stepd says it, on the step's first node.
@@ -473,6 +488,7 @@ void Shepherd::on_time() {
   const int64_t now = env_.monotonic_ms();
   if (phase_ != Phase::kCleaning && times_.due(use_.next_ms(), now))
     use_.look(tracker().find(), launch_.tasks.empty() ? std::vector{script_} : tasks_.pids(), now);
+  if (mpi_) mpi_->on_time(now);
   if (streams_) {
     streams_->on_time(now);
     if (times_.due(times_.wait_at, now)) {

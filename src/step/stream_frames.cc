@@ -71,7 +71,8 @@ Block Block::copy() const {
 }
 
 void Block::put(const Frame& frame) {
-  frame.payload.copy(payload_space(), frame.payload.size());  // it may be of nothing, which memcpy may not take
+  frame.payload.copy(payload_space(),
+                     frame.payload.size());  // it may be of nothing, which memcpy may not take
   put_written(frame.type, frame.detail, frame.task, frame.payload.size());
 }
 

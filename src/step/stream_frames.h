@@ -30,7 +30,6 @@ enum class FrameType : uint8_t {
   kStepEnd = 4,   // the last one; payload: encode_status() of status.h
   kCredit = 5,    // payload: u32 more bytes of stdin may be sent
   kNote = 6,      // payload: a line for a person
-  kEndAll = 7,    // a task wants the step to end on all nodes (MPI_Abort); payload: why
   // From the client.
   kInput = 16,      // to `task` or kAllTasks
   kInputEnd = 17,   // likewise
@@ -39,8 +38,10 @@ enum class FrameType : uint8_t {
   kTerminate = 20,  // SIGTERM, later SIGKILL, to the step; payload: why, for its status
   kKill = 21,       // SIGKILL to the step; payload likewise
   kLeave = 22,      // the client goes; the step does not mind
-  // Both ways.
-  kPmi = 32,  // of the ranks' key-value space (pmi_space.h)
+  // Both ways. The step ends by its own doing (MPI_Abort); detail: its exit code, 0: that of its tasks; payload: why.
+  kEndAll = 32,
+  // Between shepherds.
+  kPeer = 33,  // peers.h
 };
 constexpr uint8_t kStdout = 1;
 constexpr uint8_t kStderr = 2;

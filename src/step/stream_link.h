@@ -46,6 +46,8 @@ class StreamLink {
   bool connected() const { return session_.has_value(); }
   // Blocks that have come.
   uint64_t received() const { return received_; }
+  // Bytes that wait to be acknowledged.
+  size_t kept() const { return kept_; }
   // Everything was sent and acknowledged.
   bool flushed() const { return blocks_.empty(); }
 

@@ -93,13 +93,15 @@ int connect_error(int fd) {
   return error;
 }
 
-Result<Listener> listen_any(bool loopback_only) {
+Result<Listener> listen_any(bool loopback_only, uint16_t port) {
   sockaddr_in four{};
   four.sin_family = AF_INET;
+  four.sin_port = htons(port);
   four.sin_addr.s_addr = htonl(loopback_only ? INADDR_LOOPBACK : INADDR_ANY);
   if (!loopback_only) {
     sockaddr_in6 six{};
     six.sin6_family = AF_INET6;
+    six.sin6_port = htons(port);
     auto both = listen_on(reinterpret_cast<sockaddr*>(&six), sizeof six);
     if (both.ok()) return both;
   }

@@ -17,13 +17,13 @@ int connect_error(int fd);
 // What both ends set on a connection: no delay, keepalives that find a dead host within a minute. Also close-on-exec, non-blocking.
 void tune(int fd);
 
-// Listens on a port that the kernel chooses, on all addresses (IPv6 with IPv4, or IPv4 alone).
+// Listens on all addresses (IPv6 with IPv4, or IPv4 alone).
 struct Listener {
   Fd fd;
   uint16_t port = 0;
 };
-// `loopback_only`: on 127.0.0.1. Errors: io_error.
-Result<Listener> listen_any(bool loopback_only);
+// `loopback_only`: on 127.0.0.1. `port` 0: one that the kernel chooses. Errors: io_error.
+Result<Listener> listen_any(bool loopback_only, uint16_t port = 0);
 
 // "10.0.0.1:4711", "[fe80::1]:4711".
 std::string endpoint_text(const std::string& address, uint16_t port);

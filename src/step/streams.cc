@@ -195,8 +195,9 @@ void Streams::on_frame(Client& client, const Frame& frame) {
     case FrameType::kKill:
       return handlers_.terminate(frame.type == FrameType::kKill,
                                  std::string(frame.payload.substr(0, kMaxMessage)));
-    case FrameType::kPmi:
-      if (client.up.kind() == LinkKind::kClient) handlers_.pmi(frame.payload);
+    case FrameType::kEndAll:
+      if (client.up.kind() == LinkKind::kClient)
+        handlers_.end_all(frame.detail, std::string(frame.payload.substr(0, kMaxMessage)));
       return;
     default:
       return;
@@ -297,11 +298,11 @@ void Streams::step_ended(const StepStatus& status) {
   each_client([&](Client& client) { client.up.link().put(FrameType::kStepEnd, 0, 0, ended_.back().bytes); });
 }
 
-bool Streams::send_own(FrameType type, std::string_view payload) {
+bool Streams::send_own(FrameType type, uint8_t detail, std::string_view payload) {
   bool sent = false;
   each_client([&](Client& client) {
     if (client.up.kind() != LinkKind::kClient) return;
-    client.up.link().put(type, 0, 0, payload);
+    client.up.link().put(type, detail, 0, payload);
     sent = true;
   });
   return sent;

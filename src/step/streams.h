@@ -32,7 +32,7 @@ class Streams {
   struct Handlers {
     std::function<void(int signum)> signal;
     std::function<void(bool at_once, const std::string& why)> terminate;
-    std::function<void(std::string_view payload)> pmi;
+    std::function<void(uint8_t exit_code, const std::string& why)> end_all;
     std::function<void(const std::string& why)> client_gone;  // once, and not when it took its leave
   };
   Streams(const StreamPlan& plan, Handlers handlers, int64_t now_ms);
@@ -57,7 +57,7 @@ class Streams {
   void note(const std::string& line);
   void step_ended(const StepStatus& status);
   // To the step's own client alone. False: there is none.
-  bool send_own(FrameType type, std::string_view payload);
+  bool send_own(FrameType type, uint8_t detail, std::string_view payload);
 
   // Is there, or may there be again, a client that sees to the step?
   bool has_client() const { return !client_over_; }

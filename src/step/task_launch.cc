@@ -37,6 +37,7 @@ enum PlanTag : uint16_t {
   kWait = 14,
   kDetach = 15,
   kSpeaker = 16,
+  kParentAddress = 24,
 };
 constexpr uint16_t kTagEnd = 32;
 
@@ -171,6 +172,7 @@ std::string encode_plan(const StreamPlan& p) {
     w.text(kRankNodes, value);
   }
   for (const auto& name : p.node_names) w.text(kNodeName, name);
+  for (const auto& address : p.parent_addresses) w.text(kParentAddress, address);
   w.number(kPty, p.pty);
   w.number(kRows, p.pty_rows);
   w.number(kColumns, p.pty_columns);
@@ -234,6 +236,9 @@ Result<StreamPlan> decode_plan(std::string_view value) {
       case kDetach:
         fields->number(f, &p.detach, 1);
         break;
+      case kParentAddress:
+        fields->more(f, &p.parent_addresses, kMaxEndpoints, kMaxEndpoint);
+        break;
       case kSpeaker:
         fields->text(f, &p.speaker, kMaxName);
         break;
@@ -246,6 +251,12 @@ Result<StreamPlan> decode_plan(std::string_view value) {
     return bad("the plan of the streams: ", "a client needs a key of 32 bytes");
   for (uint32_t node : p.rank_nodes)
     if (node >= p.node_count) return bad("the plan of the streams: ", "a rank is on no node of the step");
+  if (p.mpi == MpiKind::kNone) return p;
+  if (p.rank_nodes.size() != p.task_count || p.node_names.size() != p.node_count ||
+      p.node_index >= p.node_count)
+    return bad("the plan of the streams: ", "an MPI program needs to know its ranks and nodes");
+  if (p.node_count > 1 && p.key.size() != kStreamKeyBytes)
+    return bad("the plan of the streams: ", "the nodes of an MPI program need a key of 32 bytes");
   return p;
 }
 

@@ -55,6 +55,8 @@ struct StreamPlan {
   // For MPI only, may be empty otherwise: the index of the node of each rank, and the names of the nodes.
   std::vector<uint32_t> rank_nodes;
   std::vector<std::string> node_names;
+  // With several nodes: numeric addresses of the one that this one dials (peer_tree.h).
+  std::vector<std::string> parent_addresses;
 
   bool pty =
       false;  // the task with rank 0 gets a terminal; of the others stdin and the outputs are /dev/null

@@ -97,20 +97,20 @@ TaskLaunch beside_a_terminal(const StepLaunch& launch, const TaskLaunch& task) {
 }  // namespace
 
 Status Tasks::start(const StepLaunch& launch, const std::vector<std::string>& cgroups, Streams* streams,
-                    PmiSockets* pmi) {
+                    Mpi* mpi) {
   tasks_.reserve(launch.tasks.size());
   for (const TaskLaunch& given : launch.tasks) {
     TaskLaunch task = beside_a_terminal(launch, given);
     TaskStreams s;
     if (auto made = make_streams(launch, task, &s); !made.ok()) return made;
-    Fd pmi_fd;
-    if (pmi) {
-      auto theirs = pmi->add_task(task.rank, &task.env);
+    Fd mpi_fd;
+    if (mpi) {
+      auto theirs = mpi->add_task(task.rank, &task.env);
       if (!theirs.ok()) return theirs.error();
-      pmi_fd = std::move(*theirs);
+      mpi_fd = std::move(*theirs);
     }
     ChildPlan plan;
-    plan.inherited = pmi_fd.get();
+    plan.inherited = mpi_fd.get();
     plan.prepare_task(launch, task, environment(launch, task));
     plan.stdio[0] = s.child_in.get();
     plan.stdio[1] = s.child_out.get();

@@ -11,17 +11,16 @@
 
 #include "base/result.h"
 #include "step/launch.h"
-#include "step/pmi_sockets.h"
+#include "step/mpi.h"
 #include "step/streams.h"
 
 namespace bai::step {
 
 class Tasks {
  public:
-  // Starts all; what began before one could not be made runs on, and is the caller's to end. `pmi` may
+  // Starts all; what began before one could not be made runs on, and is the caller's to end. `mpi` may
   // be null. The launch must outlive the call only. Errors: io_error.
-  Status start(const StepLaunch& launch, const std::vector<std::string>& cgroups, Streams* streams,
-               PmiSockets* pmi);
+  Status start(const StepLaunch& launch, const std::vector<std::string>& cgroups, Streams* streams, Mpi* mpi);
 
   // Takes note of a process that was reaped. The rank if it was a task's.
   std::optional<uint32_t> reaped(pid_t pid, int wait_status);

@@ -11,17 +11,21 @@ namespace bai::step {
 namespace {
 
 constexpr int64_t kAttemptMs = 3000;  // for one address to answer
-constexpr int64_t kRetryMs = 200;     // before the first address is tried again
+constexpr int64_t kFirstRetryMs = 5;  // before the first address is tried again, doubling
+constexpr int64_t kMaxRetryMs = 200;
+constexpr int64_t kMaxPatientRetryMs = 2000;
 
 }  // namespace
 
 Uplink::Uplink(std::vector<std::string> endpoints, std::string key, LinkKind kind, uint32_t node_index,
-               int64_t now_ms)
+               int64_t now_ms, int64_t patience_ms)
     : endpoints_(std::move(endpoints)),
       key_(std::move(key)),
       kind_(kind),
       node_index_(node_index),
-      give_up_at_(now_ms + kGiveUpMs) {
+      give_up_at_(now_ms + patience_ms),
+      patient_(patience_ms > kGiveUpMs),
+      retry_ms_(kFirstRetryMs) {
   randombytes_buf(&id_, sizeof id_);
   dial(now_ms);
 }
@@ -56,8 +60,12 @@ void Uplink::next(int64_t now_ms, std::string why, bool nobody) {
   attempt_end_.reset();
   endpoint_ = (endpoint_ + 1) % endpoints_.size();
   tried_all_ |= endpoint_ == 0;
-  if (tried_all_ && now_ms >= give_up_at_ - (certain_ ? kGiveUpMs - kNobodyMs : 0)) return close();
-  dial_at_ = endpoint_ == 0 ? now_ms + kRetryMs : now_ms;
+  if (tried_all_ && now_ms >= give_up_at_ - (certain_ && !patient_ ? kGiveUpMs - kNobodyMs : 0))
+    return close();
+  dial_at_ = now_ms;
+  if (endpoint_ != 0) return;
+  *dial_at_ += retry_ms_;
+  retry_ms_ = std::min(2 * retry_ms_, patient_ ? kMaxPatientRetryMs : kMaxRetryMs);
 }
 
 void Uplink::lost(int64_t now_ms, std::string why) {
@@ -79,7 +87,8 @@ void Uplink::shake(int64_t now_ms) {
   if (!*session) return;
   shaking_.reset();
   attempt_end_.reset();
-  tried_all_ = false;
+  tried_all_ = patient_ = false;
+  retry_ms_ = kFirstRetryMs;
   if (!link_.connect(std::move(**session))) {
     why_ = "the client has lost what it had";
     return close();

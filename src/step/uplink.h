@@ -1,5 +1,5 @@
 // The dialing end of a link: keeps it up to one listener, which has several addresses. Dials, proves the key, dials again when the
-// connection breaks, and gives up when nobody has answered for kGiveUpMs.
+// connection breaks, and gives up when nobody has answered for kGiveUpMs, or at first for as long as the caller says.
 // One thread; times are monotonic milliseconds.
 #pragma once
 
@@ -20,8 +20,9 @@ constexpr int64_t kNobodyMs = 1000;  // when at all addresses nobody listens, or
 
 class Uplink {
  public:
+  // `patience_ms`: how long the listener may take to be there at first.
   Uplink(std::vector<std::string> endpoints, std::string key, LinkKind kind, uint32_t node_index,
-         int64_t now_ms);
+         int64_t now_ms, int64_t patience_ms = kGiveUpMs);
 
   StreamLink& link() { return link_; }
   const StreamLink& link() const { return link_; }
@@ -63,7 +64,9 @@ class Uplink {
   std::optional<int64_t> dial_at_;      // when to dial next
   std::optional<int64_t> attempt_end_;  // when this address has had its time
   int64_t give_up_at_;
-  int slot_ = -1;  // among the entries polled
+  bool patient_;      // it may not be there yet
+  int64_t retry_ms_;  // before the first address is tried again
+  int slot_ = -1;     // among the entries polled
 };
 
 }  // namespace bai::step

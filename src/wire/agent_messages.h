@@ -137,11 +137,13 @@ struct LaunchOrder {
   std::uint32_t cpus_on_nodes = 0;
   StepPtr step;  // null: the batch script
   StepRun run;   // with a step
+  // Of the node whose shepherd this one's dials (step/peer_tree.h), where they need each other.
+  std::string parent_address;
   template <class A>
   void save(A& a) const {
     a(key, *job, launch, time_limit, blob(script, kMaxScriptBytes), blob(environment, kMaxEnvironmentBytes),
       cpus_on_nodes, step != nullptr);
-    if (step) a(*step, run);
+    if (step) a(*step, run, parent_address);
   }
   template <class A>
   void load(A& a) {
@@ -152,7 +154,7 @@ struct LaunchOrder {
     job = std::move(record);
     if (!has_step) return;
     auto its_step = std::make_shared<Step>();
-    a(*its_step, run);
+    a(*its_step, run, parent_address);
     step = std::move(its_step);
   }
 };

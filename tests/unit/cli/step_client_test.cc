@@ -110,7 +110,9 @@ class StepClientTest : public step::ShepherdTest {
   Reporter reporter_{dialect_};
   Fd stdin_, out_, err_;
   pid_t pid_ = 0;
-  int watched_ = -1;  // something to read loses n1
+  int watched_ = -1;      // something to read loses n1
+  bool pmi_ = false;      // the tasks are ranks
+  bool refused_ = false;  // the launch on the last node
 
  private:
   struct OtherNode {
@@ -136,6 +138,19 @@ class StepClientTest : public step::ShepherdTest {
     launch.streams.task_count = layout_.task_count();
     launch.streams.pty = options_.pty;
     launch.streams.speaker = "slurmstepd";
+    if (pmi_) {
+      launch.streams.mpi = step::MpiKind::kPmi1;
+      launch.streams.node_names = layout_.nodes;
+      launch.streams.rank_nodes.clear();
+      for (std::size_t i = 0; i < layout_.nodes.size(); ++i)
+        launch.streams.rank_nodes.insert(launch.streams.rank_nodes.end(), layout_.ranks[i].size(),
+                                         static_cast<std::uint32_t>(i));
+      if (n > 0) launch.streams.parent_addresses = {"127.0.0.1"};
+    }
+    if (refused_ && n + 1 == layout_.nodes.size()) {
+      launch.uid = getuid() == 0 ? 0 : getuid() + 1;
+      launch.as_root = false;
+    }
     if (n == 0) {
       launch_ = launch;
       return start();
@@ -151,6 +166,69 @@ class StepClientTest : public step::ShepherdTest {
   }
   std::vector<OtherNode> others_;
 };
+
+// Ranks that speak PMI-1: `say LINE` gives the answer in $answer.
+std::string ranks(const std::string& lines) {
+  return "exec bash -c 'say() { echo \"$1\" >&$PMI_FD; read -r -u $PMI_FD answer; }; "
+         "say \"cmd=init pmi_version=1 pmi_subversion=1\"; " +
+         lines + "'";
+}
+
+TEST_F(StepClientTest, RanksOnSeveralNodesMeet) {
+  layout(3, 2);
+  pmi_ = true;
+  const Said said =
+      run(ranks("say \"cmd=put kvsname=$PMI_JOBID key=k$RANK value=v$RANK\"; say cmd=barrier_in; "
+                "for r in 0 1 2 3 4 5; do say \"cmd=get kvsname=$PMI_JOBID key=k$r\"; echo -n \" "
+                "${answer##*=}\"; done; "
+                "echo; say cmd=finalize"));
+  std::string all;
+  for (int i = 0; i < 6; ++i) all += " v0 v1 v2 v3 v4 v5\n";
+  EXPECT_EQ(said.out, all);
+  EXPECT_EQ(said.err, "");
+  EXPECT_EQ(said.code, 0);
+}
+
+TEST_F(StepClientTest, TheCodeOfAnAbortIsTheExitCode) {
+  for (const std::size_t nodes : {1u, 3u}) {
+    if (nodes > 1) again();
+    layout(nodes, 2);
+    pmi_ = true;
+    const Said said =
+        run(ranks("if [ $RANK = 1 ]; then echo cmd=abort exitcode=3 >&$PMI_FD; exit 9; fi; sleep 1000"));
+    EXPECT_EQ(said.code, 3);
+    EXPECT_NE(said.err.find("srun: error: n1: task 1 called MPI_Abort(3)\n"), said.err.npos) << said.err;
+    const step::StepStatus status = end();
+    EXPECT_EQ(status.reason, step::EndReason::kExited);
+    EXPECT_EQ(status.exit_code, 3u);
+    EXPECT_EQ(status.signal, 0u);
+  }
+}
+
+TEST_F(StepClientTest, ARankThatGoesWithoutAFarewellEndsTheStep) {
+  layout(3, 1);
+  pmi_ = true;
+  const Said said = run(ranks("[ $RANK = 2 ] && exit 0; sleep 1000"));
+  EXPECT_EQ(said.code, 128 + SIGTERM);
+  EXPECT_NE(said.err.find("srun: error: n3: task 2 ended without MPI_Finalize\n"), said.err.npos) << said.err;
+}
+
+TEST_F(StepClientTest, ATaskThatIsNoRankMayGo) {
+  layout(2, 1);
+  pmi_ = true;
+  const Said said = run("[ $RANK = 1 ] && exit 0; sleep 0.1; echo on");
+  EXPECT_EQ(said.code, 0);
+  EXPECT_EQ(said.out, "on\n");
+}
+
+TEST_F(StepClientTest, ALaunchThatFailsOnOneNodeEndsTheStepOnAll) {
+  layout(2, 1);
+  refused_ = true;
+  const Said said = run("sleep 1000");
+  EXPECT_EQ(said.code, 128 + SIGKILL);
+  EXPECT_NE(said.err.find("srun: error: n2: "), said.err.npos) << said.err;
+  EXPECT_NE(said.err.find("srun: Job step aborted: "), said.err.npos) << said.err;
+}
 
 TEST_F(StepClientTest, CopiesBothStreamsAndReturnsTheExitCode) {
   layout(1, 1);

@@ -95,6 +95,19 @@ TEST(StepLaunch, ComesBackAsItWas) {
   }
 }
 
+TEST(StepLaunch, AnMpiProgramKnowsItsNodes) {
+  StepLaunch launch = with_tasks();
+  launch.streams.parent_addresses = {"10.0.0.1", "fe80::1"};
+  auto back = decode_launch(encode_launch(launch));
+  ASSERT_TRUE(back.ok()) << back.error().text();
+  EXPECT_EQ(*back, launch);
+  launch.streams.node_names.pop_back();
+  EXPECT_EQ(decode_error(encode_launch(launch)), "bad_record");
+  launch = with_tasks();
+  launch.streams.rank_nodes.pop_back();
+  EXPECT_EQ(decode_error(encode_launch(launch)), "bad_record");
+}
+
 // The format is frozen: this file was written by the first version and must be read, and written, for ever.
 TEST(StepLaunch, KeepsItsBytes) {
   std::ifstream in("tests/data/step/launch.v1", std::ios::binary);

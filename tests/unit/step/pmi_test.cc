@@ -132,6 +132,16 @@ TEST(Pmi1, AnswersAsMpichExpects) {
   EXPECT_TRUE(pmi.take(1, "hello").broken);
 }
 
+TEST(Pmi1, KnowsWhoIsInMpi) {
+  Pmi1 pmi(plan_of({0, 0}), "kvs", 2);
+  EXPECT_FALSE(pmi.in_mpi(0));
+  pmi.take(0, "cmd=init pmi_version=1 pmi_subversion=1");
+  EXPECT_TRUE(pmi.in_mpi(0));
+  EXPECT_FALSE(pmi.in_mpi(1));
+  pmi.take(0, "cmd=finalize");
+  EXPECT_FALSE(pmi.in_mpi(0));
+}
+
 TEST(Pmi1, IsAtTheFenceWhenAllItsTasksAre) {
   Pmi1 pmi(plan_of({0, 0}), "kvs", 2);
   EXPECT_FALSE(pmi.take(1, "cmd=barrier_in").all_at_fence);

@@ -102,7 +102,7 @@ class StreamClient {
   std::vector<std::string> notes;
   std::optional<StartedTasks> started;
   std::optional<StepStatus> end;
-  std::function<void(const Frame&)> on_pmi;
+  std::vector<std::pair<int, std::string>> end_all;  // exit code, why
 
  private:
   void on_frame(const Frame& frame) {
@@ -127,8 +127,8 @@ class StreamClient {
       case FrameType::kNote:
         notes.emplace_back(frame.payload);
         break;
-      case FrameType::kPmi:
-        if (on_pmi) on_pmi(frame);
+      case FrameType::kEndAll:
+        end_all.emplace_back(frame.detail, std::string(frame.payload));
         break;
       default:
         break;
