@@ -32,7 +32,8 @@ int main(int argc, char** argv) {
   const std::string option = argc > 1 ? argv[1] : "";
   if (option == "-h" || option == "--help") return fputs(kHelp, stdout) < 0;
   if (option == "-V" || option == "--version")
-    return printf("bai-pmixd %s\n", std::string(bai::kVersion).c_str()) < 0;
+    return printf("bai-pmixd %s (%s)\n", std::string(bai::kVersion).c_str(), bai::pmix::library().c_str()) <
+           0;
   struct stat st {};
   if (argc != 1 || fstat(bai::step::kPmixSocket, &st) != 0 || !S_ISSOCK(st.st_mode))
     return wrong_usage("only bai-stepd can start it");

@@ -15,7 +15,7 @@
 
 namespace bai::pmix {
 
-constexpr std::size_t kMaxFenceBytes = 60u << 20;  // that all say together
+constexpr std::size_t kMaxFenceBytes = 28u << 20;  // that all say together
 
 class Exchange {
  public:

@@ -426,6 +426,8 @@ bool read_frames(int socket, F f) {
 
 }  // namespace
 
+std::string library() { return PMIx_Get_version(); }
+
 int serve(int socket) {
   static Server server(socket);  // libpmix's threads use it to the end
   the_server = &server;
@@ -456,6 +458,8 @@ int serve(int socket) {
 }
 
 #else
+
+std::string library() { return "without libpmix"; }
 
 int serve(int socket) {
   (void)socket;

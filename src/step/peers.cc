@@ -94,10 +94,16 @@ void Peers::pass_on(uint32_t came_from, uint32_t to, uint8_t detail, std::string
 }
 
 void Peers::put(Neighbour& to, uint32_t destination, uint8_t detail, std::string_view payload) {
-  StreamLink& link = this->link(to);
-  if (link.kept() > kMaxPeerBacklog)
+  if (backlog() + payload.size() > kMaxPeerBacklog)
     return lose(to, "node " + plan_.node_names[to.node] + " does not take what the ranks tell it");
-  link.put(FrameType::kPeer, detail, destination, payload);
+  link(to).put(FrameType::kPeer, detail, destination, payload);
+}
+
+size_t Peers::backlog() const {
+  size_t bytes = 0;
+  for (const Neighbour& n : neighbours_)
+    if (n.there()) bytes += link(n).kept();
+  return bytes;
 }
 
 void Peers::on_frame(uint32_t node, const Frame& frame) {
@@ -119,7 +125,7 @@ void Peers::take(const Frame& frame) {
   const auto known = parts_.find(from);
   if (known == parts_.end() && frame.detail != kGoesOn) return handlers_.message(from, part);
   std::string& message = known == parts_.end() ? parts_[from] : known->second;
-  if (message.size() + part.size() > kMaxPeerMessage || parts_bytes_ + part.size() > kMaxPeerBacklog)
+  if (message.size() + part.size() > kMaxPeerMessage || parts_bytes_ + part.size() > kMaxPeerParts)
     return handlers_.lost("the ranks tell each other too much at once");
   message += part;
   parts_bytes_ += part.size();

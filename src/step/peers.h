@@ -22,11 +22,12 @@
 
 namespace bai::step {
 
-constexpr uint32_t kAllNodes = UINT32_MAX;               // all others
-constexpr size_t kMaxPeerMessage = 64u << 20;            // one message
-constexpr size_t kMaxPeerBacklog = 4 * kMaxPeerMessage;  // on the way over one link, or half received
-constexpr int64_t kMeetMs = 300'000;                     // for a neighbour to come, once it is needed
-constexpr int64_t kPeerGraceMs = kGiveUpMs + 1000;       // for a child to dial again
+constexpr uint32_t kAllNodes = UINT32_MAX;          // all others
+constexpr size_t kMaxPeerMessage = 32u << 20;       // one message
+constexpr size_t kMaxPeerParts = 128u << 20;        // half received
+constexpr size_t kMaxPeerBacklog = 512u << 20;      // on the way over all links
+constexpr int64_t kMeetMs = 300'000;                // for a neighbour to come, once it is needed
+constexpr int64_t kPeerGraceMs = kGiveUpMs + 1000;  // for a child to dial again
 
 class Peers {
  public:
@@ -77,6 +78,7 @@ class Peers {
   void on_frame(uint32_t node, const Frame& frame);
   void take(const Frame& frame);
   void look(int64_t now_ms);
+  size_t backlog() const;
   void lose(Neighbour& n, const std::string& why);
 
   const StreamPlan& plan_;

@@ -18,7 +18,7 @@ namespace bai::step {
 
 constexpr size_t kMaxPmiKey = 256;
 constexpr size_t kMaxPmiValue = 4096;
-constexpr size_t kMaxPmiBytes = 64u << 20;  // of all pairs of a step
+constexpr size_t kMaxPmiBytes = 28u << 20;  // of all pairs of a step
 
 class PmiSpace {
  public:

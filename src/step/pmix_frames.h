@@ -15,7 +15,7 @@
 
 namespace bai::step {
 
-constexpr size_t kMaxPmixBody = (64u << 20) + 1024;  // a message and its head
+constexpr size_t kMaxPmixBody = (32u << 20) + 1024;  // a message and its head
 constexpr int kPmixSocket = 0;                       // the server's end
 
 enum class PmixFrameType : uint8_t {

@@ -93,7 +93,7 @@ def openmpi(c, name="world", source=WORLD):
     return build(c, compiler("mpicc.openmpi", "openmpi-bin", "libopenmpi-dev", "gcc", "libc6-dev"), name, source)
 
 
-def sleep_is_over(c, program):
+def are_over(c, program):
     """Nothing of the program runs any more."""
     await_true(lambda: not processes(program), f"the end of {program}")
 
@@ -125,7 +125,15 @@ def detached(c, kind, program, env=None):
     return "".join(c.read(f"gate.{kind}.{rank}") for rank in range(6))
 
 
-# The nodes of a private cluster are one machine: without these OpenMPI's nodes meet in one another's shared memory.
+def pmix(c, *program):
+    """An OpenMPI program that starts natively."""
+    if "without" in c.run(os.path.join(BIN, "bai-pmixd"), "--version").stdout:
+        raise Skip("bai was built without libpmix")
+    return openmpi(c, *program)
+
+
+# The nodes of a private cluster are one machine. OpenMPI names its shared memory by gethostname() and the rank on the node, so ranks of several
+# nodes would take each other's.
 ONE_MACHINE = {"OMPI_MCA_btl": "tcp,self", "OMPI_MCA_btl_tcp_if_include": "lo", "OMPI_MCA_oob_tcp_if_include": "lo",
                "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
@@ -184,7 +192,7 @@ def aborts(c, kind, program, **env):
         done = c.run("bai-run", f"--mpi={kind}", *layout, program, ok=False, env=env)
         equal(done.returncode, 3, f"exit code with {layout}: {done.stderr}")
         check("task 1 called MPI_Abort(3)" in done.stderr, done.stderr)
-        sleep_is_over(c, program)
+        are_over(c, program)
         step = last_step(c)
         equal((step["state"], step["exit_code"], step["signal"]), ("FAILED", 3, 0), "the step")
 
@@ -196,7 +204,7 @@ def dies(c, kind, program, **env):
             done = c.run("bai-run", f"--mpi={kind}", *layout, program, how, ok=False, env=env)
             equal(done.returncode, code, f"exit code with {layout}: {done.stderr}")
             check("task 2 ended without MPI_Finalize" in done.stderr, done.stderr)
-            sleep_is_over(c, program)
+            are_over(c, program)
 
 
 @test
@@ -210,13 +218,30 @@ def a_rank_that_dies_ends_all_nodes(c):
 
 
 @test
+def a_shepherd_that_dies_ends_the_step_on_the_other_nodes(c):
+    program = mpich(c, "die", DIE)
+    client = subprocess.Popen(["bai-run", "--mpi=pmi1", "-N3", "-n3", program, "-"], cwd=c.work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, env=c.env)
+    try:
+        equal(client.stdout.readline(), "met\n", "ranks that have met")
+        (shepherd,) = processes(os.path.join(c.dir, "agents/n1/attempts"))
+        os.kill(shepherd, signal.SIGKILL)
+        _, said = client.communicate(timeout=60)
+    finally:
+        client.kill()
+        client.wait()
+    check(client.returncode != 0 and "the shepherd of the step on node n1 is gone" in said, said)
+    are_over(c, program)
+
+
+@test
 def ranks_find_each_other_without_their_client(c):
     equal(sorted(set(world(detached(c, "pmi1", mpich(c))).values())), c.nodes, "nodes")
 
 
 @test
 def openmpi_starts_on_one_node(c):
-    program = openmpi(c)
+    program = pmix(c)
     ranks = world(c.run("bai-run", "--mpi=pmix", "-N1", "-n4", program).stdout)
     equal((len(ranks), len(set(ranks.values()))), (4, 1), "ranks and nodes")
     equal(len(world(c.run("bai-run", "--mpi=pmix", "-n1", program).stdout)), 1, "a world of one")
@@ -224,7 +249,7 @@ def openmpi_starts_on_one_node(c):
 
 @test
 def openmpi_starts_on_several_nodes(c):
-    program = openmpi(c)
+    program = pmix(c)
     ranks = world(c.run("bai-run", "--mpi=pmix", "-N3", "-n12", program, env=ONE_MACHINE).stdout)
     equal((len(ranks), sorted(set(ranks.values()))), (12, c.nodes), "ranks and nodes")
     ranks = world(c.run("bai-run", "--mpi=pmix_v4", "-N3", "-n6", "--ntasks-per-node=2", "-m", "cyclic", program, env=ONE_MACHINE).stdout)
@@ -236,24 +261,24 @@ def openmpi_starts_on_several_nodes(c):
 
 @test
 def openmpi_starts_in_a_batch_job(c):
-    job = c.submit("-N2", "-n4", "-o", "pmix.out", script=f"SLURM_MPI_TYPE=pmix bai-run {openmpi(c)}\n", env=dict(ONE_MACHINE))
+    job = c.submit("-N2", "-n4", "-o", "pmix.out", script=f"SLURM_MPI_TYPE=pmix bai-run {pmix(c)}\n", env=dict(ONE_MACHINE))
     equal(c.await_end_of(job)["state"], "COMPLETED", "state")
     equal(sorted(world(c.read("pmix.out")).values()), ["n1", "n1", "n1", "n2"], "nodes")
 
 
 @test
 def openmpis_abort_ends_all_nodes(c):
-    aborts(c, "pmix", openmpi(c, "abort", ABORT), **ONE_MACHINE)
+    aborts(c, "pmix", pmix(c, "abort", ABORT), **ONE_MACHINE)
 
 
 @test
 def a_rank_of_openmpi_that_dies_ends_all_nodes(c):
-    dies(c, "pmix", openmpi(c, "die", DIE), **ONE_MACHINE)
+    dies(c, "pmix", pmix(c, "die", DIE), **ONE_MACHINE)
 
 
 @test
 def a_pmix_server_that_dies_ends_the_step(c):
-    program = openmpi(c, "die", DIE)
+    program = pmix(c, "die", DIE)
     before = set(processes("bai-pmixd"))
     client = subprocess.Popen(["bai-run", "--mpi=pmix", "-N3", "-n3", program, "-"], cwd=c.work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True, env=dict(c.env, **ONE_MACHINE))
@@ -266,13 +291,13 @@ def a_pmix_server_that_dies_ends_the_step(c):
         client.kill()
         client.wait()
     check(client.returncode != 0 and "the PMIx server (bai-pmixd) failed" in said, said)
-    sleep_is_over(c, program)
+    are_over(c, program)
     await_true(lambda: not set(processes("bai-pmixd")) - before, "the end of the servers")
 
 
 @test
 def openmpi_starts_without_its_client(c):
-    equal(sorted(set(world(detached(c, "pmix", openmpi(c), ONE_MACHINE)).values())), c.nodes, "nodes")
+    equal(sorted(set(world(detached(c, "pmix", pmix(c), ONE_MACHINE)).values())), c.nodes, "nodes")
 
 
 @test
