@@ -159,6 +159,10 @@ void Machine::handle(const Input& input, Output& out) {
   } else if (auto* failed = std::get_if<SpawnFailed>(&body)) {
     if (Entry* entry = running(failed->key))
       end(*entry, AttemptEnd::kLaunchFailed, {1, 0}, facts_.node + ": " + failed->error.text(), out);
+  } else if (auto* used = std::get_if<StepUsed>(&body)) {
+    if (session_ == Session::kWelcomed)
+      out.sends.emplace_back(
+          wire::AgentUse{used->query, used->key, used->use.has_value(), used->use.value_or(LiveUse{})});
   } else if (std::holds_alternative<SendFailed>(body)) {
     for (const auto& [key, entry] : attempts_) news_.insert(key);
   } else {
@@ -239,6 +243,7 @@ void Machine::on_order(const wire::OrderBody& order, Output& out) {
     if (running(attach.key))
       out.urgent.push_back(
           {attach.key, step::AttachRequest{attach.client.endpoints, attach.client.key, attach.write}});
+  for (const auto& use : orders.uses) on_use(use, out);
 }
 
 void Machine::on_welcome(const wire::AgentWelcome& welcome, Output& out) {
@@ -354,6 +359,15 @@ void Machine::on_forget(AttemptKey key, Output& out) {
   open_ends_.erase(key);
   out.journal += encode_forget(key);
   out.discard.push_back(key);
+}
+
+void Machine::on_use(const wire::UseOrder& order, Output& out) {
+  for (const AttemptKey& key : order.keys) {
+    if (running(key))
+      out.urgent.push_back({key, step::UseRequest{order.query}});
+    else
+      out.sends.emplace_back(wire::AgentUse{order.query, key, false, {}});
+  }
 }
 
 void Machine::end(Entry& entry, AttemptEnd end, ExitStatus exit, std::string message, Output& out) {

@@ -77,10 +77,15 @@ struct SpawnFailed {
   wire::AttemptKey key;
   Error error;
 };
+struct StepUsed {  // what a shepherd answered to a UseRequest; nothing: it will not
+  wire::AttemptKey key;
+  std::uint64_t query = 0;
+  std::optional<LiveUse> use;
+};
 struct SendFailed {};  // the session did not take a message
 struct Tick {};        // about once a second
 using InputBody = std::variant<SessionUp, SessionDown, OrderIn, Prepared, StepRunning, StepEnded, StepLost,
-                               SpawnFailed, SendFailed, Tick>;
+                               SpawnFailed, StepUsed, SendFailed, Tick>;
 
 struct Input {
   Time now;  // wall clock
@@ -153,6 +158,7 @@ class Machine {
   void on_launch(const wire::LaunchOrder& order, Output& out);
   void on_signal(const wire::SignalOrder& order, Output& out);
   void on_forget(wire::AttemptKey key, Output& out);
+  void on_use(const wire::UseOrder& order, Output& out);
   void on_prepared(const Prepared& prepared, Output& out);
   void on_tick(Output& out);
   // False when the orders are another cluster's or an older controller's. What is new is in the journal before anything is acted on.

@@ -22,6 +22,7 @@ using wire::AttemptKey;
 namespace {
 
 constexpr std::int64_t kMaxPauseMs = 1'000;
+constexpr std::size_t kMaxUnheard = 64;  // questions for a shepherd that does not answer
 constexpr std::int64_t kBuryPauseMs = 50;
 constexpr int kBuryRoundMs = 20;  // how long one round of ending may block
 constexpr std::int64_t kBuryGiveUpMs = 60'000;
@@ -88,8 +89,18 @@ Shepherds::Shepherd& Shepherds::add(AttemptKey key) {
 void Shepherds::drop(AttemptKey key) {
   auto it = all_.find(key);
   if (it == all_.end()) return;
+  for (const auto* unheard : {&it->second.unanswered, &it->second.waiting})
+    for (const auto& request : *unheard) answer(key, request, nullptr);
   keys_.erase(it->second.serial);
   all_.erase(it);
+}
+
+// Only a question's answer is news. No reply: there will be none.
+void Shepherds::answer(AttemptKey key, const step::Request& request, const step::Reply* reply) {
+  const auto* asked = std::get_if<step::UseRequest>(&request);
+  if (!asked) return;
+  const auto* used = reply ? std::get_if<step::UseReply>(reply) : nullptr;
+  news_(StepUsed{key, asked->query, used ? std::optional<LiveUse>(used->use) : std::nullopt});
 }
 
 void Shepherds::adopt(AttemptKey key, std::int64_t mono_ms) {
@@ -232,7 +243,10 @@ void Shepherds::look_dead(AttemptKey key, Shepherd& s, std::int64_t mono_ms) {
 
 void Shepherds::request(AttemptKey key, step::Request request, std::int64_t mono_ms) {
   auto it = all_.find(key);
-  if (it == all_.end() || it->second.dead) return;
+  if (it == all_.end() || it->second.dead) return answer(key, request, nullptr);
+  if (std::holds_alternative<step::UseRequest>(request) &&
+      it->second.waiting.size() + it->second.unanswered.size() >= kMaxUnheard)
+    return answer(key, request, nullptr);
   it->second.waiting.push_back(std::move(request));
   deliver(key, it->second, mono_ms);
 }
@@ -275,7 +289,10 @@ void Shepherds::read_client(AttemptKey key, Shepherd& s, std::int64_t mono_ms) {
     auto reply = s.client->receive();
     if (!reply.ok()) return hang_up(key, s, mono_ms);
     if (!*reply) return;
-    if (!s.unanswered.empty()) s.unanswered.pop_front();
+    if (!s.unanswered.empty()) {
+      answer(key, s.unanswered.front(), &**reply);
+      s.unanswered.pop_front();
+    }
     if (auto* refused = std::get_if<step::RefusedReply>(&**reply))
       log::debug("a shepherd refused a request", {{"job", key.job}, {"why", refused->message}});
   }

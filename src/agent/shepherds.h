@@ -19,7 +19,7 @@ namespace bai::agent {
 class Shepherds {
  public:
   using Dir = std::function<std::string(wire::AttemptKey)>;
-  using News = std::function<void(InputBody)>;  // StepRunning, StepEnded, StepLost, SpawnFailed
+  using News = std::function<void(InputBody)>;  // StepRunning, StepEnded, StepLost, SpawnFailed, StepUsed
 
   // `epoll`: a descriptor to add to; event data is tag().
   Shepherds(int epoll, std::string stepd, Dir dir, News news)
@@ -65,6 +65,7 @@ class Shepherds {
   static std::uint64_t tag(const Shepherd& s, bool client) { return s.serial << 1 | (client ? 1 : 0); }
   Shepherd& add(wire::AttemptKey key);
   void drop(wire::AttemptKey key);
+  void answer(wire::AttemptKey key, const step::Request& request, const step::Reply* reply);
   bool watch(int fd, std::uint64_t tag) const;
   void look_again(wire::AttemptKey key, Shepherd& s, std::int64_t mono_ms);
   void look(wire::AttemptKey key, Shepherd& s, std::int64_t mono_ms);

@@ -143,6 +143,10 @@ void VirtualNode::request(const ToStep& to) {
     end(to.key, kill->reason, SIGKILL);
   } else if (auto* terminate = std::get_if<step::TerminateRequest>(&to.request)) {
     end(to.key, terminate->reason, SIGTERM);
+  } else if (auto* use = std::get_if<step::UseRequest>(&to.request)) {
+    LiveUse nothing;
+    nothing.tasks = 1;
+    inputs_.emplace_back(StepUsed{to.key, use->query, nothing});
   } else if (auto* signal = std::get_if<step::SignalRequest>(&to.request)) {
     if (signal->scope != step::Scope::kChildren && !survives(signal->signum))
       end(to.key, EndReason::kSignalled, signal->signum);

@@ -58,16 +58,6 @@ Result<wire::AccountingRequest> make_request(const Parsed& parsed) {
   return out;
 }
 
-void show_help_format() {
-  Output out;
-  std::size_t column = 0;
-  for (const auto& field : acct_fields()) {
-    const bool last = ++column % 4 == 0;
-    out.put(last ? std::string(field.name) : pad_right(field.name, 19)).put(last ? "\n" : " ");
-  }
-  if (column % 4 != 0) out.put("\n");
-}
-
 // A requeued job has a record for each start, in their order; what it is now comes last.
 void keep_last_starts(std::vector<JobView>& jobs) {
   std::unordered_map<JobId, std::size_t> last;
@@ -134,7 +124,9 @@ int run_acct(const Dialect& dialect, int argc, const char* const* argv) {
   if (!begun) return status;
   const Parsed& parsed = *begun;
   if (parsed.has("helpformat")) {
-    show_help_format();
+    std::vector<std::string_view> names;
+    for (const auto& field : acct_fields()) names.push_back(field.name);
+    Output().put(print_help(names));
     return 0;
   }
   if (!parsed.rest.empty())
@@ -192,15 +184,15 @@ int run_acct(const Dialect& dialect, int argc, const char* const* argv) {
     json.end_array().end_object();
     out.put("\n");
   } else {
-    const AcctStyle style = parsed.has("parsable2")  ? AcctStyle::kParsable2
-                            : parsed.has("parsable") ? AcctStyle::kParsable
-                                                     : AcctStyle::kColumns;
+    const PrintStyle style = parsed.has("parsable2")  ? PrintStyle::kParsable2
+                             : parsed.has("parsable") ? PrintStyle::kParsable
+                                                      : PrintStyle::kColumns;
     const std::string delimiter = parsed.value_or("delimiter", "|");
-    if (!parsed.has("noheader")) put_acct_header(out.buffer(), *columns, style, delimiter);
+    if (!parsed.has("noheader")) put_print_header(out.buffer(), *columns, style, delimiter);
     for (const JobView& job : list->jobs) {
-      if (!only_steps(job, refs)) put_acct_row(out.buffer(), *columns, {job}, style, delimiter);
+      if (!only_steps(job, refs)) put_print_row(out.buffer(), *columns, AcctRow{job}, style, delimiter);
       for (const StepView& step : take_steps(job))
-        put_acct_row(out.buffer(), *columns, {job, step.step}, style, delimiter);
+        put_print_row(out.buffer(), *columns, AcctRow{job, step.step}, style, delimiter);
       out.done_line();
     }
   }

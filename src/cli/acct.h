@@ -8,6 +8,7 @@
 #include "base/options.h"
 #include "cli/dialect.h"
 #include "cli/job_fields.h"
+#include "cli/print_fields.h"
 #include "model/step.h"
 
 namespace bai::cli {
@@ -22,24 +23,11 @@ struct AcctRow {
   const Step* step = nullptr;
 };
 
-struct AcctField {
-  std::string_view name;  // as in the title
-  int width;              // negative: to the left
-  void (*put)(std::string& out, const AcctRow& row);
-};
+using AcctField = PrintField<AcctRow>;
+using AcctColumn = PrintColumn<AcctRow>;
 std::span<const AcctField> acct_fields();
-
-struct AcctColumn {
-  const AcctField* field = nullptr;
-  int width = 0;
-};
-// "jobid,state%20,jobname%-30". Errors: bad_format.
-Result<std::vector<AcctColumn>> parse_acct_format(std::string_view format);
-
-enum class AcctStyle { kColumns, kParsable, kParsable2 };
-void put_acct_header(std::string& out, const std::vector<AcctColumn>& columns, AcctStyle style,
-                     std::string_view delimiter);
-void put_acct_row(std::string& out, const std::vector<AcctColumn>& columns, const AcctRow& row,
-                  AcctStyle style, std::string_view delimiter);
+inline Result<std::vector<AcctColumn>> parse_acct_format(std::string_view format) {
+  return parse_print_format<AcctRow>(format, acct_fields());
+}
 
 }  // namespace bai::cli

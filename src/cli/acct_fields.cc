@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "base/suggest.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/acct.h"
@@ -64,18 +63,8 @@ void put_cpu(std::string& out, std::uint64_t us) {
 
 std::uint64_t each(const AcctRow& r) { return std::max<std::uint64_t>(1, r.step->tasks()); }
 
-// Slurm's convert_num_unit: "4520K", "2.50M"; a larger unit only where nothing is lost.
 void put_bytes(std::string& out, const AcctRow& r, std::uint64_t bytes) {
-  if (!r.step->ended.is_set()) return;
-  std::size_t unit = 0;
-  bool half = false;
-  for (; bytes >= 1024 && bytes % 512 == 0 && !half && unit < 6; ++unit) {
-    half = bytes % 1024 != 0;
-    bytes /= 1024;
-  }
-  out += std::to_string(bytes);
-  if (half) out += ".50";
-  if (unit > 0) out += "KMGTPE"[unit - 1];
+  if (r.step->ended.is_set()) put_units(out, bytes);
 }
 
 void put_tres(std::string& out, const AcctRow& r) {
@@ -162,95 +151,8 @@ const AcctField kFields[] = {
 #undef BAI_ANY
 // clang-format on
 
-// As print_fields.c does: right unless the width is negative; what is too long ends in '+'.
-void fit(std::string& out, std::size_t begin, int width) {
-  const auto wanted = static_cast<std::size_t>(width < 0 ? -width : width);
-  const std::string_view cell = std::string_view(out).substr(begin);
-  std::size_t shown = display_width(cell);
-  if (shown > wanted) {
-    out.resize(begin + truncate(cell, wanted - 1).size());
-    out += '+';
-    shown = display_width(std::string_view(out).substr(begin));
-  }
-  if (shown >= wanted) return;
-  if (width < 0)
-    out.append(wanted - shown, ' ');
-  else
-    out.insert(begin, wanted - shown, ' ');
-}
-
 }  // namespace
 
 std::span<const AcctField> acct_fields() { return kFields; }
-
-Result<std::vector<AcctColumn>> parse_acct_format(std::string_view format) {
-  std::vector<AcctColumn> out;
-  for (auto part : split_list(format)) {
-    const auto percent = part.find('%');
-    const std::string_view name = part.substr(0, percent);
-    AcctColumn column;
-    for (const auto& field : kFields)
-      if (iequals(field.name, name)) column.field = &field;
-    if (!column.field && !name.empty())  // sacct takes any beginning of a name
-      for (const auto& field : kFields)
-        if (!column.field && istarts_with(field.name, name)) column.field = &field;
-    if (!column.field) {
-      std::vector<std::string_view> names;
-      for (const auto& field : kFields) names.push_back(field.name);
-      return Error{"bad_format", "Invalid field requested: " + quote(name), "", did_you_mean(name, names)};
-    }
-    column.width = column.field->width;
-    if (percent != std::string_view::npos) {
-      auto width = parse_int(part.substr(percent + 1), -4096, 4096);
-      if (!width.ok() || *width == 0)
-        return Error{"bad_format", quote(part) + ": a width is a number behind %", "", "write NAME%20"};
-      column.width = static_cast<int>(*width);
-    }
-    out.push_back(column);
-  }
-  if (out.empty()) return Error{"bad_format", "no field is named", "", "see --helpformat"};
-  return out;
-}
-
-namespace {
-
-// What follows the text of column `i`, which begins at `begin`.
-void end_cell(std::string& out, std::size_t begin, const std::vector<AcctColumn>& columns, std::size_t i,
-              AcctStyle style, std::string_view delimiter) {
-  if (style == AcctStyle::kColumns) {
-    fit(out, begin, columns[i].width);
-    out += ' ';
-  } else if (style == AcctStyle::kParsable || i + 1 < columns.size()) {
-    out += delimiter;
-  }
-}
-
-}  // namespace
-
-void put_acct_header(std::string& out, const std::vector<AcctColumn>& columns, AcctStyle style,
-                     std::string_view delimiter) {
-  for (std::size_t i = 0; i < columns.size(); ++i) {
-    const std::size_t begin = out.size();
-    out += columns[i].field->name;
-    end_cell(out, begin, columns, i, style, delimiter);
-  }
-  out += '\n';
-  if (style != AcctStyle::kColumns) return;
-  for (const auto& column : columns) {
-    out.append(static_cast<std::size_t>(column.width < 0 ? -column.width : column.width), '-');
-    out += ' ';
-  }
-  out += '\n';
-}
-
-void put_acct_row(std::string& out, const std::vector<AcctColumn>& columns, const AcctRow& row,
-                  AcctStyle style, std::string_view delimiter) {
-  for (std::size_t i = 0; i < columns.size(); ++i) {
-    const std::size_t begin = out.size();
-    columns[i].field->put(out, row);
-    end_cell(out, begin, columns, i, style, delimiter);
-  }
-  out += '\n';
-}
 
 }  // namespace bai::cli

@@ -10,7 +10,7 @@ Dialect Dialect::of(const char* argv0) {
   Dialect out;
   out.program = name;
   for (std::string_view known : {"sbatch", "squeue", "sinfo", "scancel", "scontrol", "sacct", "sdiag", "srun",
-                                 "salloc", "sattach", "sbcast"})
+                                 "salloc", "sattach", "sbcast", "sstat"})
     out.slurm |= name == known;
   if (out.slurm) {
     out.output = "slurm-%j.out";

@@ -104,8 +104,13 @@ OptionTable top_table(const Dialect& dialect) {
 
 class Top {
  public:
-  Top(Session& jobs, Session& nodes, std::chrono::seconds interval, wire::JobFilter filter)
-      : watch_(jobs), asks_(nodes), interval_(interval), filter_(std::move(filter)), jobs_(nullptr, false) {}
+  Top(Session& jobs, Session& nodes, Session& uses, std::chrono::seconds interval, wire::JobFilter filter)
+      : watch_(jobs),
+        asks_(nodes),
+        uses_(uses),
+        interval_(interval),
+        filter_(std::move(filter)),
+        jobs_(nullptr, false) {}
 
   Status begin() {
     if (auto looked = look(); !looked.ok()) return looked;
@@ -127,8 +132,9 @@ class Top {
       const auto left = std::chrono::ceil<std::chrono::milliseconds>(due - Clock::now()).count();
       pollfd fds[] = {{joined_ ? watch_.fd() : -1, POLLIN, 0},
                       {screen.fd(), POLLIN, 0},
-                      {keyboard.there() ? 0 : -1, POLLIN, 0}};
-      poll(fds, 3, static_cast<int>(std::max<std::int64_t>(0, left)));
+                      {keyboard.there() ? 0 : -1, POLLIN, 0},
+                      {asked_ ? uses_.fd() : -1, POLLIN, 0}};
+      poll(fds, 4, static_cast<int>(std::max<std::int64_t>(0, left)));
       if (screen.take()) changed_ = true;
       if (fds[2].revents != 0) {
         std::vector<std::string> keys;
@@ -138,6 +144,9 @@ class Top {
         drawn_ = {};
       }
       if (joined_) listen();
+      if (asked_) hear_use();
+      if (state_.page == TopPage::kJob && (used_by_ != state_.job || Clock::now() - used_ >= interval_))
+        ask_use();
       if (Clock::now() - looked >= interval_) {
         looked = Clock::now();
         asks_.be_quick(1);
@@ -200,6 +209,27 @@ class Top {
       set_clock(batch->now);
     }
   }
+  // On a connection of its own: a node that does not answer may take seconds.
+  void ask_use() {
+    if (asked_) return;
+    if (used_by_ != state_.job) data_.use.clear();
+    used_ = Clock::now();
+    used_by_ = state_.job;
+    uses_.be_quick(1);
+    if (auto there = uses_.connect(); !there.ok()) return;
+    wire::UseRequest request;
+    request.jobs = {{state_.job}};
+    request.all_steps = true;
+    asked_ = uses_.send({RequestId::ordered(), false, std::move(request)}).ok();
+  }
+  void hear_use() {
+    auto reply = uses_.poll_reply();
+    if (reply.ok() && !*reply) return;
+    asked_ = false;
+    auto* use = reply.ok() ? std::get_if<wire::UseReply>(&(*reply)->body) : nullptr;
+    data_.use = use && used_by_ == state_.job ? std::move(use->steps) : std::vector<wire::StepUse>();
+    changed_ = true;
+  }
   void set_clock(Time now) {
     clock_ = now;
     at_ = Clock::now();
@@ -214,7 +244,8 @@ class Top {
         std::string path;
         put_path(path, job, job.row->std_out);
         data_.output = tail(path);
-        const std::size_t room = Screen::size().height > 9 ? Screen::size().height - 9 : 1;
+        const std::size_t taken = 9 + (data_.use.empty() ? 0 : data_.use.size() + 2);
+        const std::size_t room = Screen::size().height > taken ? Screen::size().height - taken : 1;
         if (data_.output.size() > room)
           data_.output.erase(data_.output.begin(), data_.output.end() - static_cast<std::ptrdiff_t>(room));
       }
@@ -243,6 +274,7 @@ class Top {
 
   Session& watch_;
   Session& asks_;
+  Session& uses_;
   std::chrono::seconds interval_;
   wire::JobFilter filter_;
   WatchedJobs jobs_;
@@ -251,6 +283,9 @@ class Top {
   bool joined_ = false, whole_ = false, changed_ = false;
   Time clock_;
   Clock::time_point at_{}, drawn_{};
+  bool asked_ = false;  // what a job uses
+  JobId used_by_ = 0;
+  Clock::time_point used_{};
   std::vector<std::string> shown_;
   std::size_t width_ = 0;
 };
@@ -279,9 +314,11 @@ int run_top(const Dialect& dialect, int argc, const char* const* argv) {
   auto nodes = Session::open(parsed, reporter);
   if (!jobs.ok()) return reporter.refused(jobs.error());
   if (!nodes.ok()) return reporter.refused(nodes.error());
+  auto uses = Session::open(parsed, reporter);
+  if (!uses.ok()) return reporter.refused(uses.error());
   wire::JobFilter filter;
   filter.mine = parsed.has("me");
-  Top top(*jobs, *nodes, std::chrono::seconds(interval), std::move(filter));
+  Top top(*jobs, *nodes, *uses, std::chrono::seconds(interval), std::move(filter));
   if (auto ready = top.begin(); !ready.ok()) return reporter.refused(ready.error());
   const std::optional<Screen> screen =
       !parsed.has("once") && isatty(0) ? Screen::open() : std::optional<Screen>();

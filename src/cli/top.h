@@ -9,6 +9,7 @@
 #include "cli/job_fields.h"
 #include "cli/screen.h"
 #include "model/node.h"
+#include "wire/messages.h"
 
 namespace bai::cli {
 
@@ -32,6 +33,7 @@ struct TopData {
   std::vector<JobView> jobs;  // unfinished
   std::vector<Node> nodes;
   std::vector<std::string> output;  // the last lines of the job's, on its page
+  std::vector<wire::StepUse> use;   // by its steps, there
   std::string trouble;              // that the controller is away
 };
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "cli/stat.h"
 #include "cli/top.h"
 
 namespace bai::cli {
@@ -99,6 +100,43 @@ std::string node_row(const Node& node) {
          node.reason.str();
 }
 
+constexpr std::size_t kStepsShown = 8;
+
+std::string bytes(std::uint64_t n) {
+  constexpr std::string_view kUnits = "BKMGTPE";
+  std::size_t unit = 0;
+  for (; n >= 10 * 1024 && unit + 1 < kUnits.size(); ++unit) n /= 1024;
+  return std::to_string(n) + kUnits[unit];
+}
+
+// What its steps use: a line each, and those that are too many are counted.
+std::vector<std::string> use_rows(const TopData& data) {
+  if (data.use.empty()) return {};
+  std::vector<std::string> out = {"  " + column("STEP", 14) + column("TASKS", 6) + column("CPU TIME", 12) +
+                                  column("BUSY", 6) + column("MEMORY", 9) + column("A TASK'S MOST", 14) +
+                                  column("READ", 9) + column("WRITTEN", 9) + "NODES"};
+  for (const auto& step : data.use) {
+    if (out.size() > kStepsShown) {
+      out.push_back("  and " + std::to_string(data.use.size() - kStepsShown) + " steps more");
+      break;
+    }
+    const StatRow row = stat_row(step, true);
+    const auto ran = static_cast<std::uint64_t>(std::max<Seconds>(1, data.now - step.started));
+    const std::uint64_t busy = row.cpu_us.total / 10'000 / (ran * std::max(1u, step.cpus));
+    std::string nodes = std::to_string(step.nodes.size());
+    std::size_t missing = 0;
+    for (const auto& part : step.nodes) missing += !part.missing.empty();
+    if (missing > 0) nodes += ", " + std::to_string(missing) + " without an answer";
+    out.push_back("  " + column(stat_step_name(step), 14) + column(std::to_string(row.tasks), 6) +
+                  column(format_duration_full(static_cast<Seconds>(row.cpu_us.total / 1'000'000)), 12) +
+                  column(std::to_string(busy) + "%", 6) + column(bytes(row.rss_kib.total * 1024), 9) +
+                  column(bytes(row.rss_kib.most * 1024), 14) + column(bytes(row.read_bytes.total), 9) +
+                  column(bytes(row.write_bytes.total), 9) + nodes);
+  }
+  out.emplace_back();
+  return out;
+}
+
 std::vector<std::string> job_page(const TopState& state, const TopData& data) {
   const auto found = std::find_if(data.jobs.begin(), data.jobs.end(),
                                   [&](const JobView& job) { return job.row->id == state.job; });
@@ -119,6 +157,7 @@ std::vector<std::string> job_page(const TopState& state, const TopData& data) {
   put_path(path, job, job.row->std_out);
   out.push_back("  " + path);
   out.emplace_back();
+  for (auto& line : use_rows(data)) out.push_back(std::move(line));
   out.insert(out.end(), data.output.begin(), data.output.end());
   return out;
 }
@@ -193,7 +232,7 @@ std::vector<std::string> draw_top(const TopState& state, const TopData& data, Sc
     titles = "keys";
     rows = {"1, 2, 3, Tab       the queue, the nodes, the next starts",
             "up, down, j, k     select; space, b a page; g, G first and last",
-            "Enter              the selected job: what it asks, its output as it grows",
+            "Enter              the selected job: what it asks and uses, its output as it grows",
             "Esc                back",
             "q, Ctrl-C          leave",
             "",

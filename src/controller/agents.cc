@@ -70,6 +70,10 @@ void Machine::on_agent(const FromAgent& message) {
     }
     return;
   }
+  if (auto* use = std::get_if<wire::AgentUse>(&message.body)) {
+    uses_.answered(entry.node->name.view(), *use);
+    return reply_uses();
+  }
   wire::AgentOrders orders;
   for (const auto& report : std::get<wire::AgentAttempts>(message.body).attempts)
     on_report(entry, report, orders.forget);
@@ -277,6 +281,7 @@ bool Machine::surely_ended(JobId id) const {
 
 void Machine::on_closed(ConnId conn) {
   step_client_closed(conn);
+  uses_.forget(conn);
   for (auto it = waiters_.begin(); it != waiters_.end();) {
     std::erase_if(it->second, [conn](const auto& waiter) { return waiter.first == conn; });
     it = it->second.empty() ? waiters_.erase(it) : std::next(it);
@@ -286,6 +291,8 @@ void Machine::on_closed(ConnId conn) {
   NodeEntry* entry = node(it->second);
   agents_.erase(it);
   if (!entry || entry->conn != conn) return;
+  uses_.node_left(entry->node->name.view());
+  reply_uses();
   entry->conn =
       0;  // silence is judged by time, not by a lost connection; but nothing can be started there now
   node_changed(*entry);

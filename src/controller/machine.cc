@@ -295,6 +295,7 @@ void Machine::on_command(const FromCommand& command) {
   }
   if (auto* hold = std::get_if<wire::HoldRequest>(&request.body)) return on_hold(command, *hold);
   if (auto* attach = std::get_if<wire::AttachRequest>(&request.body)) return on_attach(command, *attach);
+  if (auto* use = std::get_if<wire::UseRequest>(&request.body)) return on_use(command, *use);
   std::optional<Answer> known;
   if (auto it = answers_.find(request.id); it != answers_.end())
     known = it->second;
@@ -332,6 +333,8 @@ void Machine::on_tick() {
   check_allocations();
   resend();
   resend_steps();
+  uses_.expire(mono_ms_);
+  reply_uses();
   while (!deadlines_.empty() && deadlines_.begin()->first <= now_) {
     JobPtr job = find(deadlines_.begin()->second);
     deadlines_.erase(deadlines_.begin());
@@ -482,6 +485,7 @@ std::vector<ConnId> Machine::waiting() const {
     for (const auto& [id, entry] : steps.live)
       for (const auto& [conn, request] : entry.clients) out.push_back(conn);
   }
+  for (ConnId conn : uses_.waiting()) out.push_back(conn);
   return out;
 }
 

@@ -3,7 +3,7 @@
 // after the batch is durable. DESIGN: "The life of a job".
 //
 // One class, several files by subject: submit.cc (admission), actions.cc (cancel, hold, release, requeue), update.cc, lifecycle.cc
-// (starts, ends, arrays), dependencies.cc, agents.cc (registry, silence), machine.cc (the rest).
+// (starts, ends, arrays), steps.cc, step_use.cc, dependencies.cc, agents.cc (registry, silence), machine.cc (the rest).
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,7 @@
 #include "controller/estimate_log.h"
 #include "controller/io.h"
 #include "controller/step_layout.h"
+#include "controller/use_queries.h"
 #include "sokovan/admission.h"
 
 namespace bai::controller {
@@ -263,6 +264,12 @@ class Machine {
   void check_allocations();
   void step_client_closed(ConnId conn);
 
+  // step_use.cc
+  void on_use(const FromCommand& command, const wire::UseRequest& request);
+  Result<std::vector<wire::StepUse>> steps_in_use(const Job& job, const wire::JobRef& ref,
+                                                  const wire::UseRequest& request);
+  void reply_uses();
+
   // dependencies.cc
   Status check_dependencies(Dependencies& dependencies, bool lost_hold) const;
   void watch_dependencies(const Job& job);
@@ -295,6 +302,7 @@ class Machine {
   std::map<JobId, Running> running_;
   std::map<JobId, JobSteps> steps_;  // of active jobs that had one
   std::map<JobId, std::vector<Holder>> holders_;
+  UseQueries uses_;
   std::set<ConnId> followers_;            // connections of clients of steps and allocations
   std::map<JobId, std::int64_t> leases_;  // since when nobody holds it, monotonic ms; 0: somebody does
   std::map<std::string, NodeEntry, std::less<>> nodes_;

@@ -59,7 +59,8 @@ bool Server::Impl::on_message(ConnId conn, const wire::Caller& caller, const std
                        std::holds_alternative<wire::WaitRequest>(request->body) ||
                        std::holds_alternative<wire::HoldRequest>(request->body) ||
                        std::holds_alternative<wire::StepRequest>(request->body) ||
-                       std::holds_alternative<wire::AttachRequest>(request->body);
+                       std::holds_alternative<wire::AttachRequest>(request->body) ||
+                       std::holds_alternative<wire::UseRequest>(request->body);
   if (answer_read(conn, who, *request)) {
     replied(request->id);
   } else {

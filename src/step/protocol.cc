@@ -19,9 +19,11 @@ enum Type : uint16_t {
   kSubscribe = 5,
   kSetTimeLimit = 6,
   kAttach = 7,
+  kUse = 8,
   kState = 101,
   kRefused = 102,
   kEnded = 103,
+  kUsed = 104,
 };
 enum Tag : uint16_t {
   kSignum = 1,
@@ -40,7 +42,37 @@ enum Tag : uint16_t {
   kClients = 14,  // separated by blanks
   kKey = 15,
   kMayWrite = 16,
+  kQueryId = 17,
+  kTaskCount = 18,
+  kProcessCount = 19,
+  kPids = 20,  // 4 bytes each
+  // Figures: 5 numbers of 8 bytes.
+  kCpu = 21,
+  kRss = 22,
+  kVm = 23,
+  kPages = 24,
+  kRead = 25,
+  kWritten = 26,
 };
+
+void put_le(std::string* out, uint64_t value, int bytes) {
+  for (int i = 0; i < bytes; ++i) out->push_back(static_cast<char>(value >> (8 * i)));
+}
+
+uint64_t get_le(std::string_view bytes) {
+  uint64_t value = 0;
+  for (size_t i = bytes.size(); i-- > 0;) value = value << 8 | static_cast<unsigned char>(bytes[i]);
+  return value;
+}
+
+constexpr size_t kFigureBytes = 5 * 8;
+
+std::string packed(const UseFigure& f) {
+  std::string out;
+  for (uint64_t n : {f.total, f.most, f.least, uint64_t{f.most_task}, uint64_t{f.least_task}})
+    put_le(&out, n, 8);
+  return out;
+}
 
 std::string frame(Type type, const RecordWriter& fields) {
   std::string out;
@@ -83,6 +115,18 @@ class Frame {
     else
       wrong_ = true;
   }
+  void figure(uint16_t tag, UseFigure* out) {
+    std::string bytes;
+    text(tag, &bytes, kFigureBytes);
+    if (bytes.empty()) return;
+    if (bytes.size() != kFigureBytes) {
+      wrong_ = true;
+      return;
+    }
+    const auto number_at = [&](size_t i) { return get_le(std::string_view(bytes).substr(8 * i, 8)); };
+    *out = {number_at(0), number_at(1), number_at(2), static_cast<uint32_t>(number_at(3)),
+            static_cast<uint32_t>(number_at(4))};
+  }
   void text(uint16_t tag, std::string* out, size_t max) {
     const Field* field = find(tag);
     if (!field) return;
@@ -113,6 +157,10 @@ class Frame {
 
 constexpr auto kFirstReason = static_cast<uint64_t>(EndReason::kExited);
 constexpr auto kLastReason = static_cast<uint64_t>(EndReason::kOutOfMemory);
+
+constexpr std::pair<Tag, UseFigure LiveUse::*> kFigures[] = {
+    {kCpu, &LiveUse::cpu_us},  {kRss, &LiveUse::rss_kib},     {kVm, &LiveUse::vm_kib},
+    {kPages, &LiveUse::pages}, {kRead, &LiveUse::read_bytes}, {kWritten, &LiveUse::write_bytes}};
 
 struct Encoder {
   RecordWriter w;
@@ -147,6 +195,20 @@ struct Encoder {
     w.text(kKey, r.key);
     w.number(kMayWrite, r.may_write);
     return frame(kAttach, w);
+  }
+  std::string operator()(const UseRequest& r) {
+    w.number(kQueryId, r.query);
+    return frame(kUse, w);
+  }
+  std::string operator()(const UseReply& r) {
+    w.number(kQueryId, r.query);
+    w.number(kTaskCount, r.use.tasks);
+    w.number(kProcessCount, r.use.processes);
+    std::string pids;
+    for (size_t i = 0; i < r.use.pids.size() && i < kMaxLivePids; ++i) put_le(&pids, r.use.pids[i], 4);
+    w.text(kPids, pids);
+    for (auto [tag, figure] : kFigures) w.text(tag, packed(r.use.*figure));
+    return frame(kUsed, w);
   }
   std::string operator()(const StateReply& r) {
     w.number(kPhase, static_cast<uint64_t>(r.phase));
@@ -218,6 +280,11 @@ Result<Request> decode_request(std::string_view bytes) {
         return Error{"bad_request", "a client needs a key of 32 bytes and up to 8 addresses"};
       return f->done<Request>(std::move(r));
     }
+    case kUse: {
+      UseRequest r;
+      f->number(kQueryId, &r.query, UINT64_MAX);
+      return f->done<Request>(r);
+    }
     default:
       return Error{"bad_request", "request type " + std::to_string(f->type()) + " is not known"};
   }
@@ -249,6 +316,19 @@ Result<Reply> decode_reply(std::string_view bytes) {
       auto status = decode_status(bytes_of_status);
       if (!status.ok()) return Error{"bad_reply", status.error().message};
       return f->done<Reply>(EndedReply{std::move(*status)});
+    }
+    case kUsed: {
+      UseReply r;
+      f->number(kQueryId, &r.query, UINT64_MAX);
+      f->number(kTaskCount, &r.use.tasks, UINT32_MAX);
+      f->number(kProcessCount, &r.use.processes, UINT32_MAX);
+      std::string pids;
+      f->text(kPids, &pids, 4 * kMaxLivePids);
+      if (pids.size() % 4 != 0) return Error{"bad_reply", "a process's number is cut"};
+      for (size_t i = 0; i < pids.size(); i += 4)
+        r.use.pids.push_back(static_cast<uint32_t>(get_le(std::string_view(pids).substr(i, 4))));
+      for (auto [tag, figure] : kFigures) f->figure(tag, &(r.use.*figure));
+      return f->done<Reply>(std::move(r));
     }
     default:
       return Error{"bad_reply", "reply type " + std::to_string(f->type()) + " is not known"};

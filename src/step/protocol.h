@@ -1,7 +1,7 @@
 // What agent and shepherd say to each other on DIR/sock, a SOCK_SEQPACKET Unix socket: one message is one frame, so nothing is ever cut.
 //   frame: u16 protocol version (1), u16 type, then fields as in record.h; at most kMaxFrame bytes
 // The format is frozen: a new agent speaks to old shepherds. Unknown fields are skipped; an unknown request type is answered with an error.
-// Every request is answered in order by State or Refused; Ended comes to subscribers (and to those who ask later) once `status` is durable.
+// Every request is answered in order by State, Use or Refused; Ended comes to subscribers (and to those who ask later) once `status` is durable.
 // Any thread; plain values.
 #pragma once
 
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "model/step_use.h"
 #include "step/status.h"
 
 namespace bai::step {
@@ -19,6 +20,8 @@ namespace bai::step {
 constexpr size_t kMaxFrame = 8192;
 constexpr size_t kMaxMessage = 4096;  // bytes of a message for a person
 constexpr uint16_t kProtocolVersion = 1;
+constexpr int64_t kFreshLookMs =
+    100;  // who asks a step's use in a loop costs no more than ten looks a second
 
 enum class Scope : uint8_t {
   kAll = 1,       // every process of the step (scancel --full: the script's and its children)
@@ -55,8 +58,12 @@ struct AttachRequest {
   std::string key;                   // this client's own, kStreamKeyBytes
   bool may_write = false;            // stdin, signals
 };
+// What it uses now. Answered by Use; a look that is not older than kFreshLookMs will do.
+struct UseRequest {
+  uint64_t query = 0;  // comes back with the answer
+};
 using Request = std::variant<SignalRequest, TerminateRequest, KillRequest, QueryRequest, SubscribeRequest,
-                             SetTimeLimitRequest, AttachRequest>;
+                             SetTimeLimitRequest, AttachRequest, UseRequest>;
 
 // Replies.
 enum class Phase : uint8_t {
@@ -81,7 +88,11 @@ struct RefusedReply {
 struct EndedReply {
   StepStatus status;
 };
-using Reply = std::variant<StateReply, RefusedReply, EndedReply>;
+struct UseReply {
+  uint64_t query = 0;
+  LiveUse use;
+};
+using Reply = std::variant<StateReply, RefusedReply, EndedReply, UseReply>;
 
 std::string encode_request(const Request& request);
 Result<Request> decode_request(std::string_view frame);  // errors: bad_request

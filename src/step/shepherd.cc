@@ -61,6 +61,7 @@ class Shepherd {
   bool streams_done();
   void open_streams();
   void count_use();
+  UseReply use_now(const UseRequest& request);
   void on_time();
   bool all_gone();
   void ask_to_end();
@@ -204,6 +205,10 @@ Status Shepherd::start() {
   started_file_.reset();
   times_.start(launch_, started_ms_);
   use_.start(launch_.confinement.sample_s, started_ms_);
+  if (launch_.tasks.empty())
+    use_.task(script_, 0);
+  else
+    for (const auto& [pid, rank] : tasks_.running()) use_.task(pid, rank);
   return {};
 }
 
@@ -562,10 +567,25 @@ Reply Shepherd::answer(const Request& request) {
     if (!streams_) return RefusedReply{"bad_request", "a batch step has no streams"};
     if (auto attached = streams_->attach(*a, env_.monotonic_ms()); !attached.ok())
       return RefusedReply{attached.error().code, attached.error().message};
+  } else if (auto* u = std::get_if<UseRequest>(&request)) {
+    return use_now(*u);
   } else if (auto* l = std::get_if<SetTimeLimitRequest>(&request)) {
     times_.set_time_limit(l->time_limit_s);
   }
   return state();
+}
+
+UseReply Shepherd::use_now(const UseRequest& request) {
+  UseReply reply{request.query, {}};
+  const auto processes = tracker().find();
+  const int64_t now = env_.monotonic_ms();
+  if (phase_ != Phase::kCleaning && now - use_.looked_ms() >= kFreshLookMs)
+    use_.look(processes, launch_.tasks.empty() ? std::vector{script_} : tasks_.pids(), now);
+  reply.use = use_.live();
+  reply.use.processes = static_cast<uint32_t>(processes.size());
+  for (size_t i = 0; i < processes.size() && i < kMaxLivePids; ++i)
+    reply.use.pids.push_back(static_cast<uint32_t>(processes[i]));
+  return reply;
 }
 
 // An agent that lives writes it into its journal.

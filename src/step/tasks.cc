@@ -149,6 +149,13 @@ bool Tasks::has(pid_t pid) const {
   return std::any_of(tasks_.begin(), tasks_.end(), [&](const Task& task) { return task.pid == pid; });
 }
 
+std::vector<std::pair<pid_t, uint32_t>> Tasks::running() const {
+  std::vector<std::pair<pid_t, uint32_t>> out;
+  for (const Task& task : tasks_)
+    if (task.pid > 0) out.emplace_back(task.pid, task.rank);
+  return out;
+}
+
 std::vector<pid_t> Tasks::pids() const {
   std::vector<pid_t> out;
   for (const Task& task : tasks_)

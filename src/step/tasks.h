@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -34,6 +35,8 @@ class Tasks {
   // Of all that still run.
   std::vector<pid_t> pids() const;
   bool has(pid_t pid) const;
+  // Of all that still run, with their ranks.
+  std::vector<std::pair<pid_t, uint32_t>> running() const;
 
  private:
   struct Task {

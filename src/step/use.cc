@@ -61,12 +61,14 @@ std::optional<ProcessUse> process_use(pid_t pid) {
   ProcessUse use;
   use.pid = pid;
   std::string_view text = std::string_view(stat).substr(close + 1);
-  // Fields 3 and on, each after a blank (proc(5)): 14 to 17 are utime, stime, cutime, cstime.
+  // Fields 3 and on, each after a blank (proc(5)): 12 and 13 are majflt, cmajflt; 14 to 17 utime, stime, cutime, cstime.
   for (int field = 3; field <= 24 && !text.empty(); ++field) {
     text.remove_prefix(1);
     const auto word = text.substr(0, text.find(' '));
     if (field == 4) use.parent = static_cast<pid_t>(parse(word));
+    if (field == 12 || field == 13) use.pages += parse(word);
     if (field >= 14 && field <= 17) use.cpu_us += parse(word) * tick_us;
+    if (field == 23) use.vm_kib = parse(word) / 1024;
     if (field == 24) use.rss_kib = parse(word) * page_kib;
     text.remove_prefix(word.size());
   }
@@ -97,6 +99,7 @@ void UseMeter::start(uint32_t interval_s, int64_t now_ms) {
 }
 
 void UseMeter::look(const std::vector<pid_t>& processes, const std::vector<pid_t>& tasks, int64_t now_ms) {
+  looked_ms_ = now_ms;
   if (interval_ms_ > 0) {
     pause_ms_ = std::min(2 * pause_ms_, interval_ms_);
     next_ms_ = now_ms + pause_ms_;  // not caught up with when we were kept from the processor
@@ -115,16 +118,19 @@ void UseMeter::look(const std::vector<pid_t>& processes, const std::vector<pid_t
     return first_;
   };
   all_ended();
-  std::map<pid_t, uint64_t> rss;
   for (const auto& [pid, use] : found) {
-    const pid_t top = task_of(pid);
-    rss[top] += use.rss_kib;
-    Task& task = tasks_[top];
+    Task& task = tasks_[task_of(pid)];
+    task.live_kib += use.rss_kib;
+    task.live_vm_kib += use.vm_kib;
     task.live_cpu_us += use.cpu_us;
+    task.live_pages += use.pages;
     task.live_read_bytes += use.read_bytes;
     task.live_write_bytes += use.write_bytes;
   }
-  for (const auto& [pid, kib] : rss) tasks_[pid].peak_kib = std::max(tasks_[pid].peak_kib, kib);
+  for (auto& [pid, task] : tasks_) {
+    task.peak_kib = std::max(task.peak_kib, task.live_kib);
+    task.peak_vm_kib = std::max(task.peak_vm_kib, task.live_vm_kib);
+  }
 }
 
 void UseMeter::ending(pid_t pid) {
@@ -137,8 +143,9 @@ void UseMeter::ended(pid_t pid, bool is_task, const rusage& used) {
   if (first_ == 0) first_ = pid;
   Task& task = tasks_[is_task ? pid : first_];
   // What of it was alive at the last look is exact now.
-  if (is_task) task.live_cpu_us = task.live_read_bytes = task.live_write_bytes = 0;
+  if (is_task) task.none_live();
   task.cpu_us += microseconds(used.ru_utime) + microseconds(used.ru_stime);
+  task.pages += static_cast<uint64_t>(used.ru_majflt);
   if (ending_.pid == pid) {
     task.read_bytes += ending_.read_bytes;
     task.write_bytes += ending_.write_bytes;
@@ -147,7 +154,7 @@ void UseMeter::ended(pid_t pid, bool is_task, const rusage& used) {
 }
 
 void UseMeter::all_ended() {
-  for (auto& [pid, task] : tasks_) task.live_cpu_us = task.live_read_bytes = task.live_write_bytes = 0;
+  for (auto& [pid, task] : tasks_) task.none_live();
 }
 
 StepUse UseMeter::total() const {
@@ -166,6 +173,37 @@ StepUse UseMeter::total() const {
     out.write_bytes += written;
     out.max_read_bytes = std::max(out.max_read_bytes, read);
     out.max_write_bytes = std::max(out.max_write_bytes, written);
+  }
+  return out;
+}
+
+LiveUse UseMeter::live() const {
+  LiveUse out;
+  bool first = true;
+  const auto add = [&first](UseFigure& figure, uint32_t rank, uint64_t now, uint64_t extreme) {
+    figure.total += now;
+    if (first || extreme > figure.most) figure.most = extreme, figure.most_task = rank;
+    if (first || extreme < figure.least) figure.least = extreme, figure.least_task = rank;
+  };
+  const auto count = [&](uint32_t rank, const Task& task) {
+    const uint64_t cpu = task.cpu_us + task.live_cpu_us, pages = task.pages + task.live_pages;
+    const uint64_t read = task.read_bytes + task.live_read_bytes;
+    const uint64_t written = task.write_bytes + task.live_write_bytes;
+    add(out.cpu_us, rank, cpu, cpu);
+    add(out.rss_kib, rank, task.live_kib, task.peak_kib);
+    add(out.vm_kib, rank, task.live_vm_kib, task.peak_vm_kib);
+    add(out.pages, rank, pages, pages);
+    add(out.read_bytes, rank, read, read);
+    add(out.write_bytes, rank, written, written);
+    first = false;
+    out.tasks++;
+  };
+  // In the order of ranks, so that of equals the first is named.
+  std::map<uint32_t, pid_t> by_rank;
+  for (const auto& [pid, rank] : ranks_) by_rank.emplace(rank, pid);
+  for (const auto& [rank, pid] : by_rank) {
+    const auto task = tasks_.find(pid);
+    count(rank, task == tasks_.end() ? Task{} : task->second);
   }
   return out;
 }

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "model/step_use.h"
 #include "step/confinement.h"
 #include "step/status.h"
 
@@ -21,7 +22,8 @@ struct ProcessUse {
   pid_t pid = 0;
   pid_t parent = 0;
   uint64_t cpu_us = 0;
-  uint64_t rss_kib = 0;
+  uint64_t rss_kib = 0, vm_kib = 0;
+  uint64_t pages = 0;  // major faults
   uint64_t read_bytes = 0,
            write_bytes = 0;  // asked of the system, whatever answered: rchar, wchar (Slurm counts so, too)
 };
@@ -39,8 +41,12 @@ class UseMeter {
  public:
   // The first look comes soon, the next ones rarer, until they are `interval_s` apart; 0: no looks.
   void start(uint32_t interval_s, int64_t now_ms);
+  // A process at the top of a task, and the task's rank. Before the first look.
+  void task(pid_t pid, uint32_t rank) { ranks_[pid] = rank; }
   // When the next look is due, monotonic milliseconds.
   std::optional<int64_t> next_ms() const { return next_ms_; }
+  // When the last one was; a long time ago when there was none.
+  int64_t looked_ms() const { return looked_ms_; }
   // A look at those that live. `tasks`: the processes at the tops of the tasks; what descends from none counts for the first.
   void look(const std::vector<pid_t>& processes, const std::vector<pid_t>& tasks, int64_t now_ms);
   // One that has ended and is not reaped yet: what it read and wrote can be seen until then.
@@ -52,16 +58,25 @@ class UseMeter {
   void all_ended();
   // So far: of the processes that were reaped, and of the others at the last look.
   StepUse total() const;
+  // As of the last look, task by task; the caller adds the processes.
+  LiveUse live() const;
 
  private:
   struct Task {
-    uint64_t peak_kib = 0;
-    uint64_t cpu_us = 0, read_bytes = 0, write_bytes = 0;                 // ended
-    uint64_t live_cpu_us = 0, live_read_bytes = 0, live_write_bytes = 0;  // at the last look
+    uint64_t peak_kib = 0, peak_vm_kib = 0;
+    uint64_t cpu_us = 0, pages = 0, read_bytes = 0, write_bytes = 0;  // ended
+    // At the last look.
+    uint64_t live_kib = 0, live_vm_kib = 0;
+    uint64_t live_cpu_us = 0, live_pages = 0, live_read_bytes = 0, live_write_bytes = 0;
+    void none_live() {
+      live_kib = live_vm_kib = live_cpu_us = live_pages = live_read_bytes = live_write_bytes = 0;
+    }
   };
 
   int64_t pause_ms_ = 0, interval_ms_ = 0;
   std::optional<int64_t> next_ms_;
+  int64_t looked_ms_ = INT64_MIN / 2;
+  std::map<pid_t, uint32_t> ranks_;
   std::map<pid_t, Task> tasks_;  // those that used something
   pid_t first_ = 0;              // gets what is nobody's
   ProcessUse ending_;

@@ -12,6 +12,7 @@
 #include "model/job.h"
 #include "model/node.h"
 #include "model/step.h"
+#include "model/step_use.h"
 #include "wire/messages.h"
 
 namespace bai::wire {
@@ -102,7 +103,19 @@ struct AgentAttempts {  // news of attempts; ended ones are repeated every few s
   }
 };
 
-using AgentBody = std::variant<AgentRegister, AgentHeartbeat, AgentAttempts>;
+// The answer to one step of a UseOrder. Said once; nobody repeats it.
+struct AgentUse {
+  std::uint64_t query = 0;
+  AttemptKey key;
+  bool running = false;  // here, as far as the agent knows; else `use` is empty
+  LiveUse use;
+  template <class A>
+  void serialize(A& a) {
+    a(query, key, running, use);
+  }
+};
+
+using AgentBody = std::variant<AgentRegister, AgentHeartbeat, AgentAttempts, AgentUse>;
 
 // ---- controller to agent
 
@@ -184,15 +197,27 @@ struct AttachOrder {
   }
 };
 
+// What do these steps use now? No state is wanted, so it is not repeated: who asked waits a while and goes without.
+struct UseOrder {
+  std::uint64_t query = 0;
+  std::vector<AttemptKey> keys;
+  template <class A>
+  void serialize(A& a) {
+    a(query, cap(keys, 65536));
+  }
+};
+
 struct AgentOrders {
   Lineage lineage;
   std::vector<LaunchOrder> launches;
   std::vector<SignalOrder> signals;
   std::vector<AttemptKey> forget;  // their ends are durable: tombstones may go
   std::vector<AttachOrder> attaches;
+  std::vector<UseOrder> uses;
   template <class A>
   void serialize(A& a) {
-    a(lineage, cap(launches, 65536), cap(signals, 65536), cap(forget, 1 << 20), cap(attaches, 65536));
+    a(lineage, cap(launches, 65536), cap(signals, 65536), cap(forget, 1 << 20), cap(attaches, 65536),
+      cap(uses, 65536));
   }
 };
 

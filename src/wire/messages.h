@@ -15,6 +15,7 @@
 #include "model/job.h"
 #include "model/node.h"
 #include "model/step.h"
+#include "model/step_use.h"
 #include "wire/job_table.h"
 
 namespace bai::wire {
@@ -280,11 +281,24 @@ struct StepsRequest {
   }
 };
 
+// What running steps use now. The nodes are asked when this is, and nothing is kept. Answered by a UseReply when all have
+// answered, or after a few seconds with what there is.
+struct UseRequest {
+  std::vector<JobRef> jobs;
+  bool all_steps =
+      false;              // of a job without a step; otherwise the lowest that runs, or else its batch script
+  bool batch_too = true;  // "or else"
+  template <class A>
+  void serialize(A& a) {
+    a(cap(jobs, 65536), all_steps, batch_too);
+  }
+};
+
 using RequestBody =
     std::variant<PingRequest, SubmitRequest, QueueRequest, WatchRequest, WaitRequest, HistoryRequest,
                  AccountingRequest, ClusterRequest, ConfigRequest, DiagRequest, ActionRequest, UpdateRequest,
                  ReconfigureRequest, ShutdownRequest, LogLevelRequest, WhyRequest, DrainPlanRequest,
-                 HoldRequest, StepRequest, AttachRequest, StepsRequest>;
+                 HoldRequest, StepRequest, AttachRequest, StepsRequest, UseRequest>;
 
 struct Request {
   RequestId id;         // made by the caller; a repeat of a changing request gets the first answer
@@ -494,10 +508,46 @@ struct StepsReply {
   }
 };
 
+// One node's part of a step that runs. With `missing`, why there is nothing else.
+struct NodeUse {
+  Istr node;
+  std::string missing;
+  LiveUse use;
+  template <class A>
+  void serialize(A& a) {
+    a(node, missing, use);
+  }
+};
+
+struct StepUse {
+  JobId job = 0, array_job = 0;
+  std::uint32_t array_task = kNoTask;
+  Attempt attempt = 0;
+  StepId step = 0;
+  Istr name, user;
+  Time started;
+  std::uint32_t tasks = 0, cpus = 0;
+  std::vector<NodeUse> nodes;  // in the job's order
+  template <class A>
+  void serialize(A& a) {
+    a(job, array_job, array_task, attempt, step, name, user, started, tasks, cpus, cap(nodes, 65536));
+  }
+};
+
+struct UseReply {
+  Time now;
+  std::vector<StepUse> steps;      // in the order that was asked for
+  std::vector<JobResult> refused;  // what was asked for and is not there, does not run, or is another's
+  template <class A>
+  void serialize(A& a) {
+    a(now, cap(steps, 1 << 20), cap(refused, 65536));
+  }
+};
+
 using ReplyBody =
     std::variant<ErrorBody, PongReply, SubmitReply, JobsReply, WatchBatch, WaitReply, HistoryReply,
                  ClusterReply, ConfigReply, DiagReply, ActionReply, DoneReply, WhyReply, DrainPlanReply,
-                 AllocationReply, StepReply, StepEndReply, StepsReply>;
+                 AllocationReply, StepReply, StepEndReply, StepsReply, UseReply>;
 
 struct Reply {
   RequestId id;

@@ -10,6 +10,7 @@
 #include "cli/queue.h"
 #include "cli/report.h"
 #include "cli/slurm_words.h"
+#include "cli/stat.h"
 #include "cli/submit.h"
 
 namespace bai::cli {
@@ -42,7 +43,7 @@ TEST(Commands, tables_hold_together) {
   const Dialect dialect = Dialect::of("bai-x");
   for (const OptionTable& table :
        {submit_table(dialect), queue_table(dialect), info_table(dialect), cancel_table(dialect),
-        control_table(dialect), acct_table(dialect), diag_table(dialect)}) {
+        control_table(dialect), acct_table(dialect), diag_table(dialect), stat_table(dialect)}) {
     EXPECT_EQ(table.repeated(), "");
     for (const auto& option : table.options) EXPECT_NE(option.help[0], '\0') << option.name;
     EXPECT_FALSE(render_help(table).empty());
@@ -63,6 +64,14 @@ TEST(Commands, typed_wrong_is_2_and_1_in_slurms_dialect) {
   EXPECT_EQ(run(run_control, "bai-control", {"hlod", "7"}, &err), 2);
   EXPECT_EQ(err, "bai-control: 'hlod' is not a command (did you mean 'hold'?)\n");
   EXPECT_EQ(run(run_acct, "bai-acct", {"--format=jbid"}), 2);
+  EXPECT_EQ(run(run_stat, "bai-stat", {}), 2);
+  EXPECT_EQ(run(run_stat, "bai-stat", {"-j", "abc"}), 2);
+  EXPECT_EQ(run(run_stat, "sstat", {"-j", "abc"}, &err), 1);
+  EXPECT_EQ(err, "sstat: fatal: Bad job/step specified: abc\n");
+  EXPECT_EQ(run(run_stat, "sstat", {}, &err), 1);
+  EXPECT_EQ(err, "sstat: error: You didn't give me any jobs to stat.\n");
+  EXPECT_EQ(run(run_stat, "sstat", {"-j", "1", "-o", "foo"}, &err), 1);
+  EXPECT_EQ(err, "sstat: error: Invalid field requested: \"foo\"\n");
   EXPECT_EQ(run(run_info, "bai-info", {"-t", "idel"}), 2);
   EXPECT_EQ(run(run_submit, "bai-submit", {"--request-id=xyz"}), 2);
 }

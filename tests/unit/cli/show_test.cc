@@ -169,31 +169,36 @@ TEST_F(Show, accounting) {
   step.usage.max_rss_kib = 1234;
   auto columns = *parse_acct_format("jobid,jobname,partition,account,alloccpus,state,exitcode");
   std::string out;
-  put_acct_header(out, columns, AcctStyle::kColumns, "|");
-  put_acct_row(out, columns, {jobs.jobs[0]}, AcctStyle::kColumns, "|");
-  put_acct_row(out, columns, {jobs.jobs[0], &batch}, AcctStyle::kColumns, "|");
+  put_print_header(out, columns, PrintStyle::kColumns, "|");
+  put_print_row(out, columns, AcctRow{jobs.jobs[0]}, PrintStyle::kColumns, "|");
+  put_print_row(out, columns, AcctRow{jobs.jobs[0], &batch}, PrintStyle::kColumns, "|");
   EXPECT_EQ(out,
             "JobID           JobName  Partition    Account  AllocCPUS      State ExitCode \n"
             "------------ ---------- ---------- ---------- ---------- ---------- -------- \n"
             "7            train-mod+       main                     2 CANCELLED+      0:0 \n"
             "7.batch           batch                                1  CANCELLED     0:15 \n");
   out.clear();
-  put_acct_row(out,
-               *parse_acct_format("jobid,jobname,partition,state,exitcode,ntasks,nnodes,alloccpus,elapsed,"
-                                  "maxrss,layout,nodelist,user"),
-               {jobs.jobs[0], &step}, AcctStyle::kParsable2, "|");
+  put_print_row(out,
+                *parse_acct_format("jobid,jobname,partition,state,exitcode,ntasks,nnodes,alloccpus,elapsed,"
+                                   "maxrss,layout,nodelist,user"),
+                AcctRow{jobs.jobs[0], &step}, PrintStyle::kParsable2, "|");
   step.state = JobState::kCancelled;
   step.ended_by_uid = 1001;
-  put_acct_row(out, *parse_acct_format("jobidraw,state"), {jobs.jobs[0], &step}, AcctStyle::kParsable2, "|");
+  put_print_row(out, *parse_acct_format("jobidraw,state"), AcctRow{jobs.jobs[0], &step},
+                PrintStyle::kParsable2, "|");
   step.ended_by_uid = kNoUid;
-  put_acct_row(out, *parse_acct_format("jobidraw,state"), {jobs.jobs[0], &step}, AcctStyle::kParsable2, "|");
+  put_print_row(out, *parse_acct_format("jobidraw,state"), AcctRow{jobs.jobs[0], &step},
+                PrintStyle::kParsable2, "|");
   EXPECT_EQ(
       out,
       "7.0|first||FAILED|3:0|3|2|2|00:00:05|1234K|Cyclic|n[1-2]|\n7.0|CANCELLED by 1001\n7.0|CANCELLED\n");
   out.clear();
-  put_acct_row(out, *parse_acct_format("JobID,State,Elapsed"), {jobs.jobs[0]}, AcctStyle::kParsable2, "|");
-  put_acct_row(out, *parse_acct_format("jobid%4,state%-20"), {jobs.jobs[0]}, AcctStyle::kParsable, "|");
-  put_acct_row(out, *parse_acct_format("jobid%4,state%-20"), {jobs.jobs[0]}, AcctStyle::kColumns, "|");
+  put_print_row(out, *parse_acct_format("JobID,State,Elapsed"), AcctRow{jobs.jobs[0]}, PrintStyle::kParsable2,
+                "|");
+  put_print_row(out, *parse_acct_format("jobid%4,state%-20"), AcctRow{jobs.jobs[0]}, PrintStyle::kParsable,
+                "|");
+  put_print_row(out, *parse_acct_format("jobid%4,state%-20"), AcctRow{jobs.jobs[0]}, PrintStyle::kColumns,
+                "|");
   EXPECT_EQ(out, "7|CANCELLED by 1000|00:01:30\n7|CANCELLED by 1000|\n   7 CANCELLED by 1000    \n");
   EXPECT_EQ(parse_acct_format("jobid,stat%").error().code, "bad_format");
   EXPECT_EQ(parse_acct_format("nonsense").error().code, "bad_format");

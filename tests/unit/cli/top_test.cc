@@ -99,12 +99,26 @@ TEST(Top, a_job_has_a_page_with_its_output) {
   f.job(7, JobState::kRunning);
   f.done();
   f.data.output = {"epoch 1\x1b[2J", "epoch 2"};
+  wire::StepUse use;
+  use.job = 7;
+  use.step = 3;
+  use.cpus = 2;
+  use.started = f.data.now - 10;
+  use.nodes = {{"n1", "", {}}, {"n2", "not responding", {}}};
+  use.nodes[0].use.tasks = 2;
+  use.nodes[0].use.cpu_us.total = 15'000'000;
+  use.nodes[0].use.rss_kib = {2048, 1500, 500, 1, 0};
+  f.data.use = {use};
   TopState state;
   top_key(state, "\r", f.data, 10);
   EXPECT_EQ(state.page, TopPage::kJob);
   EXPECT_EQ(state.job, 7u);
   const std::string text = all(draw_top(state, f.data, {24, 100}));
   EXPECT_NE(text.find("epoch 2"), std::string::npos);
+  EXPECT_NE(text.find("7.3            2      00:00:15     75%    2048K     1500K          0B        0B       "
+                      " 2, 1 without an answer"),
+            std::string::npos)
+      << text;
   EXPECT_EQ(text.find('\x1b'), std::string::npos) << "a job's output draws nothing by itself";
   top_key(state, "\x1b", f.data, 10);
   EXPECT_EQ(state.page, TopPage::kQueue);

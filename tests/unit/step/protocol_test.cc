@@ -35,6 +35,7 @@ TEST(StepProtocol, CarriesRequests) {
   there_and_back(QueryRequest{});
   there_and_back(SubscribeRequest{});
   EXPECT_EQ(there_and_back(SetTimeLimitRequest{3600}).time_limit_s, 3600u);
+  EXPECT_EQ(there_and_back(UseRequest{7}).query, 7u);
 }
 
 TEST(StepProtocol, CarriesReplies) {
@@ -50,6 +51,16 @@ TEST(StepProtocol, CarriesReplies) {
   status.exit_code = 7;
   status.message = "m";
   EXPECT_EQ(reply_there_and_back(EndedReply{status}).status, status);
+  LiveUse use;
+  use.tasks = 2;
+  use.processes = 300;
+  use.cpu_us = {3, 2, 1, 1, 0};
+  use.write_bytes = {UINT64_MAX, 5, 4, 70'000, 3};
+  use.pids = std::vector<uint32_t>(kMaxLivePids, 4'000'000'000u);
+  const auto u = reply_there_and_back(UseReply{9, use});
+  EXPECT_EQ(u.query, 9u);
+  EXPECT_EQ(u.use, use);
+  EXPECT_LE(encode_reply(UseReply{9, use}).size(), kMaxFrame);
 }
 
 // Frozen: an old shepherd must understand a new agent.

@@ -72,6 +72,46 @@ pid_t busy_child() {
   return pid;
 }
 
+TEST(StepUse, EachTaskIsSeenWhileItLives) {
+  UseMeter meter;
+  meter.start(0, 1000);
+  EXPECT_FALSE(meter.next_ms().has_value());  // nobody looks by itself
+  const pid_t a = busy_child(), b = fork();
+  if (b == 0) {
+    pause();
+    _exit(1);
+  }
+  meter.task(a, 4);
+  meter.task(b, 5);
+  EXPECT_EQ(meter.live().tasks, 2u);
+  EXPECT_EQ(meter.live().rss_kib.most, 0u);
+  meter.look({a, b}, {a, b}, 3000);
+  EXPECT_EQ(meter.looked_ms(), 3000);
+  EXPECT_FALSE(meter.next_ms().has_value());
+  LiveUse use = meter.live();
+  EXPECT_GE(use.rss_kib.most, 32u << 10);
+  EXPECT_EQ(use.rss_kib.most_task, 4u);
+  EXPECT_EQ(use.rss_kib.least_task, 5u);
+  EXPECT_LT(use.rss_kib.least, use.rss_kib.most);
+  EXPECT_EQ(use.rss_kib.total, use.rss_kib.most + use.rss_kib.least);
+  EXPECT_GE(use.vm_kib.most, use.rss_kib.most);
+  EXPECT_EQ(use.write_bytes.most_task, 4u);
+  EXPECT_GE(use.write_bytes.total, 2u << 20);
+  kill(a, SIGKILL);
+  int status;
+  rusage used{};
+  ASSERT_EQ(wait4(a, &status, 0, &used), a);
+  meter.ended(a, true, used);
+  meter.look({b}, {b}, 4000);
+  use = meter.live();
+  // The one that ended uses nothing now; what it had and did stays.
+  EXPECT_LT(use.rss_kib.total, 32u << 10);
+  EXPECT_GE(use.rss_kib.most, 32u << 10);
+  EXPECT_EQ(use.tasks, 2u);
+  kill(b, SIGKILL);
+  ASSERT_EQ(waitpid(b, &status, 0), b);
+}
+
 TEST(StepUse, WhatLivesIsSeenAndWhatEndsIsExact) {
   UseMeter meter;
   meter.start(10, 1000);

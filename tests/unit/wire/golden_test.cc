@@ -158,6 +158,17 @@ std::map<std::string, std::string> samples() {
           StepRequest{12, step().spec, step_run(), launch(), "0 hostname\n", std::string("A=1\0", 4), true});
   request("attach", AttachRequest{12, 3, step_run().client, true});
   request("steps", StepsRequest{{12}});
+  request("use", UseRequest{{{12, kNoTask, 3}, {13}}, true, false});
+  LiveUse use;
+  use.tasks = 2;
+  use.processes = 3;
+  use.cpu_us = {9'000'000, 5'000'000, 4'000'000, 1, 0};
+  use.rss_kib = {2048, 1500, 900, 0, 1};
+  use.pids = {100, 101, 200};
+  reply("use",
+        UseReply{Time{6},
+                 {{12, 9, 3, 2, 3, "train", "ada", Time{5}, 2, 4, {{"n1", "", use}, {"n2", "gone", {}}}}},
+                 {{{13}, ErrorBody{{"not_running", "no", "", ""}}, ""}}});
   reply("allocation", AllocationReply{std::make_shared<const Job>(job()), 3600});
   reply("step", StepReply{step()});
   reply("step_end", StepEndReply{step(), {{"n2", "killed"}}});
@@ -193,6 +204,7 @@ std::map<std::string, std::string> samples() {
   out["agent register"] = hex(encode_agent(hello));
   out["agent heartbeat"] = hex(encode_agent(AgentHeartbeat{150, 2048, 7}));
   out["agent attempts"] = hex(encode_agent(AgentAttempts{{report}}));
+  out["agent use"] = hex(encode_agent(AgentUse{5, {12, 2, 3}, true, use}));
   out["order welcome"] =
       hex(encode_order(AgentWelcome{{id(), 3, 77, 12}, "blue", 7, "ClusterName=blue\n", 10}));
   AgentOrders orders;
@@ -213,6 +225,7 @@ std::map<std::string, std::string> samples() {
   orders.launches.push_back(its_step);
   orders.forget = {{11, 1}};
   orders.attaches = {{{12, 2, 3}, step_run().client, true}};
+  orders.uses = {{5, {{12, 2, 3}, {12, 2}}}};
   out["order orders"] = hex(encode_order(std::move(orders)));
   return out;
 }
