@@ -61,6 +61,7 @@ constexpr Subcommand kSubcommands[] = {
     {"check-config", "[FILE]", "Judge a configuration without a daemon", control_check_config},
     {"setdebug", "LEVEL", "Change the controller's log level", set_debug},
     {"shutdown", "[ctld]", "Stop the agents and the controller; jobs go on", shutdown},
+    {"write", "batch_script JOB [FILE]", "Its script as it was submitted; - is standard output", control_write},
     {"version", "", "Show the version", print_version},
 };
 

@@ -29,6 +29,7 @@ struct ControlCall {
 int control_show(ControlCall& call);
 int control_update(ControlCall& call);
 int control_drain_plan(ControlCall& call);
+int control_write(ControlCall& call);
 int control_ping(ControlCall& call);
 int control_check_config(ControlCall& call);
 // hold, uhold, release, requeue, requeuehold

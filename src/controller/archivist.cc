@@ -37,6 +37,8 @@ void Archivist::run() {
       if (auto* request = std::get_if<wire::AccountingRequest>(&question.request.body))
         accounting(question, *request);
       if (auto* request = std::get_if<wire::StepsRequest>(&question.request.body)) steps(question, *request);
+      if (auto* request = std::get_if<wire::ScriptRequest>(&question.request.body))
+        script(question, *request);
     }
   }
 }
@@ -88,6 +90,37 @@ void Archivist::steps(const Question& question, const wire::StepsRequest& reques
       reply.steps.push_back(std::move(step));
     }
   }
+  question.reply(std::move(reply));
+}
+
+// What a job runs is its owner's business.
+void Archivist::script(const Question& question, const wire::ScriptRequest& request) {
+  const auto refuse = [&](Error error) { question.reply(wire::ErrorBody{std::move(error)}); };
+  const JobCell* cell = question.view->find(request.job.job);
+  if (request.job.task != kNoTask)
+    question.view->for_each([&](const JobCell& one) {
+      const bool found =
+          one.job->array_id == request.job.job && (one.job->array || one.job->array_task == request.job.task);
+      if (found) cell = &one;
+      return !found;
+    });
+  if (!cell) return refuse({"no_such_job", "Invalid job id specified", "", "see bai-queue"});
+  const Job& job = *cell->job;
+  if (!question.caller.is_operator && job.spec->uid != question.caller.uid)
+    return refuse({"not_permitted", "Access/permission denied", "", "only its owner can read its script"});
+  if (job.spec->extras().no_batch)
+    return refuse({"no_script", "Job has no batch script", "", "it is an allocation: only steps run in it"});
+  // An array's tasks are launched by the record of the array.
+  auto launch = reader_->launch(job.id);
+  if (!launch && job.array_id) launch = reader_->launch(job.array_id);
+  if (!launch) return refuse(launch.error());
+  wire::ScriptReply reply;
+  auto script = reader_->content(launch->script);
+  if (!script) return refuse(script.error());
+  auto environment = reader_->content(launch->environment);
+  if (!environment) return refuse(environment.error());
+  reply.script = std::move(*script);
+  reply.environment = std::move(*environment);
   question.reply(std::move(reply));
 }
 

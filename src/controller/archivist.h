@@ -16,7 +16,7 @@ namespace bai::controller {
 
 class Archivist {
  public:
-  struct Question {  // HistoryRequest or AccountingRequest
+  struct Question {  // HistoryRequest, AccountingRequest, StepsRequest or ScriptRequest
     Caller caller;
     wire::Request request;
     ViewPtr view;
@@ -42,6 +42,7 @@ class Archivist {
   void run();
   void history(const Question& question, const wire::HistoryRequest& request);
   void steps(const Question& question, const wire::StepsRequest& request);
+  void script(const Question& question, const wire::ScriptRequest& request);
   void accounting(const Question& question, const wire::AccountingRequest& request);
 
   std::unique_ptr<store::Reader> reader_;

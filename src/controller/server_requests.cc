@@ -135,7 +135,8 @@ bool Server::Impl::answer_read(ConnId conn, const Caller& caller, const wire::Re
     if (diag->reset && caller.is_operator) stats.reset(env.now());
   } else if (std::holds_alternative<wire::HistoryRequest>(request.body) ||
              std::holds_alternative<wire::AccountingRequest>(request.body) ||
-             std::holds_alternative<wire::StepsRequest>(request.body)) {
+             std::holds_alternative<wire::StepsRequest>(request.body) ||
+             std::holds_alternative<wire::ScriptRequest>(request.body)) {
     archivist->ask({caller, request, view, env.now(), [this, conn, id = request.id](wire::ReplyBody body) {
                       bool sent = send(conn, id, std::move(body));
                       replied(id);

@@ -19,7 +19,7 @@ std::string_view request_name(const RequestBody& body) {
   static constexpr std::string_view kNames[] = {
       "ping",       "submit", "queue",  "watch",  "wait",        "history",  "accounting", "cluster",
       "config",     "diag",   "action", "update", "reconfigure", "shutdown", "log_level",  "why",
-      "drain_plan", "hold",   "step",   "attach", "steps",       "use"};
+      "drain_plan", "hold",   "step",   "attach", "steps",       "use",      "script"};
   static_assert(std::size(kNames) == std::variant_size_v<RequestBody>);
   return kNames[body.index()];
 }

@@ -179,7 +179,8 @@ struct ActionRequest {
   }
 };
 
-enum class UpdateKind : std::uint8_t { kJob, kNode, kPartition };
+// Partitions can also be made and unmade; what the configuration has cannot be deleted.
+enum class UpdateKind : std::uint8_t { kJob, kNode, kPartition, kCreatePartition, kDeletePartition };
 
 // bai-control update: keys as scontrol's, lower case ("timelimit", "state", "reason"); the controller parses the values.
 struct UpdateRequest {
@@ -294,11 +295,21 @@ struct UseRequest {
   }
 };
 
+// The batch script of a job that is queued, active or lately ended, and the environment that it was given. Its owner's and operators'.
+// Answered by a ScriptReply.
+struct ScriptRequest {
+  JobRef job;
+  template <class A>
+  void serialize(A& a) {
+    a(job);
+  }
+};
+
 using RequestBody =
     std::variant<PingRequest, SubmitRequest, QueueRequest, WatchRequest, WaitRequest, HistoryRequest,
                  AccountingRequest, ClusterRequest, ConfigRequest, DiagRequest, ActionRequest, UpdateRequest,
                  ReconfigureRequest, ShutdownRequest, LogLevelRequest, WhyRequest, DrainPlanRequest,
-                 HoldRequest, StepRequest, AttachRequest, StepsRequest, UseRequest>;
+                 HoldRequest, StepRequest, AttachRequest, StepsRequest, UseRequest, ScriptRequest>;
 
 struct Request {
   RequestId id;         // made by the caller; a repeat of a changing request gets the first answer
@@ -544,10 +555,19 @@ struct UseReply {
   }
 };
 
+struct ScriptReply {
+  std::string script;
+  std::string environment;  // "K=V\0K=V\0"
+  template <class A>
+  void serialize(A& a) {
+    a(blob(script, kMaxScriptBytes), blob(environment, kMaxEnvironmentBytes));
+  }
+};
+
 using ReplyBody =
     std::variant<ErrorBody, PongReply, SubmitReply, JobsReply, WatchBatch, WaitReply, HistoryReply,
                  ClusterReply, ConfigReply, DiagReply, ActionReply, DoneReply, WhyReply, DrainPlanReply,
-                 AllocationReply, StepReply, StepEndReply, StepsReply, UseReply>;
+                 AllocationReply, StepReply, StepEndReply, StepsReply, UseReply, ScriptReply>;
 
 struct Reply {
   RequestId id;

@@ -159,6 +159,9 @@ std::map<std::string, std::string> samples() {
   request("attach", AttachRequest{12, 3, step_run().client, true});
   request("steps", StepsRequest{{12}});
   request("use", UseRequest{{{12, kNoTask, 3}, {13}}, true, false});
+  request("script", ScriptRequest{{12, 3}});
+  reply("script", ScriptReply{"#!/bin/sh\n", std::string("A=1\0", 4)});
+  request("create_partition", UpdateRequest{UpdateKind::kCreatePartition, {}, {"night"}, {{"nodes", "n1"}}});
   LiveUse use;
   use.tasks = 2;
   use.processes = 3;
