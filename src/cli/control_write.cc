@@ -2,6 +2,7 @@
 #include <fcntl.h>
 
 #include "base/fd.h"
+#include "base/text.h"
 #include "cli/control.h"
 #include "cli/output.h"
 #include "cli/slurm_words.h"

@@ -2,6 +2,7 @@
 // too long ending in '+'; or everything with a delimiter. Pure functions; any thread.
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <string>
 #include <string_view>
@@ -73,8 +74,12 @@ void put_print_header(std::string& out, const std::vector<PrintColumn<Row>>& col
                       std::string_view delimiter) {
   for (std::size_t i = 0; i < columns.size(); ++i) {
     const std::size_t begin = out.size();
+    const int width = columns[i].width;
     out += columns[i].field->name;
-    end_print(out, begin, columns[i].width, i + 1 == columns.size(), style, delimiter);
+    // A title is cut without a sign.
+    if (style == PrintStyle::kColumns)
+      out.resize(std::min(out.size(), begin + static_cast<std::size_t>(width < 0 ? -width : width)));
+    end_print(out, begin, width, i + 1 == columns.size(), style, delimiter);
   }
   out += '\n';
   if (style != PrintStyle::kColumns) return;

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "base/units.h"
+#include "cli/await.h"
 #include "cli/begin.h"
 #include "cli/output.h"
 #include "cli/report.h"
@@ -135,6 +136,18 @@ void put_json(std::string& out, const wire::UseReply& reply) {
 
 }  // namespace
 
+Result<wire::UseReply> ask_use(Session& session, wire::UseRequest request) {
+  if (auto there = session.connect(); !there.ok()) return there.error();
+  const RequestId id = RequestId::ordered();
+  if (auto sent = session.send({id, false, std::move(request)}); !sent.ok()) return sent.error();
+  bool interrupted = false;
+  auto reply = await_reply(session, id, -1, session.deadline(), interrupted);
+  if (!reply.ok()) return reply.error();
+  if (!*reply)
+    return Error{"unreachable", "bai-ctld at " + session.endpoint() + " did not answer", "", "try again"};
+  return Session::as<wire::UseReply>(std::move(**reply));
+}
+
 // clang-format off
 OptionTable stat_table(const Dialect& dialect) {
   OptionTable table;
@@ -209,7 +222,7 @@ int run_stat(const Dialect& dialect, int argc, const char* const* argv) {
   auto session = Session::open(parsed, reporter);
   if (!session.ok()) return reporter.refused(session.error());
   for (bool first = true;; first = false) {
-    auto reply = session->get<wire::UseReply>(request);
+    auto reply = ask_use(*session, request);
     if (!reply.ok()) return reporter.refused(reply.error(), "slurm_job_step_stat");
     Output out;
     if (reporter.json()) {

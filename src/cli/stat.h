@@ -9,6 +9,7 @@
 #include "base/options.h"
 #include "cli/dialect.h"
 #include "cli/print_fields.h"
+#include "cli/session.h"
 #include "wire/messages.h"
 
 namespace bai::cli {
@@ -32,6 +33,9 @@ struct StatRow {
   StatFigure cpu_us, rss_kib, vm_kib, pages, read_bytes, write_bytes;
 };
 StatRow stat_row(const wire::StepUse& step, bool convert);
+
+// The answer to a question about steps, which its nodes may owe for seconds.
+Result<wire::UseReply> ask_use(Session& session, wire::UseRequest request);
 
 using StatField = PrintField<StatRow>;
 std::span<const StatField> stat_fields();

@@ -112,9 +112,9 @@ std::string bytes(std::uint64_t n) {
 // What its steps use: a line each, and those that are too many are counted.
 std::vector<std::string> use_rows(const TopData& data) {
   if (data.use.empty()) return {};
-  std::vector<std::string> out = {"  " + column("STEP", 14) + column("TASKS", 6) + column("CPU TIME", 12) +
-                                  column("BUSY", 6) + column("MEMORY", 9) + column("A TASK'S MOST", 14) +
-                                  column("READ", 9) + column("WRITTEN", 9) + "NODES"};
+  std::vector<std::string> out = {"  " + column("STEP", 12) + column("TASKS", 5) + column("CPU TIME", 10) +
+                                  column("BUSY", 5) + column("MEMORY", 8) + column("TASK MAX", 8) +
+                                  column("READ", 8) + column("WRITTEN", 8) + "NODES"};
   for (const auto& step : data.use) {
     if (out.size() > kStepsShown) {
       out.push_back("  and " + std::to_string(data.use.size() - kStepsShown) + " steps more");
@@ -123,15 +123,15 @@ std::vector<std::string> use_rows(const TopData& data) {
     const StatRow row = stat_row(step, true);
     const auto ran = static_cast<std::uint64_t>(std::max<Seconds>(1, data.now - step.started));
     const std::uint64_t busy = row.cpu_us.total / 10'000 / (ran * std::max(1u, step.cpus));
-    std::string nodes = std::to_string(step.nodes.size());
-    std::size_t missing = 0;
-    for (const auto& part : step.nodes) missing += !part.missing.empty();
-    if (missing > 0) nodes += ", " + std::to_string(missing) + " without an answer";
-    out.push_back("  " + column(stat_step_name(step), 14) + column(std::to_string(row.tasks), 6) +
-                  column(format_duration_full(static_cast<Seconds>(row.cpu_us.total / 1'000'000)), 12) +
-                  column(std::to_string(busy) + "%", 6) + column(bytes(row.rss_kib.total * 1024), 9) +
-                  column(bytes(row.rss_kib.most * 1024), 14) + column(bytes(row.read_bytes.total), 9) +
-                  column(bytes(row.write_bytes.total), 9) + nodes);
+    std::size_t answered = 0;
+    for (const auto& part : step.nodes) answered += part.missing.empty();
+    const std::string nodes = (answered < step.nodes.size() ? std::to_string(answered) + " of " : "") +
+                              std::to_string(step.nodes.size());
+    out.push_back("  " + column(stat_step_name(step), 12) + column(std::to_string(row.tasks), 5) +
+                  column(format_duration_full(static_cast<Seconds>(row.cpu_us.total / 1'000'000)), 10) +
+                  column(std::to_string(busy) + "%", 5) + column(bytes(row.rss_kib.total * 1024), 8) +
+                  column(bytes(row.rss_kib.most * 1024), 8) + column(bytes(row.read_bytes.total), 8) +
+                  column(bytes(row.write_bytes.total), 8) + nodes);
   }
   out.emplace_back();
   return out;

@@ -10,7 +10,7 @@ from bai import SLOW, Cluster, await_true, check, equal, need_root, run_tests, t
 from bai_slurm import NAMES
 
 MIB = 1024
-# Takes memory and touches it, burns a second of processor time, and waits to be ended.
+# Takes memory and touches it, burns some processor time, and waits to be ended.
 EATER = """import os, sys, time
 held = bytearray(int(sys.argv[1]) << 20)
 held[::4096] = b"x" * len(held[::4096])
@@ -32,8 +32,11 @@ def eater(c):
 
 def start(c):
     """A job on both nodes: a batch script that waits for a step of 3 tasks; once all of them have what they want."""
-    if "job" not in SELF:
-        script = f"srun() {{ bai-run --overlap \"$@\"; }}; srun -n3 -N2 -m cyclic {sys.executable} {eater(c)} 40 1 ready"
+    if "job" not in SELF or c.job(SELF["job"])["state"] != "RUNNING":
+        for rank in range(3):
+            if os.path.exists(c.path(f"ready{rank}")):
+                os.unlink(c.path(f"ready{rank}"))
+        script = f"srun() {{ bai-run --overlap \"$@\"; }}; srun -n3 -N2 -m cyclic {sys.executable} {eater(c)} 40 1.2 ready"
         SELF["job"] = c.submit("-N2", "-n4", "-o", "eat.out", script=script)
         for rank in range(3):
             await_true(lambda name=f"ready{rank}": os.path.exists(c.path(name)), f"task {rank}", 60)
@@ -113,7 +116,7 @@ def sstats_bytes(c):
     (row,) = rows(c, "-j", str(job), "-o", "maxrssnode")
     equal(done.stdout, "JobID        MaxR NTasks AveCPUFreq ReqCPUFreqMin ConsumedEnergy \n"
           "------------ ---- ------ ---------- ------------- -------------- \n"
-          f"{job}.0".ljust(12) + f"   {row[0]} 3               0       Unknown              0 \n", "columns")
+          f"{f'{job}.0':12} {row[0]:>4} {'3':6} {'0':>10} {'Unknown':>13} {'0':>14} \n", "columns")
     header = c.run(sstat, "-j", f"{job}.batch").stdout.splitlines()[0]
     check(header.startswith("JobID         MaxVMSize  MaxVMSizeNode  MaxVMSizeTask  AveVMSize     MaxRSS MaxRSSNode MaxRSSTask     AveRSS MaxPages"), header)
     check(header.endswith("TRESUsageOutMin TRESUsageOutMinNode TRESUsageOutMinTask TRESUsageOutTot "), header)
