@@ -154,6 +154,7 @@ command_part_cc := $(sort $(wildcard commands/*/*.cc))  # of a command that is m
 unit_cc := $(sort $(shell find tests/unit -name '*.cc' 2>/dev/null))
 bench_cc := $(wildcard tests/bench/*.cc)
 fuzz_cc := $(wildcard tests/fuzz/*.cc)
+fuzz_lib_cc := $(filter-out $(addprefix src/,$(addsuffix /%,cluster controller sim sokovan store)),$(lib_cc))
 sanitize_cc := $(wildcard tests/sanitize/*.cc)
 all_cc := $(lib_cc) $(daemon_cc) $(command_cc) $(command_part_cc) $(unit_cc) $(bench_cc) $(fuzz_cc) $(sanitize_cc)
 
@@ -246,12 +247,12 @@ $(bench_bin): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(lib) $(BUILD)/fla
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(link_flags) $< $(lib) -lbenchmark $(daemon_libs) -o $@
 
-# Fuzz targets have a library of their own, built by clang.
+# Fuzz targets have a library of their own, built by clang, of the rooms that read what comes from outside.
 $(BUILD)/fuzz/obj/%.o: %.cc $(BUILD)/flags/fuzz
 	@mkdir -p $(@D)
 	$(call say,FUZZCC,$<)
 	$(Q)$(CLANGXX) $(fuzz_flags) $(defs) -MMD -MP -c $< -o $@
-$(BUILD)/fuzz/libbai.a: $(lib_cc:%.cc=$(BUILD)/fuzz/obj/%.o) $(BUILD)/flags/sources
+$(BUILD)/fuzz/libbai.a: $(fuzz_lib_cc:%.cc=$(BUILD)/fuzz/obj/%.o) $(BUILD)/flags/sources
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcsT $@ $(filter %.o,$^)
 $(fuzz_bin): $(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%.o $(BUILD)/fuzz/libbai.a
