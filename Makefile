@@ -174,6 +174,9 @@ slurm_links := $(wildcard contrib/slurm/bin/*)
 # contrib/plugins/placement_NAME.c, examples: build/plugins/placement_NAME.so
 plugin_c := $(wildcard contrib/plugins/*.c)
 plugins := $(plugin_c:contrib/%.c=$(BUILD)/%.so)
+# contrib/devices/device_NAME.c or .cc, what finds the devices of a node: build/plugins/device_NAME.so
+device_src := $(wildcard contrib/devices/device_*.c contrib/devices/device_*.cc)
+devices := $(patsubst contrib/devices/%,$(BUILD)/plugins/%.so,$(basename $(device_src)))
 slurm_bin := $(slurm_links:contrib/%=$(BUILD)/%)
 target_of = $(notdir $(shell readlink $(1)))
 
@@ -187,7 +190,7 @@ $(call remember,$(BUILD)/flags/fuzz,$(CLANGXX) $(fuzz_flags))
 
 # --- building --------------------------------------------------------------------------------------------------
 .PHONY: all
-all: $(lib) $(static_bin) $(shared_bin) $(daemon_bin) $(pmix_bin) $(slurm_bin) $(plugins)
+all: $(lib) $(static_bin) $(shared_bin) $(daemon_bin) $(pmix_bin) $(slurm_bin) $(plugins) $(devices)
 
 $(BUILD)/obj/%.o: %.cc $(BUILD)/flags/compile
 	@mkdir -p $(@D)
@@ -232,6 +235,16 @@ $(plugins): $(BUILD)/%.so: contrib/%.c src/sokovan/placement_plugin.h $(BUILD)/f
 	@mkdir -p $(@D)
 	$(call say,PLUGIN,$@)
 	$(Q)$(CXX) -x c -std=c99 -Wall -Wextra -O2 -fPIC -shared -Isrc/sokovan $< -o $@
+
+device_flags := -Wall -Wextra -O2 -fPIC -shared -Isrc/device
+$(BUILD)/plugins/device_%.so: contrib/devices/device_%.c src/device/device_plugin.h $(BUILD)/flags/compile
+	@mkdir -p $(@D)
+	$(call say,PLUGIN,$@)
+	$(Q)$(CXX) -x c -std=c99 $(device_flags) $< -o $@
+$(BUILD)/plugins/device_%.so: contrib/devices/device_%.cc src/device/device_plugin.h $(wildcard contrib/devices/*.h) $(BUILD)/flags/compile
+	@mkdir -p $(@D)
+	$(call say,PLUGIN,$@)
+	$(Q)$(CXX) -std=c++20 $(device_flags) $< -o $@ -ldl
 
 # No prerequisite: in a fresh tree the link in contrib points at what is not there yet.
 $(slurm_bin): $(BUILD)/%:
@@ -334,7 +347,10 @@ install: all
 	@for f in $(filter %/bai-stepd,$(static_bin)) $(pmix_bin); do install -s -m 755 $$f $(D)$(pkglibexecdir)/ || exit 1; done
 	@for f in $(slurm_links); do t=$$(realpath -m --relative-to=$(pkglibexecdir)/slurm/bin $(bindir)); \
 	  ln -sfn $$t/$$(basename $$(readlink $$f)) $(D)$(pkglibexecdir)/slurm/bin/$$(basename $$f) || exit 1; done
-	$(call put,src/sokovan/placement_plugin.h,$(includedir)/bai)
+	@mkdir -p $(D)$(pkglibdir)
+	@for f in $(devices); do install -s -m 755 $$f $(D)$(pkglibdir)/ || exit 1; done
+	$(call put,src/sokovan/placement_plugin.h src/device/device_plugin.h,$(includedir)/bai)
+	$(call put,$(wildcard contrib/devices/*.conf),$(pkgdatadir)/devices)
 	$(if $(wildcard man/*.1),$(call put,$(wildcard man/*.1),$(mandir)/man1))
 	$(if $(wildcard man/*.5),$(call put,$(wildcard man/*.5),$(mandir)/man5))
 	$(if $(wildcard man/*.7),$(call put,$(wildcard man/*.7),$(mandir)/man7))

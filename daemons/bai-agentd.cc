@@ -5,6 +5,7 @@
 #include <string>
 
 #include "agent/agent.h"
+#include "agent/device_hosts.h"
 #include "agent/emulation.h"
 #include "agent/emulator.h"
 #include "agent/inventory.h"
@@ -14,6 +15,7 @@
 #include "base/options.h"
 #include "base/paths.h"
 #include "base/units.h"
+#include "device/host.h"
 
 namespace {
 
@@ -86,9 +88,14 @@ int print_nodes(const std::vector<ConfigNode>& nodes) {
   return 0;
 }
 
-int print_node(const std::string& name, const std::optional<NodeShape>& invented) {
+int print_node(const std::string& name, const std::optional<NodeShape>& invented,
+               const ClusterConfig& config) {
+  auto devices = agent::DeviceHosts::start(config, name);  // they look while this does
+  if (!devices.ok()) return fail(devices.error(), 1);
   auto shape = invented ? Result<NodeShape>(*invented) : agent::discover_shape();
   if (!shape.ok()) return fail(shape.error(), 1);
+  (*devices)->wait(-1);
+  shape->devices = groups_of((*devices)->report({}));
   ConfigNode node;
   node.name = name;
   node.shape = *shape;
@@ -98,6 +105,8 @@ int print_node(const std::string& name, const std::optional<NodeShape>& invented
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::string_view(argv[1]) == device::kHostOption)
+    return device::run_host(device::kHostSocket).ok() ? 0 : 1;
   const OptionTable options = table();
   auto given = parse_options(options, argc, argv);
   if (!given.ok()) return fail(given.error(), 2);
@@ -127,9 +136,9 @@ int main(int argc, char** argv) {
     return fail({"bad_option", "--cpus and --memory do not go with --emulate", "--cpus",
                  "write --emulate N:CPUs=64,RealMemory=256G"},
                 2);
-  if (given->has("print-node") && !emulates) return print_node(run.node, run.invented);
   if (given->has("print-node")) {
     auto config = load_config(run.conf, nullptr);  // which may not be written yet
+    if (!emulates) return print_node(run.node, run.invented, config.ok() ? *config : ClusterConfig());
     auto nodes = agent::parse_emulation(given->value_or("emulate", ""), given->value_or("node", ""),
                                         config.ok() ? *config : ClusterConfig());
     return nodes.ok() ? print_nodes(*nodes) : fail(nodes.error(), 2);

@@ -19,7 +19,7 @@ namespace bai::agent {
 
 namespace {
 
-enum Tag : std::uint64_t { kSession = 1, kSignals = 2, kPrepared = 3 };
+enum Tag : std::uint64_t { kSession = 1, kSignals = 2, kPrepared = 3, kDevices = 4 };
 constexpr int kEvents = 256;
 constexpr std::int64_t kTickMs = 1'000;
 constexpr std::int64_t kJournalRetryMs = 1'000;
@@ -32,6 +32,19 @@ template <class T>
 void move_all(std::vector<T>& from, std::vector<T>& to) {
   std::move(from.begin(), from.end(), std::back_inserter(to));
   from.clear();
+}
+
+// What differs for whoever gives devices to jobs; what they are used for changes all the time.
+bool same_health(const DeviceReport& a, const DeviceReport& b) {
+  return a.kinds == b.kinds && a.why == b.why &&
+         std::equal(a.devices.begin(), a.devices.end(), b.devices.begin(), b.devices.end(),
+                    [](const FoundDevice& one, const FoundDevice& other) {
+                      return one.id == other.id && one.health == other.health && one.why == other.why;
+                    });
+}
+
+void log_devices(const DeviceReport& report) {
+  log::info("devices were found", {{"which", format_device_groups(groups_of(report))}});
 }
 
 bool watch(int epoll, int fd, std::uint64_t tag) {
@@ -76,6 +89,13 @@ Status Agent::set_up(const ClusterConfig& config) {
   if (!signals_ || !epoll_ || !watch(epoll_.get(), signals_.get(), kSignals))
     return errno_error("cannot set up the event loop", "", errno);
 
+  // They look for devices while this goes on.
+  auto devices = DeviceHosts::start(config, options_.node);
+  if (!devices.ok()) return devices.error();
+  devices_ = std::move(*devices);
+  if (!watch(epoll_.get(), devices_->fd(), kDevices))
+    return errno_error("cannot set up the event loop", "", errno);
+
   const std::string boot_id = step::boot_id();
   confiner_ = find_confiner(options_.node, spool_.dir());
   remove_cgroup_parents(confiner_.parents());
@@ -117,16 +137,20 @@ Status Agent::set_up(const ClusterConfig& config) {
   }
   node_mib_ = facts.found.mem_mib;
   // A node that was told more processors than there are has none of its own to give.
-  if (sysconf(_SC_NPROCESSORS_ONLN) >= static_cast<long>(facts.found.cpus))
-    if (auto topology = discover_topology(); topology.ok() && topology->size() >= facts.found.cpus)
-      launcher_->topology = std::move(*topology);
+  const bool binds = sysconf(_SC_NPROCESSORS_ONLN) >= static_cast<long>(facts.found.cpus);
+  if (binds || !devices_->empty())
+    if (auto topology = discover_topology(); topology.ok()) topology_ = std::move(*topology);
+  if (binds && topology_.size() >= facts.found.cpus) launcher_->topology = topology_;
   if (launcher_->topology.empty())
     log::info("jobs are not bound to processors: the node was told more than the machine has");
   confiner_.binds(!launcher_->topology.empty());
+  devices_->wait(signals_.get());
+  if (!devices_->empty()) confiner_.try_devices();
+  facts.devices = devices_->report(topology_);
+  if (!facts.devices.devices.empty()) log_devices(facts.devices);
+  facts.found.devices = groups_of(facts.devices);
   use_local(config);
-  facts.not_enforced = confiner_.not_enforced();
-  if (!facts.not_enforced.empty())
-    log::info("not all limits of jobs are enforced here", {{"which", facts.not_enforced}});
+  note_configured(config);
 
   auto journal = journal_.read();
   if (!journal.ok()) return journal.error();
@@ -150,6 +174,10 @@ Status Agent::set_up(const ClusterConfig& config) {
   }
   const Lineage seen = start.seen;
   machine_.emplace(std::move(start), Input{env_.now(), env_.monotonic_ms(), Tick{}}, first_);
+  machine_->set_not_enforced(not_enforced());
+  if (!machine_->not_enforced().empty())
+    log::info("not all limits of jobs are enforced here", {{"which", machine_->not_enforced()}});
+  give_devices_to_launcher();
   if (auto written = journal_.rewrite(machine_->snapshot()); !written.ok()) return written.error();
 
   wire::DealerOptions dealer;
@@ -193,9 +221,12 @@ void Agent::use_local(const ClusterConfig& config) {
   health_.configure(config, options_.node, options_.conf);
   confiner_.configure(config.confinement, node_mib_);
   confiner_.prepare();
-  aside_->run([launcher = launcher_, policy, confinement = config.confinement,
+  has_mps_ = !config.cuda_mps_control.empty();
+  MpsSettings mps{config.cuda_mps_control, spool_.dir() + "/mps"};
+  aside_->run([launcher = launcher_, policy, mps, confinement = config.confinement,
                confiner = confiner_]() -> Aside::Finish {
     launcher->policy = policy;
+    launcher->mps = mps;
     launcher->confinement = confinement;
     launcher->confiner = confiner;
     return {};
@@ -225,6 +256,8 @@ void Agent::use_config(const std::string& text, bool fresh) {
       log::warning("the configuration cannot be kept", {{"why", kept.error().text()}});
   }
   use_shared(*config);
+  note_configured(*config);
+  if (machine_) give_devices_to_launcher();
   ctld_timeout_ = config->ctld_timeout;
   if (!options_.log_level_fixed)
     if (auto level = log::parse_level(config->agentd_log_level); level.ok()) log::set_level(*level);
@@ -244,7 +277,7 @@ void Agent::on_signals() {
     auto config = load_config(options_.conf, &warnings);
     if (config.ok()) {
       use_local(*config);
-      machine_->set_not_enforced(confiner_.not_enforced());
+      machine_->set_not_enforced(not_enforced());
       log::info("the node's own keys were read", {{"file", options_.conf}});
     } else {
       log::error("the configuration is kept as it was", {{"why", config.error().text()}});
@@ -277,6 +310,46 @@ void Agent::on_session() {
   }
 }
 
+void Agent::note_configured(const ClusterConfig& config) {
+  const ConfigNode* own = config.find_node(options_.node);
+  configured_devices_.reset();
+  if (own) configured_devices_ = own->shape.devices;
+}
+
+void Agent::give_devices_to_launcher() {
+  const auto& report = machine_->devices();
+  aside_->run([launcher = launcher_, table = devices_->table(configured_devices_.value_or(groups_of(report)),
+                                                             report)]() -> Aside::Finish {
+    launcher->devices = table;
+    return {};
+  });
+}
+
+std::string Agent::not_enforced() const {
+  std::string out = confiner_.not_enforced();
+  const auto known = devices_->devices();
+  if (std::any_of(known.begin(), known.end(), [&](const KnownDevice* device) {
+        return device->found.shares && !(device->found.mps && has_mps_);
+      }))
+    out += (out.empty() ? "" : "; ") + std::string("shares of devices: no CUDA MPS holds jobs to them");
+  return out;
+}
+
+// What plugins said since; a change of health is told at once.
+void Agent::look_at_devices() {
+  if (!devices_->news()) return;
+  DeviceReport report = devices_->report(topology_);
+  if (report == machine_->devices()) return;
+  const bool told = same_health(report, machine_->devices());
+  const bool more = report.devices.size() != machine_->devices().devices.size();
+  machine_->set_devices(std::move(report));
+  if (told && !more) return;
+  if (more) log_devices(machine_->devices());
+  give_devices_to_launcher();
+  machine_->set_not_enforced(not_enforced());
+  devices_changed_ = true;
+}
+
 void Agent::look_for_controller(std::int64_t now) {
   if (machine_->welcomed()) heard_ms_ = now;
   const std::int64_t gone_s = (now - heard_ms_) / 1000;
@@ -291,6 +364,7 @@ void Agent::look_for_controller(std::int64_t now) {
 int Agent::timeout_ms(std::int64_t now) {
   std::int64_t until = tick_ms_;
   if (auto next = shepherds_->next_ms()) until = std::min(until, *next);
+  until = std::min(until, devices_->next_ms());
   if (journal_broken_) until = std::min(until, journal_retry_ms_);
   std::int64_t wait = std::max<std::int64_t>(0, until - now);
   if (auto deadline = dealer_->next_deadline()) {
@@ -320,11 +394,14 @@ Status Agent::run() {
       const std::uint64_t tag = events[static_cast<std::size_t>(i)].data.u64;
       if (tag == kSignals) on_signals();
       if (tag == kPrepared) aside_->finish();
+      if (tag == kDevices) devices_->on_event(now);
       if (tag >= Shepherds::kFirstTag) shepherds_->on_event(tag, now);
       session |= tag == kSession;
     }
     if (session) on_session();
     shepherds_->on_time(now);
+    devices_->on_time(now);
+    look_at_devices();
     if (now >= tick_ms_) {
       tick_ms_ = now + kTickMs;
       inputs_.emplace_back(Tick{});
@@ -398,9 +475,11 @@ void Agent::commit(Output out) {
       out.requests.push_back(std::move(urgent));  // its shepherd is not spawned yet
   }
   if (out.reconnect) dealer_->reconnect();
-  if (out.heartbeat)
+  if (out.heartbeat || (devices_changed_ && machine_->welcomed())) {
+    devices_changed_ = false;
     send(wire::AgentHeartbeat{load_percent(), free_memory_mib(), machine_->config_hash(),
-                              machine_->not_enforced()});
+                              machine_->not_enforced(), machine_->devices()});
+  }
   stop_ = stop_ || out.stop;
 
   const bool claims = !out.spawn.empty();

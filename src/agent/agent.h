@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent/confine.h"
+#include "agent/device_hosts.h"
 #include "agent/health.h"
 #include "agent/launcher.h"
 #include "agent/machine.h"
@@ -53,6 +54,10 @@ class Agent {
   void use_config(const std::string& text, bool fresh);
   void on_signals();
   void on_session();
+  void look_at_devices();
+  void note_configured(const ClusterConfig& config);
+  void give_devices_to_launcher();
+  std::string not_enforced() const;
   void look_for_controller(std::int64_t now);
   int timeout_ms(std::int64_t now);
   void turn();
@@ -69,6 +74,11 @@ class Agent {
   Journal journal_;
   Fd epoll_, signals_;
   HealthCheck health_;
+  std::unique_ptr<DeviceHosts> devices_;
+  std::optional<std::vector<DeviceGroup>> configured_devices_;  // of this node, if the configuration names it
+  CpuTopology topology_;                                        // of the machine, if somebody needs it
+  bool has_mps_ = false;
+  bool devices_changed_ = false;        // and the controller was not told
   std::unique_ptr<Aside> aside_;        // MUNGE and the name service may block
   std::shared_ptr<Launcher> launcher_;  // aside_'s, once it works
   std::optional<Shepherds> shepherds_;

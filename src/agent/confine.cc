@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "step/device_filter.h"
 
 namespace bai::agent {
 
@@ -103,7 +104,8 @@ void Confiner::configure(const ConfinementSettings& settings, std::uint64_t node
 bool Confiner::has(const std::string& controller) const {
   if (!why_not_.empty() || contains(failed_, controller)) return false;
   if (controller == "cpuset" && !binds_) return false;
-  if (controller == "devices" && system_.v1.count("devices") == 0) return !system_.unified.empty();
+  if (controller == "devices" && system_.v1.count("devices") == 0)
+    return !system_.unified.empty() && keeps_devices_;
   return system_.v1.count(controller) != 0 || contains(system_.controllers, controller);
 }
 
@@ -200,9 +202,12 @@ void Confiner::confine(const JobLimits& limits, step::StepLaunch& launch) const 
   }
   if (settings_.max_processes > 0 && has("pids"))
     set("pids", "pids.max", "pids.max", std::to_string(settings_.max_processes));
-  if (settings_.devices && has("devices"))
+  if (keeps_devices()) {
     for (const auto& rule : limits.denied_devices)
       set("devices", "devices.deny", "devices.deny", step::format_rule(rule));
+    for (const auto& rule : limits.step_denied_devices)
+      tree("devices", trees).step.push_back({"devices.deny", step::format_rule(rule)});
+  }
   // A process is in one place of v2 only.
   const bool in_unified = std::any_of(
       trees.begin(), trees.end(), [&](const CgroupTree& t) { return t.parent == limited(system_.unified); });
@@ -222,6 +227,16 @@ Status Confiner::hand_down(std::string_view controller) const {
   for (auto pid : split(pids, '\n'))
     if (!pid.empty()) (void)write_line(leaf + "/cgroup.procs", pid);
   return write_line(dir + "/cgroup.subtree_control", controller);
+}
+
+void Confiner::try_devices() {
+  if (!why_not_.empty() || system_.unified.empty() || system_.v1.count("devices") != 0) return;
+  const std::string dir = system_.unified + "/" + name_ + "-try";
+  mkdir(dir.c_str(), 0755);
+  const Status done = step::deny_devices(dir, {});
+  rmdir(dir.c_str());
+  keeps_devices_ = done.ok();
+  if (!done.ok()) log::warning("devices cannot be kept from jobs", {{"why", done.error().text()}});
 }
 
 void Confiner::prepare() {

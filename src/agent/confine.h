@@ -33,6 +33,7 @@ struct JobLimits {
   std::string cpu_list;       // "0-3,8": its processors; empty: not told apart
   std::uint64_t mem_mib = 0;  // 0: not limited
   std::vector<step::DeviceRule> denied_devices;
+  std::vector<step::DeviceRule> step_denied_devices{};  // beside them, to this step
 };
 
 class Confiner {
@@ -45,6 +46,10 @@ class Confiner {
   void configure(const ConfinementSettings& settings, std::uint64_t node_mib);
   // Whether it is known which of the machine's processors are a job's.
   void binds(bool known) { binds_ = known; }
+  // Looks whether this system lets devices be kept from jobs, which root of a container may not do. Else it is said in not_enforced().
+  void try_devices();
+  // Whether jobs cannot open what is denied them of devices.
+  bool keeps_devices() const { return settings_.devices && has("devices"); }
   // Puts the job's cgroups into the launch: a plain one to find its processes by, and trees for what it is held to.
   void confine(const JobLimits& limits, step::StepLaunch& launch) const;
   // v2's controllers handed down to where jobs are; directories of an earlier agent get today's settings. Errors are in not_enforced().
@@ -70,6 +75,7 @@ class Confiner {
   ConfinementSettings settings_;
   std::uint64_t node_mib_ = 0;
   bool binds_ = true;
+  bool keeps_devices_ = true;
   std::vector<std::string> failed_;  // controllers that could not be handed down
 };
 

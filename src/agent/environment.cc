@@ -78,12 +78,16 @@ Value end_time(const Context& c) {
   return std::to_string((job_of(c).started + c.order.time_limit).seconds());
 }
 
-// The indices of the job's GPUs on this node, as "0,2".
-Value gpus_of(const Context& c) {
+// The indices of its GPUs on this node, as "0,2": the job's, and of a step with `own` the step's.
+Value gpus_of(const Context& c, bool own = false) {
   const auto* share = share_of(c);
   if (!share) return {};
+  const auto* devices = &share->devices;
+  if (own && step_of(c))
+    for (const auto& part : step_of(c)->nodes)
+      if (part.node == c.node) devices = &part.devices;
   std::set<std::uint32_t> indices;
-  for (const auto& device : share->devices)
+  for (const auto& device : *devices)
     if (device.kind == "gpu" && device.index != kCountedDevice) indices.insert(device.index);
   std::string out;
   for (auto index : indices) out += (out.empty() ? "" : ",") + std::to_string(index);
@@ -153,9 +157,10 @@ const Variable kVariables[] = {
        return number_if(request_of(c).mem_per_cpu_mib > 0, request_of(c).mem_per_cpu_mib);
      }},
     {"JOB_GPUS", Names::kBoth, [](const Context& c) { return gpus_of(c); }},
+    {"STEP_GPUS", Names::kBoth, [](const Context& c) { return step_of(c) ? gpus_of(c, true) : Value(); }},
     {"GPUS_ON_NODE", Names::kBoth,
      [](const Context& c) {
-       const Value gpus = gpus_of(c);
+       const Value gpus = gpus_of(c, true);
        return gpus ? number(1 + std::count(gpus->begin(), gpus->end(), ',')) : Value();
      }},
     {"SUBMIT_DIR", Names::kBoth,
@@ -238,7 +243,9 @@ std::vector<std::string> job_environment(const EnvironmentContext& given) {
     if (variable.names != Names::kBai) add("SLURM_", variable.name, *value);
   }
   add("", "SLURMD_NODENAME", given.node);
-  if (const Value gpus = gpus_of(context))
+  if (given.devices)
+    ours.insert(ours.end(), given.devices->begin(), given.devices->end());
+  else if (const Value gpus = gpus_of(context, true))
     for (auto name : {"CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL"})
       add("", name, *gpus);
   if (!step_of(context)) add("", "ENVIRONMENT", "BATCH");  // as Slurm sets it

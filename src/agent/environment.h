@@ -17,6 +17,8 @@ struct EnvironmentContext {
   std::string cluster_name;
   std::string node;  // this one
   std::uint32_t node_index = 0;
+  // "K=V" of the devices that it is given here; null: no plugin knows this node's devices.
+  const std::vector<std::string>* devices = nullptr;
 };
 
 // "K=V" each. Variables of ours replace the user's of the same name.

@@ -2,10 +2,13 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "agent/environment.h"
 #include "agent/step_launch.h"
 #include "base/text.h"
 #include "model/filename.h"
+#include "model/gpu_bind.h"
 
 namespace bai::agent {
 
@@ -38,6 +41,69 @@ Status Launcher::bind(const wire::LaunchOrder& order, const IdSet& cpus, step::S
   const auto sets =
       bind_tasks(topology, cpus, *how, launch.tasks.size(), std::max(1u, order.step->spec.cpus_per_task));
   for (std::size_t i = 0; i < sets.size(); ++i) launch.tasks[i].cpu_mask = cpu_mask(sets[i]);
+  return {};
+}
+
+// The variables of its devices. A share of a GPU that is to be held to its size has CUDA MPS started.
+Result<std::vector<std::string>> Launcher::device_environment(const std::vector<DeviceShare>& shares) const {
+  auto env = grant_devices(devices, shares, confiner.keeps_devices()).environment;
+  if (mps.program.empty()) return env;
+  for (const auto& share : shares) {
+    const NodeDevice* device = share.amount < kWholeDevice ? find_device(devices, share) : nullptr;
+    if (!device || !device->found.mps) continue;
+    const std::string& id = device->found.id;
+    if (auto started = start_mps(mps, id); !started.ok()) return started.error();
+    for (auto& entry : mps_environment(mps_dir(mps, id), id, share.amount, device->found.mem_mib)) {
+      const std::string name = entry.substr(0, entry.find('=') + 1);
+      std::erase_if(env, [&](const std::string& other) { return other.starts_with(name); });
+      env.push_back(std::move(entry));
+    }
+  }
+  return env;
+}
+
+// --gpu-bind: each task sees its part of the step's GPUs, by the variables; the step's cgroup has them all.
+Status Launcher::bind_to_gpus(const wire::LaunchOrder& order, const std::vector<DeviceShare>& shares,
+                              step::StepLaunch& launch) const {
+  auto how = parse_gpu_bind(order.run.gpu_bind.view());
+  if (!how.ok()) return how.error();
+  // --gpus-per-task means it so, unless told otherwise: srun(1).
+  const auto& asked = order.step->spec.devices.empty() ? request_in_force(*order.job).extras().devices
+                                                       : order.step->spec.devices;
+  for (const auto& wanted : asked)
+    if (how->kind == GpuBind::Kind::kAuto && wanted.kind == "gpu" && wanted.per == DevicePer::kTask &&
+        wanted.amount >= kWholeDevice) {
+      how->kind = GpuBind::Kind::kPerTask;
+      how->count = static_cast<std::uint32_t>(wanted.amount / kWholeDevice);
+    }
+  std::vector<DeviceShare> gpus;
+  for (const auto& share : shares)
+    if (share.kind == "gpu" && share.index != kCountedDevice &&
+        std::none_of(gpus.begin(), gpus.end(),
+                     [&](const DeviceShare& other) { return other.index == share.index; }))
+      gpus.push_back(share);
+  std::sort(gpus.begin(), gpus.end(), [](const auto& a, const auto& b) { return a.index < b.index; });
+  const bool apart = confiner.keeps_devices() && !devices.empty();
+  std::vector<GpuPlace> places;
+  for (const auto& gpu : gpus) {
+    const NodeDevice* device = find_device(devices, gpu);
+    places.push_back(
+        {apart ? static_cast<std::uint32_t>(places.size()) : gpu.index, device ? device->socket : kNoSocket});
+  }
+  std::vector<IdSet> sockets;
+  for (const auto& task : launch.tasks)
+    sockets.push_back(
+        sockets_of(topology, task.cpu_mask.empty() ? launch.confinement.cpu_mask : task.cpu_mask));
+  const auto bound = bind_gpus(*how, places, sockets);
+  for (std::size_t i = 0; i < launch.tasks.size(); ++i) {
+    auto& task = launch.tasks[i];
+    if (how->verbose) task.notice += gpu_bind_line(bound[i], places);
+    // A share is of one GPU, which MPS may have given another number.
+    if (bound[i].empty() || (gpus.size() == 1 && gpus[0].amount < kWholeDevice)) continue;
+    std::vector<DeviceShare> mine;
+    for (const auto at : bound[i]) mine.push_back(gpus[at]);
+    for (auto& entry : visible_gpus(devices, gpus, mine, apart)) task.env.push_back(std::move(entry));
+  }
   return {};
 }
 
@@ -82,7 +148,18 @@ Result<step::StepLaunch> Launcher::prepare(const wire::LaunchOrder& order, const
   launch.argv.push_back(spec.command.empty() ? (spec.name.empty() ? std::string("script") : spec.name.str())
                                              : spec.command.str());
   launch.argv.insert(launch.argv.end(), order.launch.args.begin(), order.launch.args.end());
-  launch.env = job_environment({order, *user, cluster_name, node_.name, index});
+  const StepShare* share = nullptr;
+  if (order.step)
+    for (const auto& one : order.step->nodes)
+      if (one.node == node_.name) share = &one;
+  // A node of its own comes with its devices.
+  const bool whole = request_in_force(job).exclusive && nodes[index].devices.empty();
+  const auto job_devices = whole ? all_devices(devices) : nodes[index].devices;
+  const auto own_devices = share && !whole ? share->devices : job_devices;
+  auto devices_env = device_environment(own_devices);
+  if (!devices_env.ok()) return devices_env.error();
+  launch.env = job_environment(
+      {order, *user, cluster_name, node_.name, index, devices.empty() ? nullptr : &*devices_env});
   launch.workdir = order.step ? order.run.workdir.str() : spec.workdir.str();
 
   FilenameContext names;
@@ -111,6 +188,14 @@ Result<step::StepLaunch> Launcher::prepare(const wire::LaunchOrder& order, const
   limits.cpus = nodes[index].cpus;
   limits.mem_mib = nodes[index].mem_mib;
   if (!topology.empty()) limits.cpu_list = os_cpus(topology, cpu_ids(nodes[index].cpu_ids)).format();
+  if (!devices.empty()) {
+    limits.denied_devices = grant_devices(devices, job_devices, false).denied;
+    if (own_devices != job_devices)
+      for (const auto& rule : grant_devices(devices, own_devices, false).denied)
+        if (std::find(limits.denied_devices.begin(), limits.denied_devices.end(), rule) ==
+            limits.denied_devices.end())
+          limits.step_denied_devices.push_back(rule);
+  }
   confiner.confine(limits, launch);
   launch.confinement.sample_s = static_cast<std::uint32_t>(sample);
   launch.confinement.no_new_privileges = confinement.no_new_privileges;
@@ -118,15 +203,14 @@ Result<step::StepLaunch> Launcher::prepare(const wire::LaunchOrder& order, const
   if (order.step)
     if (auto added = add_tasks(order, *user, node_.name, launch); !added.ok()) return added.error();
   if (!topology.empty() && confinement.bind) {
-    const StepShare* share = nullptr;
-    if (order.step)
-      for (const auto& one : order.step->nodes)
-        if (one.node == node_.name) share = &one;
     const IdSet cpus = cpu_ids(share ? share->cpu_ids : nodes[index].cpu_ids);
     launch.confinement.cpu_mask = cpu_mask(os_cpus(topology, cpus));
     if (share)
       if (auto bound = bind(order, cpus, launch); !bound.ok()) return bound.error();
   }
+
+  if (share)
+    if (auto bound = bind_to_gpus(order, own_devices, launch); !bound.ok()) return bound.error();
 
   // What the shepherd could not read back, or the kernel would not take, is said here.
   for (const auto* words : {&launch.argv, &launch.env})

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "agent/confine.h"
+#include "agent/device_access.h"
+#include "agent/mps.h"
 #include "agent/signature.h"
 #include "agent/topology.h"
 #include "agent/users.h"
@@ -29,6 +31,8 @@ class Launcher {
   Confiner confiner;     // configured with them
   CpuTopology topology;  // of this machine; empty: jobs are not bound
   Seconds sample = 30;   // between looks at a step's use
+  DeviceTable devices;   // of this machine, as plugins found them
+  MpsSettings mps;
 
   // Errors: those of SignatureCheck, unknown_user, user_lookup (later), bad_order.
   Result<step::StepLaunch> prepare(const wire::LaunchOrder& order, const Uuid& cluster,
@@ -36,6 +40,9 @@ class Launcher {
 
  private:
   Status bind(const wire::LaunchOrder& order, const IdSet& cpus, step::StepLaunch& launch) const;
+  Result<std::vector<std::string>> device_environment(const std::vector<DeviceShare>& shares) const;
+  Status bind_to_gpus(const wire::LaunchOrder& order, const std::vector<DeviceShare>& shares,
+                      step::StepLaunch& launch) const;
   LauncherNode node_;
   SignatureCheck signatures_;
   Users users_;

@@ -135,6 +135,8 @@ class Machine {
   // What is configured here for jobs and cannot be enforced, and why.
   const std::string& not_enforced() const { return facts_.not_enforced; }
   void set_not_enforced(std::string what) { facts_.not_enforced = std::move(what); }
+  const DeviceReport& devices() const { return facts_.devices; }
+  void set_devices(DeviceReport report) { facts_.devices = std::move(report); }
   bool welcomed() const { return session_ == Session::kWelcomed; }
   std::size_t attempt_count() const { return attempts_.size(); }
   // What it would report; nullptr when it is unknown.

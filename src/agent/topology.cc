@@ -98,6 +98,15 @@ IdSet os_cpus(const CpuTopology& topology, const IdSet& ids) {
   return out;
 }
 
+IdSet sockets_of(const CpuTopology& topology, std::string_view cpu_mask) {
+  IdSet out;
+  for (const auto& cpu : topology)
+    if (cpu.os / 8 < cpu_mask.size() &&
+        (static_cast<unsigned char>(cpu_mask[cpu.os / 8]) >> cpu.os % 8 & 1) != 0)
+      out.insert(cpu.socket);
+  return out;
+}
+
 std::string cpu_mask(const IdSet& os_cpus) {
   std::string out;
   os_cpus.for_each([&](std::uint32_t cpu) {

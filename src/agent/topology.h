@@ -25,6 +25,8 @@ Result<CpuTopology> discover_topology();
 
 // What the operating system calls them; those that the machine has not are left out.
 IdSet os_cpus(const CpuTopology& topology, const IdSet& ids);
+// The sockets of the processors in such a mask.
+IdSet sockets_of(const CpuTopology& topology, std::string_view cpu_mask);
 // Bit i of byte i / 8 is processor i.
 std::string cpu_mask(const IdSet& os_cpus);
 

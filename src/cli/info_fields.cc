@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "cli/info.h"
+#include "cli/show_devices.h"
 
 namespace bai::cli {
 namespace {
@@ -249,7 +250,8 @@ const Field<InfoRow> kFields[] = {
     BAI_FIELD(0, "allocmem", "ALLOCMEM", put_least(out, r, [](const Node& n) { return n.mem_used_mib; })),
     BAI_FIELD(0, "comment", "COMMENT", out += "(null)"; (void)r),
     BAI_FIELD(0, "extra", "EXTRA", out += "(null)"; (void)r),
-    BAI_FIELD(0, "gresused", "GRES_USED", out += "(null)"; (void)r),
+    BAI_FIELD(0, "gresdrain", "GRES_DRAIN", const std::string text = first(r) ? gres_drained(*first(r)) : ""; out += text.empty() ? "N/A" : text),
+    BAI_FIELD(0, "gresused", "GRES_USED", const std::string text = first(r) ? gres_used(*first(r)) : ""; out += text.empty() ? "(null)" : text),
     BAI_FIELD(0, "notenforced", "NOT_ENFORCED", put_not_enforced(out, r)),
     BAI_FIELD(0, "port", "PORT", out += "n/a"; (void)r),
     BAI_FIELD(0, "statecomplete", "STATECOMPLETE", put_complete_state(out, r)),

@@ -13,6 +13,7 @@
 #include "cli/values.h"
 #include "model/cpu_bind.h"
 #include "model/devices.h"
+#include "model/gpu_bind.h"
 
 namespace bai::cli {
 namespace {
@@ -245,7 +246,10 @@ Result<WantedStep> make_step(const Parsed& parsed, const Dialect& dialect, const
     if (auto read = parse_cpu_bind(how); !read.ok()) return read.error();
     return text(out.run.cpu_bind)(how);
   });
-  in.with("gpu-bind", text(out.run.gpu_bind));
+  in.with("gpu-bind", [&](std::string_view how) -> Status {
+    if (auto read = parse_gpu_bind(how); !read.ok()) return read.error();
+    return text(out.run.gpu_bind)(how);
+  });
   out.run.workdir = Istr(cwd);
   in.with("chdir", [&](std::string_view dir) -> Status {
     out.run.workdir = Istr(dir.starts_with('/') ? std::string(dir) : cwd + "/" + std::string(dir));

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/show.h"
+#include "cli/show_devices.h"
 
 namespace bai::cli {
 namespace {
@@ -47,6 +48,7 @@ void show_node(std::string& out, const Node& node, const std::vector<Partition>&
   w.key("AvailableFeatures", features).line();
   w.key("ActiveFeatures", features).line();
   w.null_key("Gres", format_device_groups(shape.devices)).line();
+  show_devices(w, node);
   w.key("NodeAddr", node.address.empty() ? node.name.view() : node.address.view())
       .key("NodeHostName", node.name.view());
   if (!node.version.empty()) w.key("Version", node.version.view());
@@ -150,7 +152,9 @@ void put_node_json(JsonWriter& json, const Node& node, const std::vector<Partiti
   number("load_percent", node.load_percent);
   json.key("features").begin_array();
   for (const auto& feature : node.features) json.string(feature);
-  json.end_array().key("partitions").begin_array();
+  json.end_array();
+  put_devices_json(json, node);
+  json.key("partitions").begin_array();
   const std::string in = partitions_of(node, partitions);
   for (auto partition : split_list(in)) json.string(partition);
   json.end_array();

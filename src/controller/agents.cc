@@ -24,11 +24,14 @@ void Machine::node_changed(NodeEntry& entry) {
   entry.room.jobs = n.jobs;
   entry.room.exclusive_use = n.exclusive_use;
   entry.room.tenancy = entry.tenants.tenancy();
-  entry.room.devices = DeviceRoom(n.declared.devices);
+  const bool known = !n.devices.devices.empty() || !n.devices.kinds.empty();
+  NodeShape shape = n.declared;
+  if (known) shape.devices = with_findings(std::move(shape.devices), n.devices);
+  entry.room.devices = DeviceRoom(shape.devices);
   entry.room.devices.take(entry.devices_used);
   n.devices_free = entry.room.devices.free;
   out_->effects.nodes.push_back(std::make_shared<const Node>(n));
-  auto set = sokovan::node_of(n.name, n.declared, n.features, n.weight);
+  auto set = sokovan::node_of(n.name, shape, n.features, n.weight);
   set.usable = trouble_.empty() && entry.registered && entry.conn && n.responding && !n.drain &&
                n.condition == NodeCondition::kUp && entry.stale.empty();
   tell(std::move(set));
@@ -63,10 +66,12 @@ void Machine::on_agent(const FromAgent& message) {
     n.free_mib = beat->free_mib;
     n.config_hash = beat->config_hash;
     if (n.not_enforced != beat->not_enforced) n.not_enforced = beat->not_enforced;
-    out_->effects.nodes.push_back(std::make_shared<const Node>(n));
-    if (!n.responding) {
+    const bool devices = devices_reported(entry, beat->devices);
+    if (!n.responding || devices) {
       n.responding = true;
       node_changed(entry);
+    } else {
+      out_->effects.nodes.push_back(std::make_shared<const Node>(n));
     }
     return;
   }
@@ -149,6 +154,9 @@ void Machine::on_register(ConnId conn, const wire::AgentRegister& hello) {
   const ConfigNode* declared = config_->find_node(hello.node);
   if (!declared || declared->shape.cpus == 0) n.declared.cpus = hello.found.cpus;
   if (!declared || declared->shape.mem_mib == 0) n.declared.mem_mib = hello.found.mem_mib;
+
+  if (!declared && hello.devices.devices.empty()) n.declared.devices = hello.found.devices;
+  devices_reported(*entry, hello.devices);
 
   bool decided = false;
   if (n.condition == NodeCondition::kUnknown || n.condition == NodeCondition::kFuture)

@@ -279,7 +279,7 @@ class Machine {
   bool evaluate(Job& job, bool& met) const;  // true when the record changed
   DependencyState evaluate_one(const Job& job, const Dependency& dependency) const;
 
-  // agents.cc
+  // agents.cc, devices.cc
   void on_agent(const FromAgent& message);
   void on_register(ConnId conn, const wire::AgentRegister& hello);
   void on_report(NodeEntry& entry, const wire::AttemptReport& report, std::vector<wire::AttemptKey>& forget);
@@ -287,8 +287,10 @@ class Machine {
   void on_closed(ConnId conn);
   void check_silence();
   void node_lost(NodeEntry& entry, std::string_view why);
-  void node_changed(NodeEntry& entry);  // view and scheduler
-  void decide_node(NodeEntry& entry);   // its decision becomes durable
+  void node_changed(NodeEntry& entry);                                  // view and scheduler
+  bool devices_reported(NodeEntry& entry, const DeviceReport& report);  // true: node_changed() must follow
+  void device_changed(NodeEntry& entry, const Istr& kind, std::uint32_t index, const std::string& why);
+  void decide_node(NodeEntry& entry);  // its decision becomes durable
   NodeEntry* node(std::string_view name);
   void resend();
 

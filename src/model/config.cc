@@ -324,9 +324,26 @@ struct ConfigBuilder {
         config.store_location[0] != '/')
       return bad(last_file, "StoreLocation is not an absolute path, as StoreType=sqlite needs",
                  "begin it with /, or set StoreType=postgresql");
+    if (auto status = single_devices(); !status) return status;
     if (auto status = index_nodes(); !status) return status;
     if (auto status = finish_switches(); !status) return status;
     return finish_partitions();
+  }
+
+  // DeviceKinds may come after the nodes.
+  Status single_devices() {
+    for (auto& node : config.nodes)
+      for (auto& group : node.shape.devices) {
+        group.counted = std::find(config.device_kinds.begin(), config.device_kinds.end(),
+                                  group.kind.view()) == config.device_kinds.end();
+        if (!group.counted && group.count > kMostSingleDevices)
+          return bad(last_file,
+                     "node " + node.name.str() + " has " + std::to_string(group.count) + " of " +
+                         group.kind.str() + ", and " + std::to_string(kMostSingleDevices) +
+                         " single devices are the most",
+                     "leave the kind out of DeviceKinds: then they are only counted");
+      }
+    return {};
   }
 
   // Once keys are known to be good: the canonical text without what is secret, local or ignored.
@@ -413,6 +430,12 @@ void take_local_keys(ClusterConfig& into, const ClusterConfig& own) {
   into.health_check_interval = own.health_check_interval;
   into.health_check_states = own.health_check_states;
   into.confinement = own.confinement;
+  into.device_plugin_dir = own.device_plugin_dir;
+  into.device_plugins = own.device_plugins;
+  into.device_plugins_given = own.device_plugins_given;
+  into.device_config_dir = own.device_config_dir;
+  into.device_check_interval = own.device_check_interval;
+  into.cuda_mps_control = own.cuda_mps_control;
 }
 
 const ConfigNode* ClusterConfig::find_node(std::string_view name) const {

@@ -53,6 +53,9 @@ struct ConfinementSettings {
   friend bool operator==(const ConfinementSettings&, const ConfinementSettings&) = default;
 };
 
+// What becomes of jobs whose device is not healthy any more.
+enum class UnhealthyDeviceJobs : std::uint8_t { kKeep, kRequeue, kCancel };
+
 // CtldHost=NAME(ADDRESS)
 struct HostAddress {
   std::string name;
@@ -139,6 +142,17 @@ struct ClusterConfig : ClientConfig {
   bool allow_root_jobs = false;
   Seconds signature_max_age = kUnlimited;  // of a job's signature at its launch
   ConfinementSettings confinement;
+
+  // Device plugins: what root runs is the node's own to say.
+  std::string device_plugin_dir{kPluginDir};
+  std::vector<std::string> device_plugins;                             // by name
+  bool device_plugins_given = false;                                   // else the usual ones that are there
+  std::string device_config_dir = std::string(kConfDir) + "/devices";  // may hold %n
+  Seconds device_check_interval = 30;
+  std::string cuda_mps_control;  // a program; empty: none is started
+
+  std::vector<std::string> device_kinds = {"gpu"};  // of single devices; others are counted
+  UnhealthyDeviceJobs unhealthy_device_jobs = UnhealthyDeviceJobs::kKeep;
 
   Seconds acct_gather_interval = 30;  // between looks at what a step uses; 0: at its end only
 

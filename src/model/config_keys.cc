@@ -6,6 +6,7 @@
 #include "base/hostlist.h"
 #include "base/text.h"
 #include "base/units.h"
+#include "model/devices.h"
 
 namespace bai {
 namespace config_value {
@@ -319,6 +320,18 @@ Status set_device_quantum(Config& c, std::string_view value) {
 }
 
 // An agent knows whether its node has jobs, not whether they fill it: ALLOC and MIXED are the same here.
+Status set_device_names(std::vector<std::string>& out, std::string_view value, const char* what) {
+  out.clear();
+  if (iequals(trim(value), "none")) return {};
+  for (auto word : split_list(value)) {
+    if (!is_device_name(word))
+      return Error{"bad_config", quote(word) + " is no " + what, "", "give names, joined by commas"};
+    if (out.size() == 16) return Error{"bad_config", "there are too many names"};
+    out.emplace_back(word);
+  }
+  return {};
+}
+
 Status set_health_check_states(Config& c, std::string_view value) {
   HealthCheckStates states{false, false, false};
   for (auto word : split_list(value)) {
@@ -550,6 +563,36 @@ const std::vector<KeyRow<ClusterConfig>>& global_rows() {
         {{"TaskPlugin", {}, "affinity: jobs are bound to their processors; none", true},
          set_task_plugin,
          [](const Config& c) { return std::string(c.confinement.bind ? "affinity" : "none"); }},
+        duration({"DeviceCheckInterval", {}, "seconds between looks at the node's devices", true},
+                 &Config::device_check_interval, 1, 3600),
+        path({"DeviceConfigDir", {}, "where device plugins have their files; %n is the node's name", true},
+             &Config::device_config_dir),
+        {{"DeviceKinds", {}, "kinds of devices that are single ones with numbers; others are counted"},
+         [](Config& c, std::string_view value) -> Status {
+           return set_device_names(c.device_kinds, value, "kind of devices");
+         },
+         [](const Config& c) { return c.device_kinds.empty() ? "none" : join(c.device_kinds, ","); }},
+        path({"DevicePluginDir", {}, "where device plugins are, device_NAME.so", true},
+             &Config::device_plugin_dir),
+        {{"DevicePlugins",
+          {},
+          "NAME,... of device plugins, or none; if not set, the usual ones that are there",
+          true},
+         [](Config& c, std::string_view value) -> Status {
+           c.device_plugins_given = true;
+           return set_device_names(c.device_plugins, value, "plugin's name");
+         },
+         [](const Config& c) {
+           return !c.device_plugins_given    ? ""
+                  : c.device_plugins.empty() ? "none"
+                                             : join(c.device_plugins, ",");
+         }},
+        path_or_none(
+            {"CudaMpsControl", {}, "nvidia-cuda-mps-control, to hold jobs to their shares of a GPU", true},
+            &Config::cuda_mps_control),
+        choice(
+            {"UnhealthyDeviceJobs", {}, "what becomes of jobs whose device fails: keep, requeue or cancel"},
+            &Config::unhealthy_device_jobs, {"keep", "requeue", "cancel"}),
         flag({"DynamicNodes", {}, "whether nodes that no NodeName line names may join"},
              &Config::dynamic_nodes),
         number({"FirstJobId", {}, "the first job's number"}, &Config::first_job_id, 1, 0x03ff0000),

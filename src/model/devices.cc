@@ -15,10 +15,14 @@ DeviceAmount capacity(const DeviceGroup& group, bool whole_group) {
 
 DeviceRoom::DeviceRoom(std::vector<DeviceGroup> from) : groups(std::move(from)) {
   for (const auto& group : groups) {
-    if (group.counted)
+    if (group.counted) {
       free.push_back(capacity(group, true));
-    else
-      free.insert(free.end(), group.count, kWholeDevice);
+      continue;
+    }
+    const std::size_t first = free.size();
+    free.insert(free.end(), group.count, kWholeDevice);
+    for (const auto number : group.out)
+      if (number < group.count) free[first + number] = 0;
   }
 }
 

@@ -21,6 +21,7 @@ namespace bai {
 
 using DeviceAmount = std::uint64_t;  // in thousandths
 inline constexpr DeviceAmount kWholeDevice = 1000;
+inline constexpr std::uint32_t kMostSingleDevices = 1024;   // of a node
 inline constexpr std::uint32_t kDefaultDeviceQuantum = 10;  // 0.01 of a device
 
 // Equal devices of a node: Gres=gpu:a100:4 of a NodeName line, or what the agent found. Devices are numbered through the kind's
@@ -34,11 +35,13 @@ struct DeviceGroup {
   bool counted = false;
   bool shareable = true;               // shares of one device may be given
   std::vector<std::uint16_t> sockets;  // of each device: the socket that it is near to; empty: unknown
+  std::vector<std::uint16_t>
+      out;  // those not to be given now, as numbered in the group: unhealthy, or not found
 
   friend bool operator==(const DeviceGroup&, const DeviceGroup&) = default;
   template <class A>
   void serialize(A& a) {
-    a(kind, type, count, mem_mib, counted, shareable, cap(sockets, 4096));
+    a(kind, type, count, mem_mib, counted, shareable, cap(sockets, 4096), cap(out, 4096));
   }
 };
 
@@ -85,7 +88,7 @@ struct DeviceRoom {
   std::vector<DeviceAmount> free;
 
   DeviceRoom() = default;
-  explicit DeviceRoom(std::vector<DeviceGroup> groups);  // all of it free
+  explicit DeviceRoom(std::vector<DeviceGroup> groups);  // all of it free, but those that are out
 
   // The slot of what `share` names, or -1: there is no such device here.
   int slot(const DeviceShare& share) const;
@@ -99,6 +102,8 @@ struct DeviceRoom {
   friend bool operator==(const DeviceRoom&, const DeviceRoom&) = default;
 };
 
+// A word for a kind or a type: letters, digits, "_", "-" and ".", at most 64.
+bool is_device_name(std::string_view text);
 // Of all groups of that kind (and type), in thousandths.
 DeviceAmount total_of(const std::vector<DeviceGroup>& groups, std::string_view kind,
                       std::string_view type = {});
@@ -106,7 +111,8 @@ DeviceAmount total_of(const std::vector<DeviceGroup>& groups, std::string_view k
 bool type_matches(std::string_view wanted, std::string_view type);
 // "2", "0.25": nothing when it is no amount, or finer than a thousandth. At most a million devices.
 std::optional<DeviceAmount> parse_device_amount(std::string_view text);
-// Gres= of a node: "gpu:a100:4,net:10G". GPUs are single devices; of other kinds there is a number, with Slurm's suffixes K, M, G, T, P.
+// Gres= of a node: "gpu:a100:4,net:10G". GPUs are single devices; of other kinds there is a number, with Slurm's suffixes K, M, G, T, P,
+// unless the configuration's DeviceKinds names them.
 // Errors: bad_devices.
 Result<std::vector<DeviceGroup>> parse_device_groups(std::string_view text);
 std::string format_device_groups(const std::vector<DeviceGroup>& groups);

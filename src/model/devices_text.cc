@@ -9,19 +9,10 @@ namespace bai {
 namespace {
 
 constexpr std::size_t kMostGroups = 64;
-constexpr std::uint32_t kMostDevices = 1024;  // single ones, of a node
-
-bool is_name(std::string_view text) {
-  return !text.empty() && text.size() <= 64 && text[0] != '-' && text[0] != '.' &&
-         std::all_of(text.begin(), text.end(), [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-                  c == '-' || c == '.';
-         });
-}
 
 bool is_types(std::string_view text) {
   const auto list = split(text, '|');
-  return std::all_of(list.begin(), list.end(), is_name);
+  return std::all_of(list.begin(), list.end(), is_device_name);
 }
 
 Error bad(std::string_view text, const char* what) {
@@ -48,6 +39,14 @@ std::string_view plain(std::string_view text) { return trim(text.substr(0, text.
 
 }  // namespace
 
+bool is_device_name(std::string_view text) {
+  return !text.empty() && text.size() <= 64 && text[0] != '-' && text[0] != '.' &&
+         std::all_of(text.begin(), text.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+                  c == '-' || c == '.';
+         });
+}
+
 std::optional<DeviceAmount> parse_device_amount(std::string_view text) {
   const auto dot = text.find('.');
   const auto whole = text.substr(0, dot);
@@ -68,20 +67,21 @@ Result<std::vector<DeviceGroup>> parse_device_groups(std::string_view text) {
   for (auto item : split_list(text)) {
     const auto parts = split(plain(item), ':');
     DeviceGroup group;
-    if (parts.size() > 3 || !is_name(parts[0])) return bad(item, "is no kind of devices");
+    if (parts.size() > 3 || !is_device_name(parts[0])) return bad(item, "is no kind of devices");
     group.kind = Istr(lower(parts[0]));
     group.counted = group.kind != "gpu";
     std::optional<std::uint64_t> count = 1;
     if (parts.size() > 1) count = parse_suffixed(parts.back());
-    if (parts.size() == 2 && !count && is_name(parts[1])) {  // gpu:a100
+    if (parts.size() == 2 && !count && is_device_name(parts[1])) {  // gpu:a100
       group.type = Istr(parts[1]);
       count = 1;
     } else if (parts.size() == 3) {
-      if (!is_name(parts[1])) return bad(item, "has no type");
+      if (!is_device_name(parts[1])) return bad(item, "has no type");
       group.type = Istr(parts[1]);
     }
     if (!count) return bad(item, "has no number");
-    if (*count > (group.counted ? std::uint64_t{0xffffffff} : kMostDevices)) return bad(item, "is too many");
+    if (*count > (group.counted ? std::uint64_t{0xffffffff} : kMostSingleDevices))
+      return bad(item, "is too many");
     group.count = static_cast<std::uint32_t>(*count);
     if (group.count == 0) continue;
     if (out.size() == kMostGroups) return bad(text, "has too many kinds");
@@ -112,7 +112,7 @@ Result<std::vector<DeviceRequest>> parse_device_requests(std::string_view text, 
     if (kind.empty()) {
       if (rest.starts_with("gres:")) rest.remove_prefix(5);
       const auto colon = rest.find(':');
-      if (!is_name(rest.substr(0, colon))) return bad(item, "is no kind of devices");
+      if (!is_device_name(rest.substr(0, colon))) return bad(item, "is no kind of devices");
       request.kind = Istr(lower(rest.substr(0, colon)));
       rest = colon == rest.npos ? std::string_view("1") : rest.substr(colon + 1);
     }

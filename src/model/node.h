@@ -9,6 +9,7 @@
 
 #include "base/istr.h"
 #include "base/time.h"
+#include "model/device_state.h"
 #include "model/devices.h"
 #include "model/ids.h"
 #include "model/scheduling.h"
@@ -88,13 +89,14 @@ struct Node {
   std::uint32_t completing = 0;
   bool exclusive_use = false;              // one job holds it whole
   std::vector<DeviceAmount> devices_free;  // by slot, see DeviceRoom; empty: all of `declared.devices`
+  DeviceReport devices;                    // found there
 
   template <class A>
   void serialize(A& a) {
     a(name, address, declared, found, features, weight, condition, responding, drain, reason, reason_uid,
       reason_at, boot, agent_started, last_heard, last_busy, version, os, arch, boot_id, config_hash,
       load_percent, free_mib, not_enforced, cpus_used, mem_used_mib, jobs, completing, exclusive_use,
-      cap(devices_free, 65536));
+      cap(devices_free, 65536), devices);
   }
 };
 using NodePtr = std::shared_ptr<const Node>;

@@ -228,7 +228,7 @@ bool Finder::possible(const Option& option, bool usable) {
     if (!option.allows(p)) continue;
     const auto& slot = nodes_[arena.node(p)];
     if (usable && !slot.usable) continue;
-    const auto full = slot.layout.full();
+    const auto full = usable ? slot.layout.full() : slot.layout.all();
     add_candidate(option, p, {&slot, slot.total, full.empty() ? nullptr : full.data()});
     if (wish.uniform && wish.simple_set && wish.wanted.empty() && candidates_.size() == wish.min_nodes)
       return true;

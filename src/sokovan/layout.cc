@@ -28,6 +28,7 @@ Layout::Layout(const std::vector<DeviceGroup>& devices, Names& names) {
     group.slots = device.counted ? 1 : device.count;
     group.count = device.count;
     group.sockets = device.sockets;
+    group.out = device.out;
     if (!device.counted) {
       group.index = next[group.kind];
       next[group.kind] += device.count;
@@ -37,11 +38,19 @@ Layout::Layout(const std::vector<DeviceGroup>& devices, Names& names) {
   }
 }
 
-std::vector<SlotAmount> Layout::full() const {
+std::vector<SlotAmount> Layout::all() const {
   std::vector<SlotAmount> out;
   for (const auto& group : groups)
     out.insert(out.end(), group.slots,
                static_cast<SlotAmount>(group.counted ? kWholeDevice * group.count : kWholeDevice));
+  return out;
+}
+
+std::vector<SlotAmount> Layout::full() const {
+  auto out = all();
+  for (const auto& group : groups)
+    for (const auto number : group.out)
+      if (number < group.slots && !group.counted) out[group.slot + number] = 0;
   return out;
 }
 

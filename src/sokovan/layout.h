@@ -43,6 +43,7 @@ struct Layout {
     std::uint32_t index = 0;            // of the first device within its kind
     std::uint32_t count = 0;
     std::vector<std::uint16_t> sockets;
+    std::vector<std::uint16_t> out;  // not to be given now, counted from `slot`
     friend bool operator==(const Group&, const Group&) = default;
   };
   std::vector<Group> groups;
@@ -50,7 +51,8 @@ struct Layout {
 
   Layout() = default;
   Layout(const std::vector<DeviceGroup>& devices, Names& names);
-  std::vector<SlotAmount> full() const;  // all of it free
+  std::vector<SlotAmount> all() const;   // what there is
+  std::vector<SlotAmount> full() const;  // what can be given when nobody has any
   // Fills the lanes of `amounts` that tell of devices.
   void summarise(const SlotAmount* free, Amounts& amounts) const;
   DeviceShare share(const SlotShare& slot, const Names& names) const;

@@ -34,7 +34,7 @@ Nodes::Changed Nodes::set(const NodeSet& set) {
     slot.devices = set.devices;
     slot.layout = Layout(set.devices, names_);
     slot.total = Amounts(saturated(set.cpus), saturated(set.mem_mib));
-    if (slot.layout.slots) slot.layout.summarise(slot.layout.full().data(), slot.total);
+    if (slot.layout.slots) slot.layout.summarise(slot.layout.all().data(), slot.total);
   }
   if (members) forget_arenas();
   if (shape) rebuild(it->second);

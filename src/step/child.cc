@@ -285,6 +285,7 @@ void run_task(const StepLaunch& launch, const TaskLaunch& task, const ChildPlan&
   set_up_streams(launch, task, plan);
   if (!elsewhere.empty()) say(launch, elsewhere, 2);
   if (!launch.confinement.say_binding.empty()) say_binding(launch, task);
+  if (!task.notice.empty()) (void)!write(2, task.notice.data(), task.notice.size());
   syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);
   if (plan.inherited >= 0) fcntl(plan.inherited, F_SETFD, 0);
 

@@ -19,6 +19,7 @@ enum TaskTag : uint16_t {
   kStdin = 6,
   kStdout = 7,
   kStderr = 8,
+  kNotice = 9,
 };
 enum PlanTag : uint16_t {
   kClient = 1,
@@ -117,6 +118,7 @@ std::string encode_task(const TaskLaunch& t) {
   if (!t.stdin_path.empty()) w.text(kStdin, t.stdin_path);
   if (!t.stdout_path.empty()) w.text(kStdout, t.stdout_path);
   if (!t.stderr_path.empty()) w.text(kStderr, t.stderr_path);
+  if (!t.notice.empty()) w.text(kNotice, t.notice);
   return w.body();
 }
 
@@ -149,6 +151,9 @@ Result<TaskLaunch> decode_task(std::string_view value) {
         break;
       case kStderr:
         fields->text(f, &t.stderr_path, kMaxPath);
+        break;
+      case kNotice:
+        fields->text(f, &t.notice, kMaxNotice);
         break;
       default:
         break;

@@ -18,6 +18,7 @@ constexpr size_t kMaxTaskWords = 65536;  // arguments, and apart environment ent
 constexpr size_t kMaxRanks = 1u << 20;   // of one step on all nodes
 constexpr size_t kMaxStepNodes = 1u << 16;
 constexpr size_t kMaxCpuMask = 1024;  // bytes: 8,192 CPUs
+constexpr size_t kMaxNotice = 8192;
 constexpr size_t kMaxEndpoints = 8;
 constexpr size_t kMaxEndpoint = 64;
 constexpr size_t kStreamKeyBytes = 32;
@@ -35,6 +36,7 @@ struct TaskLaunch {
   std::string stdin_path;
   std::string stdout_path;
   std::string stderr_path;
+  std::string notice;  // lines that are written to its standard error before it runs
 
   bool operator==(const TaskLaunch&) const = default;
 };

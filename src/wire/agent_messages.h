@@ -77,10 +77,11 @@ struct AgentRegister {
   std::uint64_t config_hash = 0;
   std::vector<AttemptReport>
       attempts;  // everything that it knows: claimed, running, ended and not yet forgotten
+  DeviceReport devices;
   template <class A>
   void serialize(A& a) {
     a(node, address, version, os, arch, boot_id, boot, agent_started, found, invented, not_enforced, seen,
-      config_hash, cap(attempts, 1 << 20));
+      config_hash, cap(attempts, 1 << 20), devices);
   }
 };
 
@@ -89,9 +90,10 @@ struct AgentHeartbeat {
   std::uint64_t free_mib = 0;
   std::uint64_t config_hash = 0;
   std::string not_enforced;  // AgentRegister's, today's
+  DeviceReport devices;      // likewise
   template <class A>
   void serialize(A& a) {
-    a(load_percent, free_mib, config_hash, not_enforced);
+    a(load_percent, free_mib, config_hash, not_enforced, devices);
   }
 };
 

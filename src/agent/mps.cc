@@ -1,0 +1,107 @@
+#include "agent/mps.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+
+#include "base/env.h"
+#include "base/fd.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/text.h"
+
+namespace bai::agent {
+
+namespace {
+
+constexpr int kStartMs = 10'000;
+
+// The daemon writes its number into its directory.
+bool runs(const std::string& dir) {
+  auto text = read_all(dir + "/nvidia-cuda-mps-control.pid", 64);
+  if (!text.ok()) return false;
+  const auto word = trim(*text);
+  pid_t pid = 0;
+  std::from_chars(word.data(), word.data() + word.size(), pid);
+  return pid > 1 && (kill(pid, 0) == 0 || errno == EPERM);
+}
+
+}  // namespace
+
+std::string mps_dir(const MpsSettings& settings, const std::string& device_id) {
+  return settings.dir + "/" + hash256(device_id).hex().substr(0, 8);
+}
+
+std::vector<std::string> mps_environment(const std::string& dir, const std::string& device_id,
+                                         DeviceAmount share, std::uint64_t device_mib) {
+  std::vector<std::string> out = {"CUDA_VISIBLE_DEVICES=" + device_id, "CUDA_MPS_PIPE_DIRECTORY=" + dir,
+                                  "CUDA_MPS_LOG_DIRECTORY=" + dir};
+  // Whole percents; a job has at least one.
+  const auto percent = std::max<DeviceAmount>(1, share * 100 / kWholeDevice);
+  out.push_back("CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=" + std::to_string(percent));
+  if (device_mib > 0)
+    out.push_back("CUDA_MPS_PINNED_DEVICE_MEM_LIMIT=0=" +
+                  std::to_string(std::max<std::uint64_t>(1, device_mib * share / kWholeDevice)) + "M");
+  return out;
+}
+
+Status start_mps(const MpsSettings& settings, const std::string& device_id) {
+  const std::string dir = mps_dir(settings, device_id);
+  if (runs(dir)) return {};
+  if (auto made = Env::real().make_dirs(dir); !made.ok()) return made;
+  chmod(settings.dir.c_str(), 0711);
+  chmod(dir.c_str(), 0755);
+  std::vector<std::string> words = {"CUDA_VISIBLE_DEVICES=" + device_id, "CUDA_MPS_PIPE_DIRECTORY=" + dir,
+                                    "CUDA_MPS_LOG_DIRECTORY=" + dir};
+  std::vector<char*> env;
+  for (char** p = environ; *p; ++p)
+    if (!std::string_view(*p).starts_with("CUDA_")) env.push_back(*p);
+  for (auto& word : words) env.push_back(word.data());
+  env.push_back(nullptr);
+  std::string program = settings.program, option = "-d";
+  char* argv[] = {program.data(), option.data(), nullptr};
+  posix_spawn_file_actions_t files;
+  posix_spawn_file_actions_init(&files);
+  posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
+  posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t none, all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  pid_t pid = 0;
+  const int failed = posix_spawn(&pid, program.c_str(), &files, &attributes, argv, env.data());
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&files);
+  const auto error = [&](const std::string& why) {
+    return Error{"io_error", "CUDA MPS cannot be started: " + why, settings.program};
+  };
+  if (failed != 0) return error(strerror(failed));
+  // It goes to the background by itself, and ends here when it is ready.
+  const Fd ended(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  pollfd event{ended.get(), POLLIN, 0};
+  if (poll(&event, 1, kStartMs) <= 0) kill(-pid, SIGKILL);
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (!runs(dir))
+    return error(WIFEXITED(status) ? "exit status " + std::to_string(WEXITSTATUS(status)) : "it was ended");
+  log::info("CUDA MPS was started", {{"device", device_id}, {"directory", dir}});
+  return {};
+}
+
+}  // namespace bai::agent
