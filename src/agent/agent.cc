@@ -525,6 +525,8 @@ void Agent::carry_out(Output out) {
   const std::int64_t now = env_.monotonic_ms();
   for (const auto& key : out.bury) shepherds_->bury(key, now);
   for (const auto& [key, mark] : out.spawn) shepherds_->spawn(key, mark, now);
+  for (const auto& request : out.requests)
+    if (std::holds_alternative<step::SuspendRequest>(request.request)) crash_point("agent.suspend_recorded");
   for (auto& request : out.requests) shepherds_->request(request.key, std::move(request.request), now);
   for (const auto& body : out.sends) send(body);
   for (const auto& key : out.discard) spool_.discard(key, now);

@@ -37,6 +37,8 @@ enum Tag : std::uint16_t {
   kLastJob = 16,
   kStatus = 17,
   kStep = 18,  // absent: the batch script
+  kSuspendGeneration = 19,
+  kSuspended = 20,
 };
 
 struct Record {
@@ -86,11 +88,17 @@ Result<Record> decode_record(std::string_view bytes) {
       case kSignalGeneration:
         good = take(f, &a.signal_generation, UINT64_MAX);
         break;
+      case kSuspendGeneration:
+        good = take(f, &a.suspend_generation, UINT64_MAX);
+        break;
+      case kSuspended:
+        good = take(f, &a.suspended, 1);
+        break;
       case kEnded:
         good = take(f, &a.ended, 1);
         break;
       case kEnd:
-        good = take(f, &a.end, static_cast<std::uint64_t>(wire::AttemptEnd::kOutOfMemory));
+        good = take(f, &a.end, static_cast<std::uint64_t>(wire::AttemptEnd::kPreempted));
         break;
       case kEndedAt:
         good = take(f, &a.ended_at.us, INT64_MAX);
@@ -152,6 +160,10 @@ std::string encode_attempt(const AttemptRecord& r) {
   w.text(kBootId, r.boot_id);
   w.text(kMark, r.mark);
   if (r.signal_generation != 0) w.number(kSignalGeneration, r.signal_generation);
+  if (r.suspend_generation != 0) {
+    w.number(kSuspendGeneration, r.suspend_generation);
+    w.number(kSuspended, r.suspended);
+  }
   if (r.status) w.text(kStatus, step::encode_status(*r.status));
   if (r.ended) {
     w.number(kEnded, 1);

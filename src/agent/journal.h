@@ -24,6 +24,8 @@ struct AttemptRecord {
   std::string boot_id;                     // the boot in which it was claimed
   std::string mark;                        // of its processes; empty: never to be started
   std::uint64_t signal_generation = 0;     // of the last signal that was passed on
+  std::uint64_t suspend_generation = 0;    // of the last suspend or resume
+  bool suspended = false;                  // which of the two
   std::optional<step::StepStatus> status;  // its end, as its shepherd saw it
   bool ended = false;                      // by the agent's word; these four then count
   wire::AttemptEnd end = wire::AttemptEnd::kNeverStarted;

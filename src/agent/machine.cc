@@ -39,8 +39,9 @@ AttemptEnd end_of(step::EndReason reason) {
     case R::kDeadline:
       return AttemptEnd::kDeadline;
     case R::kCancelled:
-    case R::kPreempted:
       return AttemptEnd::kCancelled;
+    case R::kPreempted:
+      return AttemptEnd::kPreempted;
     case R::kNodeShutdown:
       return AttemptEnd::kNodeRebooted;
     case R::kLaunchFailed:
@@ -56,12 +57,30 @@ AttemptEnd end_of(step::EndReason reason) {
 step::EndReason reason_of(AttemptEnd end) {
   if (end == AttemptEnd::kTimeout) return step::EndReason::kTimeout;
   if (end == AttemptEnd::kDeadline) return step::EndReason::kDeadline;
+  if (end == AttemptEnd::kPreempted) return step::EndReason::kPreempted;
   return step::EndReason::kCancelled;
+}
+
+step::Notice notice_of(wire::Notice notice) {
+  switch (notice) {
+    case wire::Notice::kNone:
+      return step::Notice::kNone;
+    case wire::Notice::kOwnSignal:
+      return step::Notice::kOwnSignal;
+    case wire::Notice::kOwnSignalOrTerm:
+      return step::Notice::kOwnSignalOrTerm;
+  }
+  return step::Notice::kNone;
 }
 
 step::Request ending_request(const wire::SignalOrder& order) {
   if (order.now) return step::KillRequest{reason_of(order.as), ""};
-  return step::TerminateRequest{reason_of(order.as), "", -1};
+  return step::TerminateRequest{reason_of(order.as), "", -1, std::int64_t{order.grace_s} * 1000,
+                                notice_of(order.notice)};
+}
+
+step::Request suspend_request(const AttemptRecord& record) {
+  return step::SuspendRequest{record.suspended, record.suspend_generation};
 }
 
 // How far a node is in its interval when it is welcomed: nodes that came in one moment do not all speak in one moment ever after.
@@ -107,6 +126,8 @@ void Machine::load(FoundAttempt found, Output& out) {
     end(entry, AttemptEnd::kNodeRebooted, {0, SIGKILL}, "the node was restarted while the job ran", out);
   } else if (found.shepherd == FoundAttempt::Shepherd::kAlive) {
     news_.insert(key);
+    // The last agent may have died before it said so.
+    if (record.suspend_generation != 0) out.requests.push_back({key, suspend_request(record)});
   } else if (found.shepherd == FoundAttempt::Shepherd::kDead) {
     out.bury.push_back(key);
   } else if (!found.has_directory) {
@@ -163,6 +184,12 @@ void Machine::handle(const Input& input, Output& out) {
     if (session_ == Session::kWelcomed)
       out.sends.emplace_back(
           wire::AgentUse{used->query, used->key, used->use.has_value(), used->use.value_or(LiveUse{})});
+  } else if (auto* stands = std::get_if<StepStands>(&body)) {
+    if (Entry* entry = running(stands->key);
+        entry && stands->generation > entry->report.suspend_generation) {
+      entry->report.suspend_generation = stands->generation;
+      news_.insert(stands->key);
+    }
   } else if (std::holds_alternative<SendFailed>(body)) {
     for (const auto& [key, entry] : attempts_) news_.insert(key);
   } else {
@@ -238,6 +265,7 @@ void Machine::on_order(const wire::OrderBody& order, Output& out) {
   if (!check_lineage(orders.lineage, out)) return;
   for (const auto& launch : orders.launches) on_launch(launch, out);
   for (const auto& signal : orders.signals) on_signal(signal, out);
+  for (const auto& suspend : orders.suspends) on_suspend(suspend, out);
   for (const auto& key : orders.forget) on_forget(key, out);
   for (const auto& attach : orders.attaches)
     if (running(attach.key))
@@ -343,6 +371,26 @@ void Machine::on_signal(const wire::SignalOrder& order, Output& out) {
   out.requests.push_back(
       {order.key,
        step::SignalRequest{order.signal, order.batch_only ? step::Scope::kBatch : step::Scope::kAll}});
+}
+
+// Durable before its shepherd hears of it, so that the next agent says the same.
+void Machine::on_suspend(const wire::SuspendOrder& order, Output& out) {
+  Entry* entry = running(order.key);
+  if (!entry) return;  // not launched yet, or over: the controller asks again, or learns of the end
+  AttemptRecord& record = entry->record;
+  if (order.generation < record.suspend_generation) return;
+  if (order.generation == record.suspend_generation) {
+    if (entry->report.suspend_generation == order.generation)
+      news_.insert(order.key);
+    else
+      out.requests.push_back({order.key, suspend_request(record)});
+    return;
+  }
+  record.suspend_generation = order.generation;
+  record.suspended = order.suspended;
+  out.journal += encode_attempt(record);
+  out.sync = true;
+  out.requests.push_back({order.key, suspend_request(record)});
 }
 
 void Machine::on_forget(AttemptKey key, Output& out) {

@@ -82,10 +82,14 @@ struct StepUsed {  // what a shepherd answered to a UseRequest; nothing: it will
   std::uint64_t query = 0;
   std::optional<LiveUse> use;
 };
+struct StepStands {  // its shepherd has done what a suspend or resume asked for
+  wire::AttemptKey key;
+  std::uint64_t generation = 0;
+};
 struct SendFailed {};  // the session did not take a message
 struct Tick {};        // about once a second
 using InputBody = std::variant<SessionUp, SessionDown, OrderIn, Prepared, StepRunning, StepEnded, StepLost,
-                               SpawnFailed, StepUsed, SendFailed, Tick>;
+                               SpawnFailed, StepUsed, StepStands, SendFailed, Tick>;
 
 struct Input {
   Time now;  // wall clock
@@ -159,6 +163,7 @@ class Machine {
   void on_welcome(const wire::AgentWelcome& welcome, Output& out);
   void on_launch(const wire::LaunchOrder& order, Output& out);
   void on_signal(const wire::SignalOrder& order, Output& out);
+  void on_suspend(const wire::SuspendOrder& order, Output& out);
   void on_forget(wire::AttemptKey key, Output& out);
   void on_use(const wire::UseOrder& order, Output& out);
   void on_prepared(const Prepared& prepared, Output& out);

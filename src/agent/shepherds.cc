@@ -291,6 +291,9 @@ void Shepherds::read_client(AttemptKey key, Shepherd& s, std::int64_t mono_ms) {
     if (!*reply) return;
     if (!s.unanswered.empty()) {
       answer(key, s.unanswered.front(), &**reply);
+      const auto* suspend = std::get_if<step::SuspendRequest>(&s.unanswered.front());
+      if (suspend && std::holds_alternative<step::StateReply>(**reply))
+        news_(StepStands{key, suspend->generation});
       s.unanswered.pop_front();
     }
     if (auto* refused = std::get_if<step::RefusedReply>(&**reply))

@@ -19,7 +19,7 @@ namespace bai::agent {
 class Shepherds {
  public:
   using Dir = std::function<std::string(wire::AttemptKey)>;
-  using News = std::function<void(InputBody)>;  // StepRunning, StepEnded, StepLost, SpawnFailed, StepUsed
+  using News = std::function<void(InputBody)>;  // StepRunning, StepEnded, StepLost, SpawnFailed, StepUsed, StepStands
 
   // `epoll`: a descriptor to add to; event data is tag().
   Shepherds(int epoll, std::string stepd, Dir dir, News news)

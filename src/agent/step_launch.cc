@@ -94,8 +94,13 @@ Status add_tasks(const wire::LaunchOrder& order, const User& user, const std::st
     if (!addresses.ok()) return addresses.error();
     launch.streams.parent_addresses = std::move(*addresses);
   }
-  launch.warning_signal = run.signal.number;
-  launch.warning_before_s = run.signal.before_end_s;
+  // Its own warning; else that of its job, unless that is for the script alone or the step is over before.
+  WarningSignal warning = run.signal;
+  const WarningSignal& of_job = order.job->spec->extras().signal;
+  const bool own_end = its.spec.time_limit > 0 && its.spec.time_limit == order.time_limit;
+  if (warning.number == 0 && !of_job.batch_only && !own_end) warning = of_job;
+  launch.warning_signal = warning.number;
+  launch.warning_before_s = warning.before_end_s;
   launch.warning_to_batch_only = false;
   // A step's tasks end by themselves; what they leave is ended at once.
   launch.leftover_grace_ms = 0;

@@ -71,8 +71,10 @@ std::optional<VirtualNode::End> VirtualNode::end_of(const Step& step) {
   auto consider = [&](std::int64_t at_ms, EndReason reason) {
     if (!first || at_ms < first->at_ms) first = End{at_ms, reason};
   };
-  if (step.plan.run_ms) consider(step.started_ms + *step.plan.run_ms, EndReason::kExited);
-  if (step.plan.limit > 0) consider(step.started_ms + step.plan.limit * 1000, EndReason::kTimeout);
+  if (step.plan.run_ms && !step.stands_ms)
+    consider(step.started_ms + *step.plan.run_ms, EndReason::kExited);
+  if (step.plan.limit > 0 && !step.stands_ms)
+    consider(step.started_ms + step.plan.limit * 1000, EndReason::kTimeout);
   if (step.deadline_ms) consider(step.deadline_ms, EndReason::kDeadline);
   return first;
 }
@@ -109,15 +111,14 @@ void VirtualNode::prepare(const wire::LaunchOrder& order) {
   Prepared answer{order.key, "virtual", {}, {}};
   Plan plan;
   plan.limit = order.time_limit;
-  if (order.step)
-    answer.refused = Error{"emulated", "an emulated node runs no steps", "", "run it on real nodes"};
   if (order.job && order.job->spec) {
     const auto& extras = order.job->spec->extras();
     plan.deadline = extras.deadline;
-    auto run = emulated_run_ms(extras.comment.view());
+    auto run = emulated_run_ms(order.step ? order.run.comment.view() : extras.comment.view());
+    if (order.step && run.ok() && !*run) run = emulated_run_ms(extras.comment.view());
     if (run.ok())
       plan.run_ms = *run;
-    else if (!answer.refused)
+    else
       answer.refused = run.error();
   }
   if (!answer.refused) plans_[order.key] = plan;
@@ -142,6 +143,15 @@ void VirtualNode::request(const ToStep& to) {
     it->second.plan.limit = static_cast<Seconds>(limit->time_limit_s);
   } else if (auto* kill = std::get_if<step::KillRequest>(&to.request)) {
     end(to.key, kill->reason, SIGKILL);
+  } else if (auto* suspend = std::get_if<step::SuspendRequest>(&to.request)) {
+    auto& step = it->second;
+    if (suspend->suspended && !step.stands_ms) {
+      step.stands_ms = mono_ms_;
+    } else if (!suspend->suspended && step.stands_ms) {
+      step.started_ms += mono_ms_ - *step.stands_ms;
+      step.stands_ms.reset();
+    }
+    inputs_.emplace_back(StepStands{to.key, suspend->generation});
   } else if (auto* terminate = std::get_if<step::TerminateRequest>(&to.request)) {
     end(to.key, terminate->reason, SIGTERM);
   } else if (auto* use = std::get_if<step::UseRequest>(&to.request)) {

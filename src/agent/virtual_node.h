@@ -14,7 +14,8 @@
 
 namespace bai::agent {
 
-// How long an emulated step runs: what its job's comment says ("emulate:2.5", seconds, as one word of it); nothing: until its time limit.
+// How long an emulated step runs: what its comment says, else its job's ("emulate:2.5", seconds, as one word of it); nothing: until its time
+// limit.
 // Errors: bad_comment.
 Result<std::optional<std::int64_t>> emulated_run_ms(std::string_view comment);
 
@@ -49,6 +50,7 @@ class VirtualNode {
     Time started;
     std::int64_t started_ms = 0;
     std::int64_t deadline_ms = 0;  // on the monotonic clock; 0: none
+    std::optional<std::int64_t> stands_ms{};  // since when, while it is suspended
   };
   struct End {
     std::int64_t at_ms;

@@ -24,6 +24,7 @@ inline constexpr std::string_view kCrashPoints[] = {
     "agent.after_claim",        "agent.before_fork",
     "agent.after_fork",         "agent.end_seen",
     "agent.end_sent",           "agent.before_forget",
+    "agent.suspend_recorded",
     "step.before_fork",         "step.after_fork",
     "step.before_status",       "step.after_status",
     "cluster.directory_made",   "cluster.settings_written",

@@ -136,7 +136,7 @@ const AcctField kFields[] = {
     BAI_ANY("Start", 19, put_time(out, r.step ? r.step->started : r.job.row->started)),
     BAI_ANY("State", 10, put_state(out, r)),
     BAI_ANY("Submit", 19, put_time(out, r.step ? r.step->created : r.job.row->submitted)),
-    BAI_ANY("Suspended", 10, out += "00:00:00"; (void)r),
+    BAI_ANY("Suspended", 10, out += format_duration_full(r.step ? suspended_time(StepView{r.job, r.step}) : suspended_time(r.job))),
     BAI_ANY("SystemCPU", 10, put_cpu(out, usage(r).system_us)),
     BAI_JOB("Timelimit", 10, out += format_duration_full(r.job.row->time_limit)),
     BAI_JOB("TimelimitRaw", 12, if (r.job.row->time_limit != kUnlimited) put(out, static_cast<std::uint64_t>(r.job.row->time_limit / 60)); else out += "UNLIMITED"),

@@ -27,7 +27,12 @@ int release(ControlCall& c) { return control_jobs(c, wire::JobAction::kRelease, 
 int requeue(ControlCall& c) { return control_jobs(c, wire::JobAction::kRequeue, false); }
 int requeue_hold(ControlCall& c) { return control_jobs(c, wire::JobAction::kRequeueHold, false); }
 int drain(ControlCall& c) { return c.parsed.has("plan") ? control_drain_plan(c) : control_nodes(c, "DRAIN"); }
-int resume(ControlCall& c) { return control_nodes(c, "RESUME"); }
+int suspend(ControlCall& c) { return control_jobs(c, wire::JobAction::kSuspend, false); }
+// Slurm's resumes jobs; ours also nodes, which no numbers are.
+int resume(ControlCall& c) {
+  const bool nodes = !c.reporter.dialect().slurm && !c.words.empty() && !job_words(c.words).ok();
+  return nodes ? control_nodes(c, "RESUME") : control_jobs(c, wire::JobAction::kResume, false);
+}
 int reconfigure(ControlCall& c) { return control_plain(c, wire::ReconfigureRequest{}); }
 int shutdown(ControlCall& c) {
   const bool only =
@@ -54,8 +59,9 @@ constexpr Subcommand kSubcommands[] = {
     {"release", "JOB...", "Let held jobs go", release},
     {"requeue", "JOB...", "Put started jobs back into the queue", requeue},
     {"requeuehold", "JOB...", "The same, held", requeue_hold},
+    {"suspend", "JOB...", "Have running jobs stand still", suspend},
+    {"resume", "JOB...|NODES", "Let suspended jobs go on; put drained nodes back to work", resume},
     {"drain", "NODES [REASON]", "Start nothing more on these nodes (--reason)", drain},
-    {"resume", "NODES", "Put them back to work", resume},
     {"ping", "", "Whether the controller answers", control_ping},
     {"reconfigure", "", "Have the controller read bai.conf again", reconfigure},
     {"check-config", "[FILE]", "Judge a configuration without a daemon", control_check_config},
@@ -125,8 +131,11 @@ int control_jobs(ControlCall& call, wire::JobAction action, bool user_hold) {
   const std::string_view name = action == wire::JobAction::kHold          ? (user_hold ? "uhold" : "hold")
                                 : action == wire::JobAction::kRelease     ? "release"
                                 : action == wire::JobAction::kRequeueHold ? "requeuehold"
+                                : action == wire::JobAction::kSuspend     ? "suspend"
+                                : action == wire::JobAction::kResume      ? "resume"
                                                                           : "requeue";
   const bool holds = action == wire::JobAction::kHold || action == wire::JobAction::kRelease;
+  const bool stands = action == wire::JobAction::kSuspend || action == wire::JobAction::kResume;
   auto refs = job_words(call.words);
   if (!refs.ok() && slurm) {
     if (call.words.empty()) return call.reporter.said("too few arguments for keyword:" + std::string(name));
@@ -153,7 +162,9 @@ int control_jobs(ControlCall& call, wire::JobAction action, bool user_hold) {
   const int status_of_all =
       show_results(*reply, call.reporter, [&](const std::string& job, const Error& error) {
         if (!slurm) return "job " + job + ": " + error.text();
-        last = error.code == "not_running" ? "Job is pending execution" : slurm_control_message(error);
+        last = stands                        ? slurm_standing_message(error)
+               : error.code == "not_running" ? "Job is pending execution"
+                                             : slurm_control_message(error);
         return last + " for job " + job;
       });
   if (!last.empty() && holds) call.reporter.said("slurm_suspend error: " + last);

@@ -32,7 +32,7 @@ int control_drain_plan(ControlCall& call);
 int control_write(ControlCall& call);
 int control_ping(ControlCall& call);
 int control_check_config(ControlCall& call);
-// hold, uhold, release, requeue, requeuehold
+// hold, uhold, release, requeue, requeuehold, suspend, resume
 int control_jobs(ControlCall& call, wire::JobAction action, bool user_hold);
 // drain, resume
 int control_nodes(ControlCall& call, std::string_view state);

@@ -236,8 +236,16 @@ void put_job_id(std::string& out, const JobView& job) {
 Seconds run_time(const JobView& job) {
   const JobRow& row = *job.row;
   if (row.state == JobState::kPending || !row.started.is_set()) return 0;
-  const Time end = row.ended.is_set() ? row.ended : job.now;
-  return std::max<Seconds>(0, end.seconds() - row.started.seconds());
+  const Time end = row.ended.is_set()                   ? row.ended
+                   : row.state == JobState::kSuspended ? row.suspend_changed
+                                                       : job.now;
+  return std::max<Seconds>(0, end.seconds() - row.started.seconds() - row.suspended_us / 1'000'000);
+}
+
+Seconds suspended_time(const JobView& job) {
+  const JobRow& row = *job.row;
+  const std::int64_t now_us = row.state == JobState::kSuspended ? job.now.us - row.suspend_changed.us : 0;
+  return (row.suspended_us + std::max<std::int64_t>(0, now_us)) / 1'000'000;
 }
 
 Time end_time(const JobView& job) {
@@ -245,7 +253,9 @@ Time end_time(const JobView& job) {
   if (row.ended.is_set()) return row.ended;
   const Time start = start_time(job);
   if (!start.is_set() || (job.row->state == JobState::kPending && start == job.row->begin)) return Time{};
-  return start + (row.time_limit == kUnlimited || row.time_limit == 0 ? kYear : row.time_limit);
+  if (row.grace_until.is_set()) return row.grace_until;
+  return start + ((row.time_limit == kUnlimited || row.time_limit == 0 ? kYear : row.time_limit) +
+                  suspended_time(job));
 }
 
 std::string_view reason_text(const JobView& job) {
@@ -353,6 +363,11 @@ void put_job_json(JsonWriter& json, const JobView& job, const std::function<void
   if (row.begin.is_set()) json.time("begin_at", row.begin);
   if (row.deadline.is_set()) json.time("deadline_at", row.deadline);
   json.duration("time_limit_s", row.time_limit).field("run_time_s", run_time(job));
+  if (row.suspend_changed.is_set()) {
+    json.time("suspend_changed_at", row.suspend_changed);
+    number("suspended_s", static_cast<std::uint64_t>(suspended_time(job)));
+  }
+  if (row.grace_until.is_set()) json.time("grace_until_at", row.grace_until);
   text("dependency", row.dependency);
   number("nodes", row.nodes);
   number("min_nodes", row.min_nodes);

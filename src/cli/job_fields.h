@@ -28,7 +28,8 @@ std::span<const Field<JobView>> job_fields();
 // "7", "7_3", "7_[1-9%2]".
 void put_job_id(std::string& out, const JobView& job);
 // Seconds that it has run, or ran.
-Seconds run_time(const JobView& job);
+Seconds run_time(const JobView& job);  // without the time that it was suspended
+Seconds suspended_time(const JobView& job);
 // When it will end or ended; not set when nobody knows.
 Time end_time(const JobView& job);
 // The reason as a word, or the sentence that says more where the job failed to start.

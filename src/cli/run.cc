@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
+#include <thread>
 
 #include "base/env.h"
 #include "base/text.h"
@@ -27,6 +29,7 @@ namespace {
 
 using Clock = wire::Client::Clock;
 constexpr std::chrono::milliseconds kSoon{1000};  // a step that begins within this time has not waited
+constexpr std::chrono::milliseconds kAgain{100};  // before a lost connection is made anew
 
 std::string base_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
@@ -99,19 +102,38 @@ Result<wire::StepRequest> make_request(const WantedStep& wanted, const Parsed& p
   return request;
 }
 
-// Asks for the step and waits until it has begun.
+// Asks for the step and waits until it has begun. A controller that goes away meanwhile is asked again when it is back: the id settles whether
+// the step was made.
 Result<Step> create(Session& session, const wire::StepRequest& request, const RequestId& id,
-                    const Reporter& reporter) {
+                    std::optional<Allocation>& own, const Reporter& reporter) {
   const std::string job = std::to_string(request.job);
-  if (auto sent = session.send({id, false, request}); !sent.ok()) return sent.error();
   const Fd signals = interruptions();
-  bool interrupted = false;
-  auto reply = await_reply(session, id, signals.get(), Clock::now() + kSoon, interrupted);
+  bool interrupted = false, repeat = false;
+  auto ask = [&](std::optional<Clock::time_point> until) -> Result<std::optional<wire::ReplyBody>> {
+    for (;; repeat = true) {
+      if (repeat) {
+        std::this_thread::sleep_for(kAgain);
+        if (auto back = session.connect(); !back.ok()) return back.error();
+        if (own)
+          if (auto held = own->hold_again(session); !held.ok()) return held.error();
+      }
+      auto sent = session.send({id, repeat, request});
+      if (!sent.ok()) continue;
+      auto reply = await_reply(session, id, signals.get(), until, interrupted);
+      if (reply.ok() || reply.error().code != "lost") return reply;
+    }
+  };
+  auto reply = ask(Clock::now() + kSoon);
   const bool waits = reply.ok() && !*reply && !interrupted;
   if (waits)
     reporter.note("Job " + job + " step creation temporarily disabled, retrying (Requested nodes are busy)");
-  while (reply.ok() && !*reply && !interrupted)
+  while (reply.ok() && !*reply && !interrupted) {
     reply = await_reply(session, id, signals.get(), {}, interrupted);
+    if (!reply.ok() && reply.error().code == "lost" && !interrupted) {
+      repeat = true;
+      reply = ask({});
+    }
+  }
   if (interrupted) return Error{"interrupted", "Cancelled pending step for job " + job, "", ""};
   if (!reply.ok()) return reply.error();
   auto* begun = std::get_if<wire::StepReply>(&**reply);
@@ -189,7 +211,7 @@ int run_step(Session& session, WantedStep wanted, const Parsed& parsed, const Su
   if (auto signed_ = sign(*request, *cluster, session.config().munge_socket); !signed_.ok())
     return failed(signed_.error());
   const RequestId id = RequestId::ordered();
-  auto begun = create(session, *request, id, reporter);
+  auto begun = create(session, *request, id, own, reporter);
   if (!begun.ok()) return failed(begun.error());
   step = std::move(*begun);
   if (auto ready = client.begin(layout_of(*step)); !ready.ok()) {

@@ -281,8 +281,8 @@ Result<WantedStep> make_step(const Parsed& parsed, const Dialect& dialect, const
     out.run.wait_s = static_cast<std::uint32_t>(*seconds);
     return {};
   });
+  in.with("comment", text(out.run.comment));
   in.with("signal", [&](std::string_view value) -> Status {
-    if (value.starts_with("R:") || value.starts_with("r:")) value.remove_prefix(2);
     auto signal = parse_warning_signal(value);
     if (!signal.ok()) return signal.error();
     out.run.signal = *signal;

@@ -67,8 +67,14 @@ void times(RecordWriter& w, const JobView& job) {
   w.time("AccrueTime", eligible_time(job)).line();
   w.time("StartTime", start_time(job)).time("EndTime", ends_never(job) ? Time{} : end_time(job));
   w.time("Deadline", row.deadline, "N/A").line();
-  w.key("SuspendTime", "None")
-      .key("SecsPreSuspend", "0")
+  if (row.grace_until.is_set())
+    w.time("PreemptEligibleTime", row.started).time("PreemptTime", row.grace_until).line();
+  // How long it had run when it was suspended or resumed last.
+  const Seconds before = row.suspend_changed.is_set() ? row.suspend_changed.seconds() - row.started.seconds() -
+                                                            row.suspended_us / 1'000'000
+                                                      : 0;
+  w.time("SuspendTime", row.suspend_changed, "None")
+      .key("SecsPreSuspend", std::to_string(std::max<Seconds>(0, before)))
       .time("LastSchedEval", row.started.is_set() ? row.started : row.eligible);
   w.key("Scheduler", "Main").line();
 }

@@ -56,6 +56,9 @@ constexpr Phrase kPhrases[] = {
     {"finished", "Job/step already completing or completed"},
     {"not_pending", "Job is no longer pending execution"},
     {"not_running", "Job/step not running"},
+    {"not_suspended", "Job is not suspended"},
+    {"in_transition", "Job can not be altered now, try again later"},
+    {"not_batch", "Only batch jobs are accepted or processed"},
     {"unreachable", "Unable to contact slurm controller (connect failure)"},
     {"outcome_unknown", "Socket timed out on send/recv operation"},
 };
@@ -110,6 +113,12 @@ std::string slurm_control_message(const Error& error) {
   if (error.code == "already_finished") return "Job has already finished";
   const bool plain = error.place.empty() || error.place == "reason";
   return error.code == "not_permitted" && plain ? "Invalid user id" : slurm_message(error);
+}
+
+std::string slurm_standing_message(const Error& error) {
+  for (std::string_view plain : {"Job is pending execution", "Job is not running"})
+    if (error.message == plain) return error.message;
+  return slurm_message(error);
 }
 
 std::optional<std::string> slurm_getopt_text(std::string_view program, const Error& error) {

@@ -18,6 +18,8 @@ std::string slurm_message(const Error& error);
 std::optional<std::string> slurm_foreword(const Error& error, std::string_view partition);
 // slurm_message() in scontrol's words, which knows no permissions but users.
 std::string slurm_control_message(const Error& error);
+// The same of suspend and resume.
+std::string slurm_standing_message(const Error& error);
 
 // getopt_long's lines for a command line that cannot be read ("squeue: invalid option -- 'y'"), with a newline at the end;
 // nothing if the error is another one.

@@ -412,18 +412,23 @@ void StepClient::send_window() {
   if (size.rows > 0) send_all(FrameType::kWindow, 0, step::u32_payload({size.rows, size.columns}));
 }
 
-void StepClient::node_lost(std::size_t index, const std::string& why) {
+void StepClient::node_lost(std::size_t index, const std::string& why, int status) {
   if (index >= nodes_.size() || nodes_[index].over) return;
   if (!why.empty()) reporter_.error_line(why);
   nodes_[index].over = true;
   nodes_[index].link.disconnect();
   input_->over(index);
-  exits_->lost(index);
+  exits_->lost(index, status);
 }
 
-void StepClient::step_lost(const std::string& why) {
+void StepClient::step_lost(const std::string& why, int status) {
   if (!why.empty()) reporter_.error_line(why);
-  for (std::size_t i = 0; i < nodes_.size(); ++i) node_lost(i, {});
+  for (std::size_t i = 0; i < nodes_.size(); ++i) node_lost(i, {}, nodes_[i].link_id ? 1 << 8 : status);
+}
+
+bool StepClient::hears() const {
+  return std::any_of(nodes_.begin(), nodes_.end(),
+                     [](const Node& node) { return !node.over && node.link.connected(); });
 }
 
 void StepClient::on_time() {

@@ -73,8 +73,11 @@ class StepClient {
   // One more descriptor for run() to watch; called again it replaces the last one, -1 ends it.
   void watch(int fd, short events, std::function<void(short)> ready);
   // From what is watched: the node will not be heard of again; the whole step will not (`why`, if any, is said).
-  void node_lost(std::size_t node, const std::string& why);
-  void step_lost(const std::string& why);
+  void node_lost(std::size_t node, const std::string& why, int status = 1 << 8);
+  // `status`, as of waitpid(2): of tasks on nodes that never called.
+  void step_lost(const std::string& why, int status = 1 << 8);
+  // A node is connected and has not said its last word.
+  bool hears() const;
   // Why the step ended by its own doing, if it did, as it was said already.
   const std::string& end_reason() const { return end_reason_; }
   // SIGTERM, later SIGKILL (`at_once`: that now) to all tasks.

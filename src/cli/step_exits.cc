@@ -53,14 +53,14 @@ void StepExits::ended(std::uint32_t task, int status) {
   same->tasks.insert(task);
 }
 
-void StepExits::lost(std::size_t node) {
+void StepExits::lost(std::size_t node, int status) {
   if (node >= layout_.ranks.size()) return;
   for (std::uint32_t rank : layout_.ranks[node])
     if (running_.contains(rank)) {
       running_.erase(rank);
       ended_.insert(rank);
-      status_[rank] = 1 << 8;
-      if (worst_ == 0) worst_ = 1 << 8;
+      status_[rank] = status;
+      if (worst_ == 0) worst_ = status;
     }
 }
 

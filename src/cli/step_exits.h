@@ -17,8 +17,8 @@ class StepExits {
   // A task began to run; one ended, `status` as of waitpid(2). Repeats are ignored.
   void started(std::uint32_t task);
   void ended(std::uint32_t task, int status);
-  // Its node is lost: it ended, nobody knows how.
-  void lost(std::size_t node);
+  // Its node is lost: it ended, nobody knows how; or with a status that was told otherwise.
+  void lost(std::size_t node, int status = 1 << 8);
 
   bool all_ended() const { return running_.empty(); }
   bool any_ended() const { return !ended_.empty(); }

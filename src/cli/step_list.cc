@@ -31,8 +31,10 @@ Result<std::deque<Step>> ask(Session& session, std::vector<JobId> jobs) {
   }
 }
 
-// What sacct and squeue call a step that is being made or ended.
-JobState shown_state(const Step& step) {
+// What sacct and squeue call a step that is being made or ended, or stands still with its job.
+JobState shown_state(const StepView& view) {
+  const Step& step = *view.step;
+  if (view.job.row->state == JobState::kSuspended && !is_finished(step.state)) return JobState::kSuspended;
   return step.state == JobState::kConfiguring ? JobState::kRunning : step.state;
 }
 
@@ -67,7 +69,7 @@ const Field<StepView> kFields[] = {
     BAI_FIELD('N', "nodes", "NODELIST", out += v.step->hostlist()),
     BAI_FIELD('P', "partition", "PARTITION", out += v.job.text(v.job.row->partition)),
     BAI_FIELD('S', "starttime", "START_TIME", out += format_timestamp(v.step->started)),
-    BAI_FIELD(0, "state", "STATE", out += name(shown_state(*v.step))),
+    BAI_FIELD(0, "state", "STATE", out += name(shown_state(v))),
     BAI_FIELD('u', "username", "USER", out += v.job.text(v.job.row->user)),
     BAI_FIELD('U', "userid", "UID", out += std::to_string(v.step->uid)),
 };
@@ -118,6 +120,7 @@ std::optional<Step> batch_step(const JobView& job) {
   out.attempt = row.attempt;
   out.id = kBatchStep;
   out.spec.name = Istr("batch");
+  out.suspended_us = row.suspended_us;
   // An even part of what the job has: how much its first node gives is not told.
   const std::uint32_t nodes = std::max(1u, row.nodes);
   StepShare share;
@@ -188,8 +191,17 @@ void put_step_id(std::string& out, const StepView& view, bool raw) {
 Seconds run_time(const StepView& view) {
   const Step& step = *view.step;
   if (!step.started.is_set()) return 0;
-  const Time end = step.ended.is_set() ? step.ended : view.job.now;
-  return std::max<Seconds>(0, end.seconds() - step.started.seconds());
+  const auto& job = *view.job.row;
+  const Time end = step.ended.is_set()                  ? step.ended
+                   : job.state == JobState::kSuspended ? std::max(step.started, job.suspend_changed)
+                                                       : view.job.now;
+  return std::max<Seconds>(0, end.seconds() - step.started.seconds() - step.suspended_us / 1'000'000);
+}
+
+Seconds suspended_time(const StepView& view) {
+  const auto& job = *view.job.row;
+  const bool stands = job.state == JobState::kSuspended && !view.step->ended.is_set();
+  return (view.step->suspended_us + (stands ? view.job.now.us - job.suspend_changed.us : 0)) / 1'000'000;
 }
 
 std::string tres_text(const Step& step) {
@@ -236,7 +248,7 @@ void show_step(std::string& out, const StepView& view, bool one_line) {
       .time("StartTime", step.started)
       .key("TimeLimit", format_duration(limit_of(view)))
       .line();
-  w.key("State", name(shown_state(step)))
+  w.key("State", name(shown_state(view)))
       .key("Partition", view.job.text(view.job.row->partition))
       .key("NodeList", step.hostlist())
       .line();
@@ -264,12 +276,13 @@ void put_step_json(JsonWriter& json, const StepView& view) {
   json.begin_object();
   number("job_id", step.job);
   json.field("step_id", step_name(step.id)).field("display_id", id).field("name", step.spec.name.view());
-  json.field("state", name(shown_state(step)));
+  json.field("state", name(shown_state(view)));
   number("attempt", step.attempt);
   number("exit_code", step.exit.code);
   number("signal", step.exit.signal);
   json.time("started_at", step.started).time("ended_at", step.ended);
   json.duration("time_limit_s", limit_of(view)).field("run_time_s", run_time(view));
+  if (const auto suspended = suspended_time(view)) json.field("suspended_s", suspended);
   number("tasks", step.tasks());
   number("nodes", step.nodes.size());
   number("cpus", step.cpus());

@@ -36,7 +36,8 @@ void narrow_steps(std::vector<StepView>& steps, const std::vector<wire::JobRef>&
 // "7.0", "7_3.batch"; with `raw` the job's own number.
 void put_step_id(std::string& out, const StepView& view, bool raw = false);
 // Seconds that it has run, or ran.
-Seconds run_time(const StepView& view);
+Seconds run_time(const StepView& view);  // without the time that it was suspended
+Seconds suspended_time(const StepView& view);
 // "cpu=4,mem=2G,node=2".
 std::string tres_text(const Step& step);
 

@@ -39,6 +39,7 @@ class StepWatch {
   int watched_ = -1;
   bool joined_ = true;
   std::optional<Step> end_;
+  int graces_ = 0;  // that streams were given after it
 };
 
 }  // namespace bai::cli

@@ -69,7 +69,7 @@ std::vector<Option> job_options() {
       {.name = "quiet", .letter = 'Q', .help = "Say nothing but errors", .directive = true},
       {.name = "request-id", .arg = kReq, .value_name = "ID", .help = "Settle a submission whose outcome is unknown"},
       {.name = "requeue", .help = "Run the job again after a node fails", .directive = true, .env = "REQUEUE"},
-      {.name = "signal", .arg = kReq, .value_name = "[B:]SIGNAL[@S]", .help = "Send a signal S seconds (60) before the time limit; B: to the script only", .directive = true, .env = "SIGNAL"},
+      {.name = "signal", .arg = kReq, .value_name = "[B:|R:]SIGNAL[@S]", .help = "Send a signal S seconds (60) before the time limit; B: to the script only", .directive = true, .env = "SIGNAL"},
       {.name = "sockets-per-node", .arg = kReq, .value_name = "N", .help = "Only nodes with at least N sockets", .directive = true},
       {.name = "spread-job", .help = "Over as many nodes as possible", .directive = true, .env = "SPREAD_JOB"},
       {.name = "sweep", .arg = kReq, .value_name = "OPTION=FROM..TO[,STEP]", .help = "Say when it could start for each value; submit nothing"},

@@ -153,9 +153,15 @@ std::string signal_name(std::uint16_t number) {
 
 Result<WarningSignal> parse_warning_signal(std::string_view text) {
   WarningSignal out;
-  if (istarts_with(text, "B:")) {
-    out.batch_only = true;
-    text.remove_prefix(2);
+  // As Slurm: R (there are no reservations that it could mean), B, or both in either order, and a colon.
+  if (const auto colon = text.find(':'); colon != std::string_view::npos && colon <= 2) {
+    for (char c : text.substr(0, colon))
+      if (c == 'B' || c == 'b')
+        out.batch_only = true;
+      else if (c != 'R' && c != 'r')
+        return Error{"bad_signal", quote(text) + ": before the colon stand B and R", "",
+                     "write [B:|R:]SIGNAL[@SECONDS]"};
+    text.remove_prefix(colon + 1);
   }
   const auto at = text.find('@');
   auto number = parse_signal(text.substr(0, at));
@@ -165,7 +171,7 @@ Result<WarningSignal> parse_warning_signal(std::string_view text) {
     auto seconds = parse_int(text.substr(at + 1), 0, 65535);
     if (!seconds.ok())
       return Error{"bad_signal", quote(text) + ": after @ stand 0 to 65535 seconds", "",
-                   "write [B:]SIGNAL[@SECONDS]"};
+                   "write [B:|R:]SIGNAL[@SECONDS]"};
     out.before_end_s = static_cast<std::uint32_t>(*seconds);
   }
   return out;

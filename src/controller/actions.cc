@@ -77,7 +77,12 @@ std::vector<wire::JobRef> Machine::select(const wire::JobFilter& filter, const C
 wire::JobResult Machine::act(const Caller& caller, const wire::JobRef& ref,
                              const wire::ActionRequest& request) {
   JobPtr job = ref.task == kNoTask ? find(ref.job) : nullptr;
-  if (ref.task != kNoTask) {
+  const bool stands =
+      request.action == wire::JobAction::kSuspend || request.action == wire::JobAction::kResume;
+  if (ref.task != kNoTask && stands) {  // a task that waits cannot be suspended, and stays in its array
+    job = task_record(ref.job, ref.task, false);
+    if (!job) job = find(ref.job);
+  } else if (ref.task != kNoTask) {
     JobPtr any = task_record(ref.job, ref.task, false);
     if (!any) any = find(ref.job);
     if (any && (caller.is_operator || any->spec->uid == caller.uid))
@@ -106,6 +111,10 @@ wire::JobResult Machine::act(const Caller& caller, const wire::JobRef& ref,
       return requeue(caller, ref, job, false);
     case wire::JobAction::kRequeueHold:
       return requeue(caller, ref, job, true);
+    case wire::JobAction::kSuspend:
+      return suspend(caller, ref, job);
+    case wire::JobAction::kResume:
+      return resume(caller, ref, job);
   }
   return failed(ref, "bad_message", "unknown action");
 }
@@ -207,6 +216,9 @@ wire::JobResult Machine::requeue(const Caller& caller, const wire::JobRef& ref, 
                ? hold(caller, ref, job, !caller.is_operator)
                : failed(ref, "not_running", "Job is pending execution", "only a started job can be requeued");
   }
+  if (job->spec->extras().no_batch)
+    return failed(ref, "not_batch", "Only batch jobs are accepted or processed",
+                  "an allocation is its client's, and cannot begin anew");
   if (!may_requeue(*job))
     return failed(ref, "not_requeueable", "Requested operation is disabled for this job (--no-requeue)");
   if (is_finished(job->state)) {
@@ -215,16 +227,16 @@ wire::JobResult Machine::requeue(const Caller& caller, const wire::JobRef& ref, 
                   held ? Hold::kUser : Hold::kNone);
     return done(ref);
   }
+  const bool again = job->requeue_requested && is_leaving(*job);
   Job copy = *job;
   copy.requeue_requested = true;
   copy.ended_by_uid = caller.uid;
+  held = held || job->state == JobState::kSuspended;  // as in Slurm
   copy.hold = held ? (caller.is_operator ? Hold::kAdmin : Hold::kUser) : Hold::kNone;
-  JobId id = job->id;
-  if (copy.state == JobState::kCompleting)
+  if (again)
     put_job(std::move(copy));
   else
-    move(std::move(copy), JobState::kCompleting, "requeued by " + caller.user, caller.uid);
-  terminate(find(id), false, wire::AttemptEnd::kCancelled);
+    take_off(std::move(copy), wire::AttemptEnd::kCancelled, "requeued by " + caller.user, caller.uid);
   return done(ref);
 }
 

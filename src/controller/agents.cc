@@ -199,6 +199,10 @@ void Machine::on_register(ConnId conn, const wire::AgentRegister& hello) {
     if (auto running = running_.find(id); running != running_.end())
       running->second.sent_ms = mono_ms_ - kResendMs;
 
+  std::vector<JobId> interrupted;
+  for (JobId id : entry->jobs)
+    if (JobPtr job = find(id); job->interruptions) interrupted.push_back(id);
+
   wire::AgentOrders orders;
   orders.lineage = lineage_;
   std::set<wire::AttemptKey> known;
@@ -216,13 +220,14 @@ void Machine::on_register(ConnId conn, const wire::AgentRegister& hello) {
     // What was claimed and is not there any more: its spool directory was emptied, or this registration was so long on its way that the
     // node knows more by now. So nothing is concluded: it is told to end it, and one without a trace answers that it never started.
     if (running->second.terminating)
-      send_termination(*job, running->second, wire::AttemptEnd::kCancelled);
+      send_termination(*job, running->second);
     else if (running->second.acknowledged)
       terminate(job, true, wire::AttemptEnd::kCancelled);
     else
       send_launch(*job, running->second);
   }
   steps_missing_on(*entry, known);
+  for (JobId id : interrupted) send_standing(id, true);
   if (!orders.forget.empty()) out_->effects.orders.push_back({conn, std::move(orders)});
   if (decided)
     decide_node(*entry);
@@ -251,7 +256,7 @@ void Machine::on_report(NodeEntry& entry, const wire::AttemptReport& report,
     attempt_running(job, report);
     auto& running = running_[job->id];
     if (running.terminating && mono_ms_ - running.sent_ms >= kResendMs)
-      send_termination(*find(job->id), running, wire::AttemptEnd::kCancelled);
+      send_termination(*find(job->id), running);
     return;
   }
   if (!job && !surely_ended(report.key.job)) {
@@ -376,7 +381,7 @@ void Machine::resend() {
     NodeEntry* entry = node(running.node);
     if (!entry || !entry->conn) continue;
     JobPtr job = find(id);
-    if (running.sends >= 4 && running.sends % 4 == 0) {
+    if (running.sends >= 4 && running.sends % 4 == 0 && !is_leaving(*job)) {
       log::warning("an agent does not answer an order: its session begins anew",
                    {{"node", running.node.view()}, {"job", id}});
       ConnId conn = entry->conn;
@@ -389,7 +394,7 @@ void Machine::resend() {
       continue;
     }
     if (running.terminating)
-      send_termination(*job, running, wire::AttemptEnd::kCancelled);
+      send_termination(*job, running);
     else
       send_launch(*job, running);
   }

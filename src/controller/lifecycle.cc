@@ -74,6 +74,7 @@ bool Machine::start(const sokovan::Start& start) {
   copy.expected_start = Time{};
   copy.exit = {};
   copy.usage = nullptr;
+  copy.interruptions = nullptr;
   JobId id = copy.id;
   deadlines_.erase({copy.spec->extras().deadline, id});
   unwatch_dependencies(copy);
@@ -139,7 +140,7 @@ void Machine::send_launch(const Job& job, Running& running) {
                                     time_limit_in_force(job)});
 }
 
-void Machine::send_termination(const Job& job, Running& running, wire::AttemptEnd as) {
+void Machine::send_termination(const Job& job, Running& running) {
   running.sent_ms = mono_ms_;
   running.sends++;
   NodeEntry* entry = node(running.node);
@@ -148,7 +149,8 @@ void Machine::send_termination(const Job& job, Running& running, wire::AttemptEn
   order.key = {job.id, job.attempt};
   order.generation = running.generation;
   order.now = running.kill_now;
-  order.as = as;
+  order.as = running.as;
+  put_notice(job, true, order);
   wire::AgentOrders orders;
   orders.lineage = lineage_;
   orders.signals.push_back(order);
@@ -160,10 +162,14 @@ void Machine::terminate(const JobPtr& job, bool kill_now, wire::AttemptEnd as) {
   if (it == running_.end()) return;
   it->second.terminating = true;
   it->second.kill_now = kill_now;
+  it->second.as = as;
   it->second.generation = ++signal_generation_;
   it->second.sends = 0;
-  if (it->second.node.empty()) return end_allocation(job->id, kill_now, as, {});
-  send_termination(*job, it->second, as);
+  if (it->second.node.empty()) {
+    if (is_leaving(*job)) return terminate_steps(*job, kill_now, as);
+    return end_allocation(job->id, kill_now, as, {});
+  }
+  send_termination(*job, it->second);
   terminate_steps(*job, kill_now, as);
 }
 
@@ -178,6 +184,7 @@ void Machine::attempt_running(const JobPtr& job, const wire::AttemptReport& repo
     return put_volatile(std::move(copy));
   }
   running.acknowledged = true;
+  running.standing.done = std::max(running.standing.done, report.suspend_generation);
   if (report.phase == wire::AttemptPhase::kRunning && job->state == JobState::kConfiguring) {
     Job copy = *job;
     if (report.started.is_set()) copy.started = std::max(copy.started, std::min(report.started, now_));
@@ -201,11 +208,11 @@ bool Machine::attempt_ended(const JobPtr& job, const wire::AttemptReport& report
     auto& running = running_[job->id];
     if (running.ended) return false;
     running.ended = report;
-    if (job->state == JobState::kRunning) {
+    if (job->state == JobState::kRunning || job->state == JobState::kSuspended) {
       Job copy = *job;
       move(std::move(copy), JobState::kCompleting, "its steps are being ended", 0);
     }
-    terminate_steps(*job, false, End::kCancelled);
+    terminate_steps(*find(job->id), false, End::kCancelled);
     return false;
   }
   end_attempt(job, report);
@@ -226,10 +233,14 @@ void Machine::end_attempt(const JobPtr& job, const wire::AttemptReport& report) 
   const std::uint32_t by = copy.ended_by_uid;
   if (copy.requeue_requested && !copy.cancel_requested) {
     const Hold hold = copy.hold;
+    if (copy.reason == Reason::kPreempted)
+      return back_to_queue(std::move(copy), "preempted", JobState::kPreempted, by, hold);
     const bool down = copy.reason == Reason::kNodeDown;
     return back_to_queue(std::move(copy), down ? "its node was set down" : "requeued",
                          down ? JobState::kNodeFail : JobState::kRequeued, by, hold);
   }
+  if (copy.cancel_requested && copy.reason == Reason::kPreempted)
+    return finish(std::move(copy), JobState::kPreempted, "preempted", by);
   if (copy.cancel_requested) {
     const bool down = copy.reason == Reason::kNodeDown;
     if (!down) copy.reason = Reason::kNone;
@@ -252,6 +263,8 @@ void Machine::end_attempt(const JobPtr& job, const wire::AttemptReport& report) 
       return end(JobState::kDeadline, Reason::kDeadline, "deadline");
     case End::kCancelled:
       return end(JobState::kCancelled, Reason::kNone, "cancelled");
+    case End::kPreempted:
+      return end(JobState::kPreempted, Reason::kPreempted, "preempted");
     case End::kLaunchFailed:
       return end(JobState::kFailed, Reason::kJobLaunchFailure, "launch failed");
     case End::kShepherdLost:
@@ -264,7 +277,7 @@ void Machine::end_attempt(const JobPtr& job, const wire::AttemptReport& report) 
         return back_to_queue(std::move(copy), "its node was rebooted", JobState::kNodeFail, 0, Hold::kNone);
       return end(JobState::kNodeFail, Reason::kNodeDown, "its node was rebooted");
     case End::kNeverStarted:
-      if (copy.state == JobState::kRunning && !may_requeue(copy)) {
+      if (copy.state != JobState::kConfiguring && !may_requeue(copy)) {
         copy.detail = "its node has no trace of it";
         return end(JobState::kNodeFail, Reason::kNodeDown, "its node has no trace of it");
       }
@@ -314,6 +327,7 @@ void Machine::vacate(const Job& job) {
 void Machine::finish(Job job, JobState state, std::string_view cause, std::uint32_t actor) {
   JobId id = job.id;
   bool was_active = is_active(job.state);
+  if (job.state == JobState::kSuspended) end_standstill(job);
   if (!was_active) {
     deadlines_.erase({job.spec->extras().deadline, id});
     unwatch_dependencies(job);
@@ -383,11 +397,12 @@ void Machine::note_failed_node(Job& job, const Istr& node) {
 void Machine::back_to_queue(Job job, std::string_view cause, JobState attempt_ends, std::uint32_t actor,
                             Hold hold) {
   if (is_active(job.state)) {
+    auto attempt = std::make_shared<Job>(job);  // accounting keeps a row for the attempt that ended
+    if (job.state == JobState::kSuspended) end_standstill(*attempt);
+    attempt->state = attempt_ends;
     abandon_steps(job, cause);
     vacate(job);
     running_.erase(job.id);
-    auto attempt = std::make_shared<Job>(job);  // accounting keeps a row for the attempt that ended
-    attempt->state = attempt_ends;
     if (!attempt->ended.is_set()) attempt->ended = now_;
     change(store::JobEnded{attempt, job.allocation->nodes[0].node.str()});
   } else if (is_finished(job.state)) {
@@ -408,6 +423,7 @@ void Machine::back_to_queue(Job job, std::string_view cause, JobState attempt_en
   }
   job.allocation = nullptr;
   job.usage = nullptr;
+  job.interruptions = nullptr;
   job.exit = {};
   job.started = Time{};
   job.ended = Time{};

@@ -113,6 +113,9 @@ void Machine::load(store::Loaded loaded) {
       running.acknowledged = job->state != JobState::kConfiguring;
       if (running.terminating)
         running.generation = ++signal_generation_;  // an agent acts on rising ones only
+      if (job->reason == Reason::kPreempted) running.as = wire::AttemptEnd::kPreempted;
+      if (job->interruptions) unsettled_.insert(job->id);
+      if (is_leaving(*job)) in_grace_.insert(job->id);
     }
     if (is_finished(job->state)) finished_.insert({job->ended, job->id});
   }
@@ -231,6 +234,7 @@ void Machine::move(Job job, JobState to, std::string_view cause, std::uint32_t a
   }
   Job before;
   before.state = job.state;
+  if (before.state == JobState::kSuspended && job.interruptions) end_standstill(job);
   job.state = to;
   event(before, job, cause, actor);
   JobId id = job.id, array_id = job.array_id;
@@ -308,7 +312,7 @@ void Machine::on_command(const FromCommand& command) {
                   {"bad_request_id", "this request id was used by someone else", "", "make a new request"});
     else {
       out_->effects.replies.push_back({command.conn, *first});
-      rejoin_step(first->body, command.conn, request.id);
+      rejoin_step(first->body, command);
     }
     return;
   }
@@ -331,10 +335,12 @@ void Machine::on_tick() {
 
   check_silence();
   check_allocations();
+  end_graces();
   resend();
   resend_steps();
   uses_.expire(mono_ms_);
   reply_uses();
+  resend_standing();
   while (!deadlines_.empty() && deadlines_.begin()->first <= now_) {
     JobPtr job = find(deadlines_.begin()->second);
     deadlines_.erase(deadlines_.begin());

@@ -2,8 +2,9 @@
 // One thread calls it. What it changes is in Output::batch; what may be told to anyone is in Output::effects and leaves only
 // after the batch is durable. DESIGN: "The life of a job".
 //
-// One class, several files by subject: submit.cc (admission), actions.cc (cancel, hold, release, requeue), update.cc, lifecycle.cc
-// (starts, ends, arrays), steps.cc, step_use.cc, dependencies.cc, agents.cc (registry, silence), machine.cc (the rest).
+// One class, several files by subject: submit.cc (admission), actions.cc (cancel, hold, release, requeue), interrupt.cc (suspend, resume,
+// notices), update.cc, lifecycle.cc (starts, ends, arrays), steps.cc, step_use.cc, dependencies.cc, agents.cc (registry, silence),
+// machine.cc (the rest).
 #pragma once
 
 #include <cstdint>
@@ -28,6 +29,8 @@ inline constexpr std::uint32_t kDefaultPriority = 1'000'000;
 // credential lives, so that a first sending can never arrive after its answer was dropped.
 inline constexpr std::int64_t kAnswerMemoryMs = 15 * 60 * 1000;
 inline constexpr std::int64_t kResendMs = 5'000;
+// A step that its agent has not, made before a restart: its client has so long to ask again.
+inline constexpr std::int64_t kStepRequestMs = 60'000;
 // Ended jobs that each tick may forget; an agent's report makes up for twice the ends that it brings, so that they leave as fast as
 // they come. Those that are needed after MinJobAge are looked at again after so many seconds.
 inline constexpr std::size_t kForgetPerTick = 2'000;
@@ -50,6 +53,9 @@ struct MachineStart {
       0;  // after an accepted loss: ids from here to lineage.last_job_id may have been given before
   std::uint64_t life = 0;  // how often the store was loaded anew in this epoch: signals are told apart by it
 };
+
+// It was told to leave its nodes, and may use them until its grace is over.
+bool is_leaving(const Job& job);
 
 class Machine {
  public:
@@ -90,6 +96,11 @@ class Machine {
     IdSet cpus_taken;                       // by them
     std::set<wire::AttemptKey> stale;       // attempts that must end before new work comes
   };
+  // Whether a shepherd stands still, or goes on, as the job's record wants it.
+  struct Standing {
+    std::uint64_t done = 0;  // the generation that it has carried out
+    std::int64_t sent_ms = 0;
+  };
   // One start of a job that has not ended: the edge to its batch node's agent. Of an allocation, which has no batch script, `node` is empty.
   struct Running {
     Istr node;
@@ -99,6 +110,8 @@ class Machine {
     bool terminating = false;
     std::uint64_t generation = 0;  // of the last termination
     bool kill_now = false;
+    wire::AttemptEnd as = wire::AttemptEnd::kCancelled;
+    Standing standing;
     std::optional<wire::AttemptReport> ended;  // it waits for steps to end, too
   };
   // One node's part of a step.
@@ -112,12 +125,15 @@ class Machine {
     Usage usage;
     Time started;
     std::string message;
+    Standing standing;
   };
   struct StepEntry {
     StepPtr step;
-    std::shared_ptr<const wire::StepRequest> request;  // null after a restart
+    std::shared_ptr<const wire::StepRequest> request;  // null after a restart, until its client asks again
+    std::int64_t loaded_ms = 0;                        // then: since when it is waited for
     std::vector<StepNode> nodes;                       // as step->nodes
     bool terminating = false, kill_now = false;
+    bool in_grace = false;  // of its job: what was sent is no more than the notice
     std::uint64_t generation = 0;
     wire::AttemptEnd as = wire::AttemptEnd::kCancelled;
     std::uint32_t ended_by_uid = kNoUid;
@@ -197,6 +213,16 @@ class Machine {
   wire::JobResult release(const Caller& caller, const wire::JobRef& ref, const JobPtr& job);
   wire::JobResult requeue(const Caller& caller, const wire::JobRef& ref, const JobPtr& job, bool held);
 
+  // interrupt.cc
+  wire::JobResult suspend(const Caller& caller, const wire::JobRef& ref, const JobPtr& job);
+  wire::JobResult resume(const Caller& caller, const wire::JobRef& ref, const JobPtr& job);
+  void end_standstill(Job& job);
+  void send_standing(JobId id, bool now);
+  void resend_standing();
+  void take_off(Job copy, wire::AttemptEnd as, std::string_view cause, std::uint32_t actor);
+  void put_notice(const Job& job, bool batch, wire::SignalOrder& order) const;
+  void end_graces();
+
   // update.cc
   void on_update(const FromCommand& command, const wire::UpdateRequest& request);
   Status update_job(const Caller& caller, const wire::JobRef& ref,
@@ -224,7 +250,7 @@ class Machine {
   void back_to_queue(Job job, std::string_view cause, JobState attempt_ends, std::uint32_t actor, Hold hold);
   void terminate(const JobPtr& job, bool kill_now, wire::AttemptEnd as);
   void send_launch(const Job& job, Running& running);
-  void send_termination(const Job& job, Running& running, wire::AttemptEnd as);
+  void send_termination(const Job& job, Running& running);
   void occupy(const Job& job);
   void vacate(const Job& job);
   void release_waiters(JobId id);
@@ -233,7 +259,7 @@ class Machine {
   // steps.cc
   void on_step(const FromCommand& command, const wire::StepRequest& request);
   void on_attach(const FromCommand& command, const wire::AttachRequest& request);
-  void rejoin_step(const wire::ReplyBody& first, ConnId conn, const RequestId& id);
+  void rejoin_step(const wire::ReplyBody& first, const FromCommand& command);
   JobSteps& steps_of(const Job& job);
   bool has_live_steps(JobId id) const;
   bool try_step(const JobPtr& job, JobSteps& steps, const WaitingStep& wanted);
@@ -250,6 +276,7 @@ class Machine {
   void last_step_ended(JobId id);
   void abandon_steps(const Job& job, std::string_view why);
   void resend_steps();
+  bool forsaken(const Job& job, const StepEntry& entry);
   void steps_missing_on(NodeEntry& at, const std::set<wire::AttemptKey>& known);
   void load_steps(const std::vector<StepPtr>& steps);
   wire::JobResult cancel_batch(const Caller& caller, const wire::JobRef& ref, const JobPtr& job,
@@ -305,6 +332,8 @@ class Machine {
   std::map<JobId, JobSteps> steps_;  // of active jobs that had one
   std::map<JobId, std::vector<Holder>> holders_;
   UseQueries uses_;
+  std::set<JobId> unsettled_;             // suspended or resumed, and not all nodes have said so
+  std::set<JobId> in_grace_;              // taken off their nodes, with time left
   std::set<ConnId> followers_;            // connections of clients of steps and allocations
   std::map<JobId, std::int64_t> leases_;  // since when nobody holds it, monotonic ms; 0: somebody does
   std::map<std::string, NodeEntry, std::less<>> nodes_;

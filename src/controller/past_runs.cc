@@ -28,7 +28,7 @@ std::optional<sokovan::RunEnded> run_of(const Job& job, Seconds limit) {
   if (!is_finished(job.state) || job.state == JobState::kRequeued || job.state == JobState::kNodeFail ||
       !job.started.is_set() || job.ended < job.started)
     return std::nullopt;
-  return sokovan::RunEnded{job.spec->uid, limit, job.ended - job.started,
+  return sokovan::RunEnded{job.spec->uid, limit, run_time(job, job.ended),
                            sokovan::cpus_asked(job.spec->request)};
 }
 

@@ -71,7 +71,8 @@ void Machine::on_step(const FromCommand& command, const wire::StepRequest& reque
     return refuse({"not_permitted", "Access/permission denied", "",
                    "only its owner " + job->spec->user.str() + " can run steps in it"});
   if (is_finished(job->state) || job->state == JobState::kCompleting) return refuse(ending());
-  if (!takes_steps(*job))
+  const bool stands = job->state == JobState::kSuspended;  // then it waits until the job goes on
+  if (!takes_steps(*job) && !stands)
     return refuse({"not_running", "Job is pending execution", "", "wait until it runs; see bai-why"});
   if (request.spec.tasks > 1'000'000 || request.launch.args.empty())
     return refuse(
@@ -81,11 +82,11 @@ void Machine::on_step(const FromCommand& command, const wire::StepRequest& reque
   WaitingStep waiting{command.conn, command.request.id, command.caller.uid,
                       std::make_shared<const wire::StepRequest>(request)};
   // Behind those that came first, unless it could never share their way.
-  if (steps.waiting.empty() && try_step(job, steps, waiting)) return;
-  if (steps.waiting.empty() == false) {
+  if (!stands && steps.waiting.empty() && try_step(job, steps, waiting)) return;
+  if (stands || !steps.waiting.empty()) {
     auto placed = lay_out(request.spec, steps.rooms);
     if (!placed) return refuse(placed.error());
-    if (*placed && try_step(job, steps, waiting)) return;
+    if (*placed && !stands && try_step(job, steps, waiting)) return;
   }
   if (request.immediate)
     return refuse({"step_busy", "Requested nodes are busy", "", "leave out --immediate, and it waits"});
@@ -116,7 +117,11 @@ bool Machine::try_step(const JobPtr& job, JobSteps& steps, const WaitingStep& wa
   StepEntry entry;
   entry.step = std::make_shared<const Step>(std::move(step));
   entry.request = wanted.request;
-  for (const auto& share : entry.step->nodes) entry.nodes.emplace_back().node = share.node;
+  for (const auto& share : entry.step->nodes) {
+    auto& run = entry.nodes.emplace_back();
+    run.node = share.node;
+    if (job->interruptions) run.standing.done = job->interruptions->generation;
+  }
   entry.clients.emplace_back(wanted.conn, wanted.id);
   take(steps.rooms, *entry.step);
   change(store::StepPut{entry.step});
@@ -147,6 +152,7 @@ void Machine::send_step(const Job& job, StepEntry& entry, StepNode& run) {
     order.generation = entry.generation;
     order.now = entry.kill_now;
     order.as = entry.as;
+    if (entry.in_grace) put_notice(job, false, order);
     wire::AgentOrders orders;
     orders.lineage = lineage_;
     orders.signals.push_back(order);
@@ -156,7 +162,8 @@ void Machine::send_step(const Job& job, StepEntry& entry, StepNode& run) {
   if (!entry.request) return;
   Seconds limit = entry.step->spec.time_limit;
   if (const Seconds whole = time_limit_in_force(job); whole > 0) {
-    const Seconds left = std::max<Seconds>(1, whole - (entry.step->created - job.started));
+    const Seconds stood = suspended_us(job, entry.step->created) / 1'000'000;
+    const Seconds left = std::max<Seconds>(1, whole - (entry.step->created - job.started - stood));
     limit = limit > 0 ? std::min(limit, left) : left;
   }
   out_->effects.launches.push_back(
@@ -172,8 +179,10 @@ std::string Machine::parent_address(const StepEntry& entry, const StepNode& run)
 }
 
 void Machine::terminate_step(const Job& job, StepEntry& entry, bool kill_now, wire::AttemptEnd as) {
-  if (entry.terminating && (entry.kill_now || !kill_now)) return;
+  const bool grace = is_leaving(job) && !kill_now;
+  if (entry.terminating && (entry.kill_now || !kill_now) && (grace || !entry.in_grace)) return;
   if (!entry.terminating) entry.as = as;
+  entry.in_grace = grace;
   entry.terminating = true;
   entry.kill_now = kill_now;
   entry.generation = ++signal_generation_;
@@ -188,8 +197,9 @@ void Machine::terminate_step(const Job& job, StepEntry& entry, bool kill_now, wi
 void Machine::terminate_steps(const Job& job, bool kill_now, wire::AttemptEnd as) {
   auto it = steps_.find(job.id);
   if (it == steps_.end()) return;
-  for (const auto& waiting : std::exchange(it->second.waiting, {}))
-    reply_error(waiting.conn, waiting.id, ending());
+  if (!is_leaving(job) || kill_now)
+    for (const auto& waiting : std::exchange(it->second.waiting, {}))
+      reply_error(waiting.conn, waiting.id, ending());
   for (auto& [id, entry] : it->second.live) {
     if (!entry.terminating && job.cancel_requested) entry.ended_by_uid = job.ended_by_uid;
     terminate_step(job, entry, kill_now, as);
@@ -215,6 +225,7 @@ void Machine::step_reported(StepEntry& entry, StepNode& run, const wire::Attempt
     return;
   }
   run.acknowledged = true;
+  run.standing.done = std::max(run.standing.done, report.suspend_generation);
   if (report.phase != wire::AttemptPhase::kEnded) {
     if (entry.terminating && mono_ms_ - run.sent_ms >= kResendMs) send_step(*find(id), entry, run);
     return;
@@ -254,6 +265,8 @@ void Machine::end_step(JobId id, StepEntry& entry) {
   }
   if (started.is_set() && started <= now_) step.started = std::max(step.created, started);
   step.ended_by_uid = entry.ended_by_uid;
+  if (JobPtr job = find(id); job->state == JobState::kSuspended)
+    step.suspended_us += now_.us - job->interruptions->changed.us;
   close_step(id, entry, std::move(step), std::move(news));
   try_waiting_steps(id);
   if (!has_live_steps(id)) last_step_ended(id);
@@ -301,14 +314,27 @@ void Machine::abandon_steps(const Job& job, std::string_view why) {
   steps_.erase(it);
 }
 
+// Made by a controller that died before all its nodes had it, and its client does not ask again. Those that are not here may have it.
+bool Machine::forsaken(const Job& job, const StepEntry& entry) {
+  if (entry.request || entry.terminating || job.state == JobState::kSuspended ||
+      mono_ms_ - entry.loaded_ms < kStepRequestMs)
+    return false;
+  return std::any_of(entry.nodes.begin(), entry.nodes.end(), [this](const StepNode& run) {
+    const NodeEntry* at = node(run.node);
+    return !run.ended && !run.acknowledged && at && at->conn != 0;
+  });
+}
+
 void Machine::resend_steps() {
   for (auto& [id, steps] : steps_) {
     JobPtr job = find(id);
     if (!job) continue;
-    for (auto& [number, entry] : steps.live)
+    for (auto& [number, entry] : steps.live) {
+      if (forsaken(*job, entry)) terminate_step(*job, entry, true, wire::AttemptEnd::kCancelled);
       for (auto& run : entry.nodes)
         if (!run.ended && (!run.acknowledged || entry.terminating) && mono_ms_ - run.sent_ms >= kResendMs)
           send_step(*job, entry, run);
+    }
   }
 }
 
@@ -323,10 +349,11 @@ void Machine::steps_missing_on(NodeEntry& at, const std::set<wire::AttemptKey>& 
         if (!(run.node == at.node->name) || run.ended ||
             known.contains({id, entry.step->attempt, entry.step->id}))
           continue;
-        // Claimed and gone, or made by a controller that died before it was sent: a node without a trace answers that it never started.
-        if (run.acknowledged || !entry.request)
+        // Claimed and gone: a node without a trace answers that it never started. Made by a controller that died before it was sent: its
+        // client asks again.
+        if (run.acknowledged)
           terminate_step(*job, entry, true, wire::AttemptEnd::kCancelled);
-        else
+        else if (entry.request || entry.terminating)
           send_step(*job, entry, run);
       }
   }
@@ -341,6 +368,7 @@ void Machine::load_steps(const std::vector<StepPtr>& steps) {
     if (is_finished(step->state)) continue;
     StepEntry entry;
     entry.step = step;
+    entry.loaded_ms = mono_ms_;
     for (const auto& share : step->nodes) entry.nodes.emplace_back().node = share.node;
     take(of_job.rooms, *step);
     of_job.live[step->id] = std::move(entry);
@@ -374,15 +402,26 @@ void Machine::on_attach(const FromCommand& command, const wire::AttachRequest& r
   reply(command.conn, command.request.id, wire::StepReply{*entry.step});
 }
 
-// A repeat of a request that was answered: its caller wants to hear of the end, too.
-void Machine::rejoin_step(const wire::ReplyBody& first, ConnId conn, const RequestId& id) {
+// A repeat of a request that was answered: its caller wants to hear of the end, too. After a restart it brings what a launch needs that was not
+// sent before, or did not arrive.
+void Machine::rejoin_step(const wire::ReplyBody& first, const FromCommand& command) {
   auto* begun = std::get_if<wire::StepReply>(&first);
   if (!begun) return;
+  const ConnId conn = command.conn;
+  const RequestId& id = command.request.id;
   auto it = steps_.find(begun->step.job);
   if (it != steps_.end())
     if (auto live = it->second.live.find(begun->step.id); live != it->second.live.end()) {
-      live->second.clients.emplace_back(conn, id);
+      StepEntry& entry = live->second;
+      entry.clients.emplace_back(conn, id);
       followers_.insert(conn);
+      const auto* again = std::get_if<wire::StepRequest>(&command.request.body);
+      if (entry.request || !again || again->job != begun->step.job) return;
+      entry.request = std::make_shared<const wire::StepRequest>(*again);
+      if (entry.terminating) return;
+      JobPtr job = find(begun->step.job);
+      for (auto& run : entry.nodes)
+        if (!run.ended && !run.acknowledged) send_step(*job, entry, run);
       return;
     }
   reply_error(
@@ -506,10 +545,10 @@ void Machine::check_allocations() {
   for (const auto& [id, running] : running_) {
     if (!running.node.empty() || running.ended) continue;
     JobPtr job = find(id);
-    if (job->state != JobState::kRunning) continue;
+    if (job->state != JobState::kRunning && job->state != JobState::kSuspended) continue;
     const Seconds limit = time_limit_in_force(*job);
     const Time deadline = job->spec->extras().deadline;
-    if ((limit > 0 && now_ >= job->started + limit) || (deadline.is_set() && now_ >= deadline))
+    if ((limit > 0 && run_time(*job, now_) >= limit) || (deadline.is_set() && now_ >= deadline))
       late.push_back(id);
     else if (auto lease = leases_.find(id); lease != leases_.end() && lease->second != 0 &&
                                             config_->inactive_limit > 0 &&

@@ -249,6 +249,7 @@ Result<JobId> Machine::admit(const Caller& caller, const wire::Submission& submi
   if (auto checked = check_nodes(spec); !checked) return checked.error();
   spec.user = caller.user;
   spec.group = caller.group;
+  if (spec.requeue == Requeue::kDefault) spec.requeue = config_->job_requeue ? Requeue::kYes : Requeue::kNo;
   for (Istr* text : {&spec.name, &spec.user, &spec.group, &spec.account, &spec.partition, &spec.workdir,
                      &spec.std_out, &spec.std_err, &spec.command, &spec.host})
     *text = texts_.intern(*text);

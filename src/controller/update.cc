@@ -219,8 +219,13 @@ Status Machine::update_job(const Caller& caller, const wire::JobRef& ref, const 
   put_job(std::move(copy));
   // The shepherd keeps the limit: it is told by repeating the launch, which changes nothing else.
   if (auto running = running_.find(id);
-      running != running_.end() && time_limit_in_force(*find(id)) != limit_before)
-    send_launch(*find(id), running->second);
+      running != running_.end() && time_limit_in_force(*find(id)) != limit_before) {
+    if (!running->second.node.empty()) send_launch(*find(id), running->second);
+    if (auto steps = steps_.find(id); steps != steps_.end())
+      for (auto& [number, entry] : steps->second.live)
+        for (auto& run : entry.nodes)
+          if (!run.ended && !entry.terminating) send_step(*find(id), entry, run);
+  }
   return {};
 }
 
@@ -319,6 +324,10 @@ Status Machine::apply_partition_value(Partition& partition, const std::string& k
     auto limit = parse_time_limit(value);
     if (!limit) return bad_value(key, limit.error());
     (key == "maxtime" ? partition.max_time : partition.default_time) = *limit;
+  } else if (key == "gracetime") {
+    auto seconds = parse_int(value, 0, 7 * 86'400);
+    if (!seconds) return bad_value(key, seconds.error());
+    partition.grace_time = *seconds;
   } else if (key == "minnodes" || key == "maxnodes" || key == "prioritytier" || key == "priorityjobfactor") {
     std::string_view text = iequals(value, "unlimited") ? "0" : std::string_view(value);
     auto number = parse_int(text, 0, 65535);

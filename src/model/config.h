@@ -125,6 +125,7 @@ struct ClusterConfig : ClientConfig {
   std::uint32_t max_array_size = 100'001;  // task numbers are below it
   std::uint32_t first_job_id = 1;
   bool job_requeue = true;                // for jobs that say neither --requeue nor --no-requeue
+  bool preempt_send_user_signal = false;  // a job that leaves its nodes at once gets its --signal first
   std::uint32_t max_job_requeue = 5;      // further requeues by the system leave the job held
   std::uint64_t def_mem_per_cpu_mib = 0;  // 0: none
   std::uint64_t def_mem_per_node_mib = 0;

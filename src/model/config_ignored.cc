@@ -210,7 +210,6 @@ const std::vector<std::string_view>& ignored_partition_keys() {
       "DefMemPerGPU",
       "DenyQos",
       "DisableRootJobs",
-      "GraceTime",
       "JobDefaults",
       "LLN",
       "MaxCPUsPerNode",

@@ -445,6 +445,22 @@ Status set_return_to_service(Config& c, std::string_view value) {
   return {};
 }
 
+// Slurm's other words are taken and mean nothing here: there is no preemption by policy.
+Status set_preempt_parameters(Config& c, std::string_view value) {
+  constexpr std::string_view kWords[] = {"min_exempt_priority", "reclaim_licenses", "reorder_count",
+                                         "send_user_signal",    "strict_order",     "suspend_grace_time",
+                                         "youngest_first"};
+  c.preempt_send_user_signal = false;
+  for (auto word : split_list(value)) {
+    const auto name = word.substr(0, word.find('='));
+    if (std::none_of(std::begin(kWords), std::end(kWords), [&](auto known) { return iequals(known, name); }))
+      return Error{"bad_config", quote(word) + " is not a word of PreemptParameters", "",
+                   "write send_user_signal"};
+    if (iequals(name, "send_user_signal")) c.preempt_send_user_signal = true;
+  }
+  return {};
+}
+
 std::string show_user(const Config& c) { return c.bai_user + "(" + std::to_string(c.bai_uid) + ")"; }
 
 Status set_user(Config& c, std::string_view value) {
@@ -628,6 +644,9 @@ const std::vector<KeyRow<ClusterConfig>>& global_rows() {
                0xfffffffd),
         text({"PluginDir", {}, "where placement plugins are, DIR:DIR; the installed directory if not set"},
              &Config::plugin_dir),
+        {{"PreemptParameters", {}, "send_user_signal: jobs that leave their nodes get their --signal first"},
+         set_preempt_parameters,
+         [](const Config& c) { return std::string(c.preempt_send_user_signal ? "send_user_signal" : ""); }},
         {{"ReturnToService",
           {},
           "0: a down node waits for an operator; 1: it returns if it was lost; 2: always"},

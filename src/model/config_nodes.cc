@@ -297,6 +297,14 @@ const std::vector<KeyRow<Partition>>& partition_rows() {
       limit({"MaxTime", {}, "longest time limit"}, &Partition::max_time, "UNLIMITED"),
       limit({"DefaultTime", {}, "time limit of jobs that give none; MaxTime if not set"},
             &Partition::default_time, "NONE"),
+      {{"GraceTime", {}, "seconds from the notice to SIGTERM, of jobs that are requeued"},
+       [](Partition& p, Text value) -> Status {
+         auto seconds = cv::seconds(value, 0, 7 * 86'400, false);
+         if (!seconds) return seconds.error();
+         p.grace_time = *seconds;
+         return {};
+       },
+       [](const Partition& p) { return std::to_string(p.grace_time); }},
       number({"MinNodes", {}, "fewest nodes of a job"}, &Partition::min_nodes, 0, kMaxHosts),
       number({"MaxNodes", {}, "most nodes of a job"}, &Partition::max_nodes, 1, kMaxHosts, true),
       {{"State", {}, "UP, DOWN, DRAIN or INACTIVE"},

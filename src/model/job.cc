@@ -53,6 +53,19 @@ const ResourceRequest& request_in_force(const Job& job) {
   return request_in_force(*job.spec, job.allocation);
 }
 
+std::int64_t suspended_us(const Job& job, Time now) {
+  if (!job.interruptions) return 0;
+  const auto& i = *job.interruptions;
+  return i.suspended_us +
+         (job.state == JobState::kSuspended ? std::max<std::int64_t>(0, now.us - i.changed.us) : 0);
+}
+
+Seconds run_time(const Job& job, Time now) {
+  if (!job.started.is_set()) return 0;
+  const Time end = job.ended.is_set() ? job.ended : now;
+  return std::max<std::int64_t>(0, end.us - job.started.us - suspended_us(job, end)) / 1'000'000;
+}
+
 std::string display_id(const Job& job) {
   if (job.array) {
     const std::string tasks = format_array_spec(job.array->waiting, job.array->max_running, 64);

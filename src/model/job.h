@@ -237,6 +237,19 @@ struct Usage {
   }
 };
 
+// What has come over a job's present start from outside: absent for most.
+struct Interruptions {
+  std::uint64_t generation = 0;   // of the last suspend or resume, rising: what agents are told. 0: neither
+  Time changed;                   // when that was
+  std::int64_t suspended_us = 0;  // in all; one that lasts is added when it is over
+  Time grace_until;               // it goes back to the queue, or ends, and has so long to write a checkpoint
+
+  template <class A>
+  void serialize(A& a) {
+    a(generation, changed, suspended_us, grace_until);
+  }
+};
+
 struct Job;
 // The request that its allocation is for: what was asked for, or the alternative that was taken.
 const ResourceRequest& request_in_force(const JobSpec& spec,
@@ -266,6 +279,7 @@ struct Job {
   std::shared_ptr<const ArrayHead> array;        // the head of an array only
   std::shared_ptr<const Allocation> allocation;  // while active, and after the end
   std::shared_ptr<const Usage> usage;            // after the end
+  std::shared_ptr<const Interruptions> interruptions;
   Istr detail;                                   // a sentence for a person, beside `reason`
   Istr
       failed_nodes;  // names with commas: they failed its last attempts; the scheduler avoids them while others can do
@@ -276,12 +290,14 @@ struct Job {
     a(id, array_id, array_task, state, reason, hold, exit, restarts, cancel_requested, requeue_requested,
       priority, ended_by_uid, attempt, submitted, eligible, started, ended, lsn, detail, failed_nodes);
     save_part(a, spec), save_part(a, array), save_part(a, allocation), save_part(a, usage);
+    save_part(a, interruptions);
   }
   template <class A>
   void load(A& a) {
     a(id, array_id, array_task, state, reason, hold, exit, restarts, cancel_requested, requeue_requested,
       priority, ended_by_uid, attempt, submitted, eligible, started, ended, lsn, detail, failed_nodes);
     load_part(a, spec), load_part(a, array), load_part(a, allocation), load_part(a, usage);
+    load_part(a, interruptions);
   }
 
  private:
@@ -301,6 +317,11 @@ struct Job {
   }
 };
 using JobPtr = std::shared_ptr<const Job>;
+
+// How long its present start has been suspended by `now`, microseconds.
+std::int64_t suspended_us(const Job& job, Time now);
+// How long it has run in its present start by `now`, or ran until it ended, without the time that it was suspended.
+Seconds run_time(const Job& job, Time now);
 
 // "7", or "7_3" for an array's task, "7_[1-9]" for an array's head.
 std::string display_id(const Job& job);

@@ -120,6 +120,7 @@ struct Partition {
   PartitionState state = PartitionState::kUp;
   Seconds max_time = kUnlimited;
   Seconds default_time = 0;  // 0: none, max_time counts
+  Seconds grace_time = 0;    // of jobs that are to leave their nodes: from the notice to SIGTERM
   std::uint32_t min_nodes = 0;
   std::uint32_t max_nodes = 0;  // 0: unlimited
   std::uint32_t priority_tier = 1;
@@ -137,7 +138,7 @@ struct Partition {
     a(name, nodes, nodes_text, is_default, hidden, root_only, exclusive_user, oversubscribe_exclusive, state,
       max_time, default_time, min_nodes, max_nodes, priority_tier, priority_job_factor,
       default_mem_per_cpu_mib, default_mem_per_node_mib, max_mem_per_node_mib, allow_accounts, deny_accounts,
-      allow_groups, scheduling, total_cpus, overridden);
+      allow_groups, scheduling, total_cpus, overridden, grace_time);
   }
 };
 using PartitionPtr = std::shared_ptr<const Partition>;

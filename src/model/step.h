@@ -92,12 +92,14 @@ struct StepRun {
   WarningSignal signal;
   Istr speaker;  // who speaks in what tasks see of the shepherd: "slurmstepd"
   Istr task_prolog, task_epilog;
+  Istr comment;  // its own; "emulate:SECONDS" means something to emulated nodes
 
   friend bool operator==(const StepRun&, const StepRun&) = default;
   template <class A>
   void serialize(A& a) {
     a(client, workdir, std_in, std_out, std_err, open_mode, pty, unbuffered, rows, columns, kill_on_bad_exit,
-      wait_s, detach, umask, cpu_bind, gpu_bind, mpi, multi_prog, signal, speaker, task_prolog, task_epilog);
+      wait_s, detach, umask, cpu_bind, gpu_bind, mpi, multi_prog, signal, speaker, task_prolog, task_epilog,
+      comment);
   }
 };
 
@@ -137,6 +139,7 @@ struct Step {
   Usage usage;
   Istr command;  // its arguments, as shown
   Istr detail;   // a sentence for a person
+  std::int64_t suspended_us = 0;  // in all; a standstill of its job that lasts is added when it is over
 
   std::uint32_t tasks() const;
   std::uint32_t cpus() const;
@@ -144,7 +147,7 @@ struct Step {
   template <class A>
   void serialize(A& a) {
     a(job, attempt, id, spec, cap(nodes, 65536), at_most(state, JobState::kRequeued), uid, exit, ended_by_uid,
-      created, started, ended, usage, command, detail);
+      created, started, ended, usage, command, detail, suspended_us);
   }
 };
 using StepPtr = std::shared_ptr<const Step>;

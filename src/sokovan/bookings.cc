@@ -13,7 +13,9 @@ std::pair<Time, Time> Scheduler::Impl::ends_of(const Job& job) const {
       limit = limit_in(*job.spec, *q.partition);
       predict = q.rules.predict;
     }
-  const Time start = job.started.is_set() ? job.started : last_now;
+  if (job.state == JobState::kSuspended) return {kUnknownEnd, kUnknownEnd};
+  Time start = job.started.is_set() ? job.started : last_now;
+  start.us += suspended_us(job, last_now);
   const Time latest = limit == kUnlimited ? kUnknownEnd : start + limit;
   if (!predict) return {latest, latest};
   const auto expected = predictor.predict_by_last_two(job.spec->uid, limit);

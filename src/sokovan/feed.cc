@@ -132,7 +132,7 @@ void Scheduler::Impl::set_job(const JobPtr& job, bool dependencies_met) {
           it->second.job->allocation ? partition_named(it->second.job->allocation->partition) : nullptr;
       predictor.learn(job->spec->uid, cpus_asked(job->spec->request),
                       partition ? limit_in(*job->spec, *partition) : job->spec->time_limit,
-                      job->ended - job->started);
+                      run_time(*job, job->ended));
     }
     remove_job(job->id);
   } else if (is_active(job->state)) {
@@ -146,7 +146,9 @@ void Scheduler::Impl::set_active(const JobPtr& job) {
   if (auto it = jobs.find(job->id); it != jobs.end() && it->second.kind == Kind::kActive) {
     auto& entry = it->second;
     auto& old = *entry.booking;
-    const bool same_end = entry.job->started == job->started && entry.job->spec == job->spec;
+    const bool same_end = entry.job->started == job->started && entry.job->spec == job->spec &&
+                          entry.job->interruptions == job->interruptions &&
+                          (entry.job->state == JobState::kSuspended) == (job->state == JobState::kSuspended);
     entry.job = job;
     Booking now = booking_of(*job);
     if (now.parts == old.parts && now.exclusive == old.exclusive &&

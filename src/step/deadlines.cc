@@ -25,12 +25,30 @@ void Deadlines::start(const StepLaunch& launch, int64_t now_ms) {
 void Deadlines::set_time_limit(uint64_t seconds) {
   time_limit_s_ = seconds;
   limit_at.reset();
-  if (seconds > 0 && !over_) limit_at = start_ms_ + static_cast<int64_t>(seconds) * 1000;
+  if (seconds > 0 && !over_ && !suspended_at_) limit_at = start_ms_ + static_cast<int64_t>(seconds) * 1000;
+}
+
+void Deadlines::suspend(int64_t now_ms) {
+  if (over_ || suspended_at_) return;
+  suspended_at_ = now_ms;
+  limit_at.reset();
+  if (wait_at) wait_left_ = *wait_at - now_ms;
+  wait_at.reset();
+}
+
+void Deadlines::resume(int64_t now_ms) {
+  if (!suspended_at_) return;
+  start_ms_ += now_ms - *suspended_at_;
+  suspended_at_.reset();
+  set_time_limit(time_limit_s_);
+  if (wait_left_ && !over_) wait_at = now_ms + *wait_left_;
+  wait_left_.reset();
 }
 
 void Deadlines::ending() {
   over_ = true;
   limit_at.reset();
+  grace_end_at.reset();
   wait_at.reset();
   deadline_us_.reset();
   warning_before_ms_.reset();
@@ -48,9 +66,13 @@ std::optional<int64_t> Deadlines::warning_at(int64_t now_ms, int64_t now_us) con
 }
 
 bool Deadlines::warning_due(int64_t now_ms, int64_t now_us) {
-  if (!due(warning_at(now_ms, now_us), now_ms)) return false;
+  return due(warning_at(now_ms, now_us), now_ms) && take_warning();
+}
+
+bool Deadlines::take_warning() {
+  const bool had = warning_before_ms_.has_value();
   warning_before_ms_.reset();
-  return true;
+  return had;
 }
 
 int64_t Deadlines::pause_ms(int64_t now_ms, int64_t now_us) const {
@@ -59,6 +81,7 @@ int64_t Deadlines::pause_ms(int64_t now_ms, int64_t now_us) const {
     if (at) next = next ? std::min(*next, *at) : *at;
   };
   take(limit_at);
+  take(grace_end_at);
   take(kill_at);
   take(give_up_at);
   take(wait_at);

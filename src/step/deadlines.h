@@ -17,6 +17,10 @@ class Deadlines {
   void set_time_limit(uint64_t seconds);
   uint64_t time_limit_s() const { return time_limit_s_; }
 
+  // The step stands still: until resume() only its deadline counts. Repeating either changes nothing.
+  void suspend(int64_t now_ms);
+  void resume(int64_t now_ms);
+
   // No more warnings, limits or deadlines: the step is being ended.
   void ending();
 
@@ -26,9 +30,12 @@ class Deadlines {
   bool deadline_due(int64_t now_us) const { return deadline_us_ && *deadline_us_ <= now_us; }
   // True once, when it is time for the warning signal.
   bool warning_due(int64_t now_ms, int64_t now_us);
+  // The same before its time: true if there is one that was not given yet.
+  bool take_warning();
 
   // Monotonic milliseconds.
   std::optional<int64_t> limit_at;
+  std::optional<int64_t> grace_end_at;  // it was told to go
   std::optional<int64_t> kill_at;
   std::optional<int64_t> give_up_at;
   std::optional<int64_t> wait_at;    // for the other tasks, after the first ended
@@ -41,6 +48,8 @@ class Deadlines {
   uint64_t time_limit_s_ = 0;
   std::optional<int64_t> deadline_us_;
   std::optional<int64_t> warning_before_ms_;
+  std::optional<int64_t> suspended_at_;
+  std::optional<int64_t> wait_left_;  // of wait_at, while suspended
   bool over_ = false;
 };
 

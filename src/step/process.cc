@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string_view>
@@ -90,6 +91,26 @@ bool has_environment_entry(pid_t pid, const std::string& entry) {
     if (seen.find(needle) != std::string::npos) return true;
     if (seen.size() > needle.size()) seen.erase(0, seen.size() - needle.size());
   }
+}
+
+bool handles_signal(pid_t pid, int signum) {
+  auto text = read_all("/proc/" + std::to_string(pid) + "/status", 64u << 10);
+  if (!text.ok()) return false;
+  const auto at = text->find("\nSigCgt:");
+  if (at == std::string::npos) return false;
+  const uint64_t caught = strtoull(text->c_str() + at + 8, nullptr, 16);
+  return (caught >> (signum - 1)) & 1;
+}
+
+bool is_step_command(pid_t pid) {
+  char buffer[4096];
+  const ssize_t n = readlink(("/proc/" + std::to_string(pid) + "/exe").c_str(), buffer, sizeof buffer);
+  if (n <= 0) return false;
+  const std::string_view path(buffer, static_cast<size_t>(n));
+  const auto name = path.substr(path.rfind('/') + 1);
+  for (std::string_view ours : {"bai-run", "bai-attach", "bai-cast"})
+    if (name == ours || name == std::string(ours) + " (deleted)") return true;
+  return false;
 }
 
 }  // namespace bai::step

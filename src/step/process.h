@@ -29,4 +29,10 @@ std::vector<pid_t> all_processes();
 // True when the process's environment holds exactly this entry ("K=V"). False when it may not be read.
 bool has_environment_entry(pid_t pid, const std::string& entry);
 
+// Whether it has a handler for the signal (SigCgt).
+bool handles_signal(pid_t pid, int signum);
+
+// Whether it is one of our commands that stand for a step and pass signals on to its tasks: bai-run, bai-attach, bai-cast.
+bool is_step_command(pid_t pid);
+
 }  // namespace bai::step

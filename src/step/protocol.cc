@@ -20,6 +20,7 @@ enum Type : uint16_t {
   kSetTimeLimit = 6,
   kAttach = 7,
   kUse = 8,
+  kSuspend = 9,
   kState = 101,
   kRefused = 102,
   kEnded = 103,
@@ -53,6 +54,10 @@ enum Tag : uint16_t {
   kPages = 24,
   kRead = 25,
   kWritten = 26,
+  kSuspended = 27,
+  kGeneration = 28,
+  kGrace = 29,
+  kNotice = 30,
 };
 
 void put_le(std::string* out, uint64_t value, int bytes) {
@@ -175,6 +180,8 @@ struct Encoder {
     w.number(kReason, static_cast<uint64_t>(r.reason));
     message(r.message);
     if (r.kill_wait_ms >= 0) w.number(kKillWait, static_cast<uint64_t>(r.kill_wait_ms));
+    if (r.grace_ms > 0) w.number(kGrace, static_cast<uint64_t>(r.grace_ms));
+    if (r.notice != Notice::kNone) w.number(kNotice, static_cast<uint64_t>(r.notice));
     return frame(kTerminate, w);
   }
   std::string operator()(const KillRequest& r) {
@@ -210,6 +217,11 @@ struct Encoder {
     for (auto [tag, figure] : kFigures) w.text(tag, packed(r.use.*figure));
     return frame(kUsed, w);
   }
+  std::string operator()(const SuspendRequest& r) {
+    w.number(kSuspended, r.suspended);
+    w.number(kGeneration, r.generation);
+    return frame(kSuspend, w);
+  }
   std::string operator()(const StateReply& r) {
     w.number(kPhase, static_cast<uint64_t>(r.phase));
     w.number(kShepherdPid, static_cast<uint64_t>(r.shepherd_pid));
@@ -217,6 +229,7 @@ struct Encoder {
     w.number(kStart, static_cast<uint64_t>(r.start_us));
     w.number(kTimeLimit, r.time_limit_s);
     w.text(kMark, r.mark);
+    if (r.suspended) w.number(kSuspended, 1);
     return frame(kState, w);
   }
   std::string operator()(const RefusedReply& r) {
@@ -251,6 +264,8 @@ Result<Request> decode_request(std::string_view bytes) {
       f->number(kReason, &r.reason, kLastReason, kFirstReason);
       f->text(kText, &r.message, kMaxMessage);
       f->number(kKillWait, &r.kill_wait_ms, uint64_t{1} << 40);
+      f->number(kGrace, &r.grace_ms, uint64_t{1} << 40);
+      f->number(kNotice, &r.notice, static_cast<uint64_t>(Notice::kOwnSignalOrTerm));
       return f->done<Request>(std::move(r));
     }
     case kKill: {
@@ -285,6 +300,12 @@ Result<Request> decode_request(std::string_view bytes) {
       f->number(kQueryId, &r.query, UINT64_MAX);
       return f->done<Request>(r);
     }
+    case kSuspend: {
+      SuspendRequest r;
+      f->number(kSuspended, &r.suspended, 1);
+      f->number(kGeneration, &r.generation, UINT64_MAX);
+      return f->done<Request>(r);
+    }
     default:
       return Error{"bad_request", "request type " + std::to_string(f->type()) + " is not known"};
   }
@@ -302,6 +323,7 @@ Result<Reply> decode_reply(std::string_view bytes) {
       f->number(kStart, &r.start_us, INT64_MAX);
       f->number(kTimeLimit, &r.time_limit_s, UINT64_MAX);
       f->text(kMark, &r.mark, 256);
+      f->number(kSuspended, &r.suspended, 1);
       return f->done<Reply>(std::move(r));
     }
     case kRefused: {

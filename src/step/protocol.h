@@ -34,11 +34,20 @@ struct SignalRequest {
   uint32_t signum = 0;  // 1..64
   Scope scope = Scope::kAll;
 };
-// SIGTERM and SIGCONT to all, SIGKILL after the step's kill_wait. Repeating changes nothing; the first reason stays.
+// What a step gets at once that is to end after a grace.
+enum class Notice : uint8_t {
+  kNone = 0,
+  kOwnSignal = 1,        // the launch's warning signal, if it has one that was not sent yet
+  kOwnSignalOrTerm = 2,  // that, else SIGCONT and SIGTERM to all but the script's own process
+};
+// SIGTERM and SIGCONT to all, SIGKILL after the step's kill_wait. Repeating changes nothing; the first reason stays. With a grace, all that
+// comes so much later, and the notice at once; another request may only make it sooner.
 struct TerminateRequest {
   EndReason reason = EndReason::kCancelled;
   std::string message;        // goes into the status
   int64_t kill_wait_ms = -1;  // negative: the launch's
+  int64_t grace_ms = 0;
+  Notice notice = Notice::kNone;
 };
 // SIGKILL at once.
 struct KillRequest {
@@ -62,8 +71,15 @@ struct AttachRequest {
 struct UseRequest {
   uint64_t query = 0;  // comes back with the answer
 };
+// All processes stand still, or go on; the time limit does not run meanwhile. The highest generation counts. A step that is being ended
+// goes on to do so.
+struct SuspendRequest {
+  bool suspended = true;
+  uint64_t generation = 0;
+};
 using Request = std::variant<SignalRequest, TerminateRequest, KillRequest, QueryRequest, SubscribeRequest,
-                             SetTimeLimitRequest, AttachRequest, UseRequest>;
+                             SetTimeLimitRequest, AttachRequest, UseRequest,
+                             SuspendRequest>;
 
 // Replies.
 enum class Phase : uint8_t {
@@ -80,6 +96,7 @@ struct StateReply {
   int64_t start_us = 0;    // Unix microseconds; 0: not started
   uint64_t time_limit_s = 0;
   std::string mark;  // of the launch: whose shepherd this is
+  bool suspended = false;
 };
 struct RefusedReply {
   std::string code;  // "bad_request", "ended"

@@ -27,6 +27,7 @@
 #include "step/mpi.h"
 #include "step/process.h"
 #include "step/server.h"
+#include "step/standstill.h"
 #include "step/status.h"
 #include "step/streams.h"
 #include "step/tasks.h"
@@ -68,6 +69,12 @@ class Shepherd {
   void kill_all();
   void begin_ending(EndReason reason, const std::string& message, int64_t kill_wait_ms);
   void end_by_itself(uint8_t exit_code, const std::string& why);
+  void terminate(const TerminateRequest& request);
+  void give_notice(Notice notice);
+  void warn();
+  void signal_programs(int signum);
+  void suspend(const SuspendRequest& request);
+  void go_on();
   std::optional<ChildFailure> launch_failure();
   Reply answer(const Request& request);
   StateReply state();
@@ -104,6 +111,9 @@ class Shepherd {
   std::string forced_message_;
   uint8_t forced_code_ = 0;  // with kExited: the step's exit code, 0: that of its tasks
   Deadlines times_;
+  std::optional<TerminateRequest> leaving_;  // once its grace is over
+  Standstill standstill_;
+  uint64_t suspend_generation_ = 0;
   UseMeter use_;
   uint64_t oom_kills_ = 0;
   int64_t kill_pause_ = kFirstKillPause;
@@ -276,6 +286,10 @@ void Shepherd::loop() {
     int64_t pause = times_.pause_ms(now, env_.now().us);
     for (const int64_t other : {streams_ ? streams_->pause_ms(now) : -1, mpi_ ? mpi_->pause_ms(now) : -1})
       if (other >= 0) pause = pause < 0 ? other : std::min(pause, other);
+    if (const auto stop = standstill_.next_ms()) {
+      const int64_t left = std::max<int64_t>(0, *stop - now);
+      pause = pause < 0 ? left : std::min(pause, left);
+    }
     if (const auto look = use_.next_ms(); look && phase_ != Phase::kCleaning) {
       const int64_t left = std::max<int64_t>(0, *look - now);
       pause = pause < 0 ? left : std::min(pause, left);
@@ -385,6 +399,7 @@ bool Shepherd::streams_done() {
 
 void Shepherd::script_ended(int wait_status) {
   script_ = 0;
+  go_on();
   phase_ = Phase::kCleaning;
   times_.ending();
   status_.end_us = std::max(env_.now().us, status_.start_us);
@@ -449,6 +464,7 @@ void Shepherd::begin_ending(EndReason reason, const std::string& message, int64_
     if (mpi_) mpi_->step_ends();
     phase_ = Phase::kEnding;
     if (streams_ && launch_.streams.node_index == 0) streams_->note(cancelled_line());
+    go_on();
     times_.ending();
     if (kill_wait_ms > 0) ask_to_end();
     times_.kill_at = kill_at;
@@ -461,6 +477,68 @@ void Shepherd::begin_ending(EndReason reason, const std::string& message, int64_
 void Shepherd::end_by_itself(uint8_t exit_code, const std::string& why) {
   if (!forced_) forced_code_ = exit_code;
   begin_ending(EndReason::kExited, why, static_cast<int64_t>(launch_.kill_wait_s) * 1000);
+}
+
+// At once, or after a grace. A further request only makes it sooner.
+void Shepherd::terminate(const TerminateRequest& request) {
+  const int64_t kill_wait_ms =
+      request.kill_wait_ms >= 0 ? request.kill_wait_ms : static_cast<int64_t>(launch_.kill_wait_s) * 1000;
+  if (request.grace_ms <= 0) {
+    give_notice(request.notice);
+    return begin_ending(request.reason, request.message, kill_wait_ms);
+  }
+  if (forced_ || phase_ == Phase::kCleaning) return;
+  const int64_t end_at = env_.monotonic_ms() + request.grace_ms;
+  times_.grace_end_at = std::min(times_.grace_end_at.value_or(end_at), end_at);
+  if (leaving_) return;
+  leaving_ = request;
+  leaving_->grace_ms = 0;
+  leaving_->notice = Notice::kNone;
+  go_on();
+  give_notice(request.notice);
+}
+
+void Shepherd::give_notice(Notice notice) {
+  if (notice == Notice::kNone || forced_ || phase_ == Phase::kCleaning) return;
+  if (launch_.warning_signal != 0 && times_.take_warning()) return warn();
+  if (notice != Notice::kOwnSignalOrTerm) return;
+  signal_programs(SIGCONT);
+  signal_programs(SIGTERM);
+}
+
+void Shepherd::warn() {
+  const int signum = static_cast<int>(launch_.warning_signal);
+  if (!launch_.warning_to_batch_only)
+    signal_programs(signum);
+  else if (script_ > 0)
+    kill(script_, signum);
+}
+
+// All but the script's own process, and but the commands that would pass it on to tasks of a step, which have it from their own shepherd.
+void Shepherd::signal_programs(int signum) {
+  std::set<pid_t> told;
+  if (launch_.tasks.empty()) {
+    told.insert(script_);
+    for (pid_t pid : tracker().find())
+      if (is_step_command(pid)) told.insert(pid);
+  }
+  tracker().signal_new(signum, told);
+}
+
+void Shepherd::suspend(const SuspendRequest& request) {
+  if (request.generation < suspend_generation_) return;
+  suspend_generation_ = request.generation;
+  if (!request.suspended) return go_on();
+  if (forced_ || leaving_ || phase_ == Phase::kCleaning) return;
+  const int64_t now = env_.monotonic_ms();
+  times_.suspend(now);
+  standstill_.begin(tracker(), now);
+}
+
+void Shepherd::go_on() {
+  if (!standstill_.begun()) return;
+  standstill_.end(tracker());
+  times_.resume(env_.monotonic_ms());
 }
 
 // As Slurm's stepd says it, on the step's first node.
@@ -513,13 +591,9 @@ void Shepherd::on_time() {
                  static_cast<int64_t>(launch_.kill_wait_s) * 1000);
   if (times_.deadline_due(env_.now().us))
     begin_ending(EndReason::kDeadline, "deadline reached", static_cast<int64_t>(launch_.kill_wait_s) * 1000);
-  if (times_.warning_due(now, env_.now().us)) {
-    const int signum = static_cast<int>(launch_.warning_signal);
-    if (!launch_.warning_to_batch_only)
-      tracker().signal_all(signum, script_);
-    else if (script_ > 0)
-      kill(script_, signum);
-  }
+  if (times_.warning_due(now, env_.now().us)) warn();
+  if (times_.due(standstill_.next_ms(), now)) standstill_.on_time(tracker(), now);
+  if (times_.due(times_.grace_end_at, now)) terminate(*leaving_);
   if (times_.due(times_.give_up_at, now)) {
     std::string pids;
     for (pid_t pid : tracker().find()) pids += " " + std::to_string(pid);
@@ -546,7 +620,8 @@ StateReply Shepherd::state() {
     pollfd p{report_.get(), POLLIN, 0};
     if (poll(&p, 1, 0) > 0 && (p.revents & POLLIN) == 0) phase_ = Phase::kRunning;
   }
-  return {phase_, getpid(), script_, status_.start_us, times_.time_limit_s(), launch_.mark};
+  return {phase_,       getpid(), script_, status_.start_us, times_.time_limit_s(),
+          launch_.mark, standstill_.begun()};
 }
 
 Reply Shepherd::answer(const Request& request) {
@@ -559,8 +634,7 @@ Reply Shepherd::answer(const Request& request) {
     else if (script_ > 0)
       kill(script_, signum);
   } else if (auto* t = std::get_if<TerminateRequest>(&request)) {
-    begin_ending(t->reason, t->message,
-                 t->kill_wait_ms >= 0 ? t->kill_wait_ms : static_cast<int64_t>(launch_.kill_wait_s) * 1000);
+    terminate(*t);
   } else if (auto* k = std::get_if<KillRequest>(&request)) {
     begin_ending(k->reason, k->message, 0);
   } else if (auto* a = std::get_if<AttachRequest>(&request)) {
@@ -571,6 +645,8 @@ Reply Shepherd::answer(const Request& request) {
     return use_now(*u);
   } else if (auto* l = std::get_if<SetTimeLimitRequest>(&request)) {
     times_.set_time_limit(l->time_limit_s);
+  } else if (auto* s = std::get_if<SuspendRequest>(&request)) {
+    suspend(*s);
   }
   return state();
 }

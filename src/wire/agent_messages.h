@@ -47,6 +47,7 @@ enum class AttemptEnd : std::uint8_t {
   kNodeRebooted,  // the node started anew meanwhile
   kNeverStarted,  // a cancel overtook the launch, or a claim without a start
   kOutOfMemory,   // the kernel ended processes of it for want of memory
+  kPreempted,     // ended for a more important job
 };
 
 struct AttemptReport {
@@ -57,9 +58,10 @@ struct AttemptReport {
   ExitStatus exit;
   std::string message;
   Usage usage;
+  std::uint64_t suspend_generation = 0;  // of the last suspend or resume that was carried out
   template <class A>
   void serialize(A& a) {
-    a(key, phase, end, started, ended, exit, message, usage);
+    a(key, phase, end, started, ended, exit, message, usage, suspend_generation);
   }
 };
 
@@ -174,6 +176,13 @@ struct LaunchOrder {
   }
 };
 
+// What an attempt gets at once that is to end after a grace.
+enum class Notice : std::uint8_t {
+  kNone,
+  kOwnSignal,        // the signal that its --signal names, unless it had that already
+  kOwnSignalOrTerm,  // that, else SIGCONT and SIGTERM to all but the batch script's own process
+};
+
 // "This attempt should end" (signal 0: SIGTERM, KillWait, SIGKILL), or get a signal once per generation.
 struct SignalOrder {
   AttemptKey key;
@@ -182,9 +191,22 @@ struct SignalOrder {
   bool batch_only = false;
   bool now = false;  // with signal 0: SIGKILL at once
   AttemptEnd as = AttemptEnd::kCancelled;
+  std::uint32_t grace_s = 0;  // with signal 0 and not `now`: it has so long before SIGTERM
+  Notice notice = Notice::kNone;
   template <class A>
   void serialize(A& a) {
-    a(key, generation, signal, batch_only, now, as);
+    a(key, generation, signal, batch_only, now, as, grace_s, at_most(notice, Notice::kOwnSignalOrTerm));
+  }
+};
+
+// "This attempt should stand still", or go on: the highest generation counts. Its report says when that is done.
+struct SuspendOrder {
+  AttemptKey key;
+  std::uint64_t generation = 0;
+  bool suspended = true;
+  template <class A>
+  void serialize(A& a) {
+    a(key, generation, suspended);
   }
 };
 
@@ -216,10 +238,11 @@ struct AgentOrders {
   std::vector<AttemptKey> forget;  // their ends are durable: tombstones may go
   std::vector<AttachOrder> attaches;
   std::vector<UseOrder> uses;
+  std::vector<SuspendOrder> suspends;
   template <class A>
   void serialize(A& a) {
     a(lineage, cap(launches, 65536), cap(signals, 65536), cap(forget, 1 << 20), cap(attaches, 65536),
-      cap(uses, 65536));
+      cap(uses, 65536), cap(suspends, 65536));
   }
 };
 

@@ -154,6 +154,11 @@ void JobTableBuilder::add(const Job& job, Seconds time_limit_in_force, std::stri
   row.requeue = spec.requeue;
   row.signal = extras.signal;
   if (job.usage) row.usage = *job.usage;
+  if (job.interruptions) {
+    row.suspend_changed = job.interruptions->changed;
+    row.suspended_us = job.interruptions->suspended_us;
+    row.grace_until = job.interruptions->grace_until;
+  }
 }
 
 JobTable JobTableBuilder::take() {

@@ -58,6 +58,10 @@ struct JobRow {
   Requeue requeue = Requeue::kDefault;
   WarningSignal signal;
   Usage usage;
+  // Of its present start: the last suspend or resume, how long it was suspended until then, and until when it may stay that has to go.
+  Time suspend_changed;
+  std::int64_t suspended_us = 0;
+  Time grace_until;
 
   template <class A>
   void serialize(A& a) {
@@ -68,7 +72,8 @@ struct JobRow {
       tres_per_task, tres_per_socket, tres_held, dependency, array_tasks, node_list, batch_host, mail_user,
       mail_events, array_waiting, array_max_running, min_nodes, max_nodes, tasks, cpus_per_task,
       tasks_per_node, mem_per_node_mib, mem_per_cpu_mib, exclusive, exclusive_user, contiguous, no_batch,
-      asked, nodes, cpus, mem_mib, time_limit, nice, open_mode, requeue, signal, usage);
+      asked, nodes, cpus, mem_mib, time_limit, nice, open_mode, requeue, signal, usage, suspend_changed,
+      suspended_us, grace_until);
   }
 };
 

@@ -163,7 +163,16 @@ struct DiagRequest {
 };
 
 // kComplete: an allocation without a batch script has done its work.
-enum class JobAction : std::uint8_t { kCancel, kHold, kRelease, kRequeue, kRequeueHold, kComplete };
+enum class JobAction : std::uint8_t {
+  kCancel,
+  kHold,
+  kRelease,
+  kRequeue,
+  kRequeueHold,
+  kComplete,
+  kSuspend,
+  kResume,
+};
 
 struct ActionRequest {
   JobAction action = JobAction::kCancel;

@@ -288,8 +288,9 @@ def heal(cluster):
     try:
         cluster.up()
         cluster.run("bai-cancel", "--state=PENDING", ok=None)
-        cluster.run("bai-cancel", "--state=RUNNING", ok=None)
-        await_true(lambda: not cluster.queue(states="PENDING,RUNNING,COMPLETING"), "an empty queue")
+        for state in ("RUNNING", "SUSPENDED"):
+            cluster.run("bai-cancel", f"--state={state}", ok=None)
+        await_true(lambda: not cluster.queue(states="PENDING,RUNNING,SUSPENDED,COMPLETING"), "an empty queue")
     except (Failed, subprocess.SubprocessError) as error:
         print(f"    not healed: {error}", flush=True)
 

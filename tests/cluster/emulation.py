@@ -122,6 +122,31 @@ def drained_and_down(c):
 
 
 @test
+def suspended_and_resumed(c):
+    job = emulate(c, 2)
+    c.await_state(job, "RUNNING")
+    c.run("bai-control", "suspend", str(job))
+    await_true(lambda: c.job(job).get("suspended_s", 0) >= 3, "longer than it would have run")
+    equal(c.job(job)["state"], "SUSPENDED", "state")
+    c.run("bai-control", "resume", str(job))
+    done = c.await_state(job, "COMPLETED")
+    check(done["run_time_s"] <= 3, f"it ran {done['run_time_s']} s")
+
+
+@test
+def steps_take_their_time(c):
+    """What a step's own comment says, else its job's; no program runs and no stream comes."""
+    alone = c.run("bai-run", "-N2", "-n4", "--comment=emulate:0.2", "/no/such/program")
+    equal((alone.stdout, alone.returncode), ("", 0), "a job that is one step")
+    job = emulate(c, 600, "--no-requeue")
+    c.await_state(job, "RUNNING")
+    c.run("bai-run", f"--jobid={job}", "--comment=emulate:0.2", "true")
+    steps = json.loads(c.run("bai-acct", "--json", f"--jobs={job}").stdout)["jobs"][0]["steps"]
+    equal([s["state"] for s in steps if s["step_id"] == "0"], ["COMPLETED"], "the step")
+    c.run("bai-cancel", str(job))
+
+
+@test
 def controller_killed_under_load(c):
     """Jobs run on meanwhile, and each runs once."""
     ids = bulk(c, 3000, 0.4)

@@ -14,10 +14,18 @@ def jobs_with_a_limit_of_one_minute_start(c):
     jobs["stubborn"] = c.submit("-t", "0:30", "-o", "stubborn.txt", script="trap '' TERM; echo ready; while :; do sleep 0.1; done")
     jobs["warned"] = c.submit("-t", "1", "--signal=B:USR1@50", "-o", "warned.txt",
                               script="trap 'echo warned; exit 0' USR1; echo ready; while :; do sleep 0.1; done")
+    jobs["stood"] = c.submit("-t", "1", "-o", "stood.txt", script="echo ready; while :; do sleep 0.1; done")
     jobs["away"] = c.submit("-t", "1", "-o", "away.txt", script="echo ready; exec sleep 600")
     for name in jobs:
         c.await_text(name + ".txt", "ready")
     equal(c.job(jobs["stubborn"])["time_limit_s"], 60, "a limit of 30 s is rounded up to minutes")
+
+
+@test
+def a_limit_does_not_run_while_a_job_is_suspended(c):
+    c.run("bai-control", "suspend", str(jobs["stood"]))
+    await_true(lambda: c.job(jobs["stood"]).get("suspended_s", 0) >= 5, "five seconds of standstill")
+    c.run("bai-control", "resume", str(jobs["stood"]))
 
 
 @test
@@ -65,9 +73,11 @@ def a_warning_signal_comes_in_time(c):
 def the_limit_holds_while_the_controller_is_away(c):
     c.kill("ctld")
     pids = c.shepherds()
-    check(len(pids) >= 3, f"shepherds: {pids}")
-    await_true(lambda: not c.shepherds(), "the end of all limited jobs without a controller", 75)
+    check(len(pids) >= 4, f"shepherds: {pids}")
+    await_true(lambda: not c.shepherds(), "the end of all limited jobs without a controller", 80)
     c.up()
+    done = c.await_state(jobs["stood"], "TIMEOUT", 20)
+    check(58 <= done["run_time_s"] <= 75 and done["suspended_s"] >= 5, f"it ran {done['run_time_s']} s and stood {done['suspended_s']} s")
     for name in ("polite", "stubborn", "away"):
         done = c.await_state(jobs[name], "TIMEOUT", 20)
         check(58 <= done["ended_at"] - done["started_at"] <= 75, f"{name} ran {done['ended_at'] - done['started_at']} s")

@@ -48,6 +48,8 @@ TEST(AgentJournal, KeepsWhatShepherdsSaid) {
   record.status->signal = 15;
   record.status->message = "time limit of 60 s reached";
   record.status->use.max_rss_kib = 77;
+  record.suspend_generation = 12;
+  record.suspended = true;
   const auto journal = decode_journal(encode_attempt(record));
   EXPECT_FALSE(journal.damaged);
   EXPECT_EQ(journal.attempts.at({1, 2}), record);

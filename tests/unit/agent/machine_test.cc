@@ -623,5 +623,98 @@ TEST(AgentMachine, SnapshotIsTheJournal) {
   EXPECT_EQ(a.lineage.epoch, b.lineage.epoch);
 }
 
+wire::AgentOrders standing(AttemptKey key, std::uint64_t generation, bool suspended) {
+  wire::AgentOrders o;
+  o.lineage = lineage();
+  o.suspends.push_back({key, generation, suspended});
+  return o;
+}
+
+// The last suspend or resume that the shepherd was asked for; 0: none.
+std::uint64_t asked(const Node& node, bool* suspended = nullptr) {
+  std::uint64_t out = 0;
+  for (const auto& to : node.requests)
+    if (auto* suspend = std::get_if<step::SuspendRequest>(&to.request)) {
+      out = suspend->generation;
+      if (suspended) *suspended = suspend->suspended;
+    }
+  return out;
+}
+
+TEST(AgentMachine, ASuspendIsDurableBeforeTheShepherdHearsOfItAndIsToldWhenItIsDone) {
+  Node node;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  node.give(StepRunning{kJob7, node.now});
+  node.die_before_journal = true;
+  node.give(OrderIn{standing(kJob7, 5, true)});
+  EXPECT_EQ(asked(node), 0u);
+  node.die_before_journal = false;
+  node.boot();
+  node.connect();
+  EXPECT_EQ(asked(node), 0u);
+  node.give(OrderIn{standing(kJob7, 5, true)});
+  bool suspended = false;
+  EXPECT_EQ(asked(node, &suspended), 5u);
+  EXPECT_TRUE(suspended);
+  EXPECT_EQ(node.machine->report(kJob7)->suspend_generation, 0u);
+  node.give(StepStands{kJob7, 5});
+  EXPECT_EQ(node.told.back().suspend_generation, 5u);
+  // A repeat gets the news again, an older one nothing.
+  node.told.clear();
+  node.requests.clear();
+  node.give(OrderIn{standing(kJob7, 5, true)});
+  ASSERT_EQ(node.told.size(), 1u);
+  EXPECT_EQ(node.told.back().suspend_generation, 5u);
+  node.give(OrderIn{standing(kJob7, 4, false)});
+  EXPECT_EQ(asked(node), 0u);
+}
+
+TEST(AgentMachine, ALaterAgentSaysItToTheShepherdAgain) {
+  Node node;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  node.give(StepRunning{kJob7, node.now});
+  node.die_after_journal = true;
+  node.give(OrderIn{standing(kJob7, 5, true)});
+  node.die_after_journal = false;
+  EXPECT_EQ(asked(node), 0u);
+  node.boot();
+  EXPECT_EQ(asked(node), 5u);
+  node.connect();
+  EXPECT_EQ(node.registered.attempts.at(0).suspend_generation, 0u);
+  node.give(StepStands{kJob7, 5});
+  EXPECT_EQ(node.told.back().suspend_generation, 5u);
+  bool suspended = true;
+  node.give(OrderIn{standing(kJob7, 6, false)});
+  EXPECT_EQ(asked(node, &suspended), 6u);
+  EXPECT_FALSE(suspended);
+  // An answer to the one before is not one to this.
+  EXPECT_EQ(node.machine->report(kJob7)->suspend_generation, 5u);
+}
+
+TEST(AgentMachine, ASuspendOfWhatIsNotHereLeavesNothing) {
+  Node node;
+  node.give(OrderIn{standing(kJob7, 5, true)});
+  EXPECT_EQ(node.machine->attempt_count(), 0u);
+  node.give(OrderIn{orders({launch(kJob7)})});
+  node.step_ends(kJob7, exited(0));
+  node.give(OrderIn{standing(kJob7, 6, true)});
+  EXPECT_EQ(asked(node), 0u);
+}
+
+TEST(AgentMachine, AnEndWithAGraceGoesToTheShepherdWhole) {
+  Node node;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  auto order = ending(kJob7, 5);
+  order.signals[0].as = AttemptEnd::kPreempted;
+  order.signals[0].grace_s = 60;
+  order.signals[0].notice = wire::Notice::kOwnSignal;
+  node.give(OrderIn{order});
+  auto* terminate = std::get_if<step::TerminateRequest>(&node.requests.back().request);
+  ASSERT_TRUE(terminate);
+  EXPECT_EQ(terminate->grace_ms, 60'000);
+  EXPECT_EQ(terminate->notice, step::Notice::kOwnSignal);
+  EXPECT_EQ(terminate->reason, step::EndReason::kPreempted);
+}
+
 }  // namespace
 }  // namespace bai::agent

@@ -245,5 +245,44 @@ TEST(VirtualNode, ALostSessionLosesNothing) {
   EXPECT_EQ(node.registered.attempts[1].phase, AttemptPhase::kRunning);
 }
 
+TEST(VirtualNode, TimeDoesNotRunWhileAStepStandsStill) {
+  Virtual node;
+  node.order(launch(kJob7, "emulate:10"));
+  node.pass(4'000);
+  wire::AgentOrders orders;
+  orders.lineage = lineage();
+  orders.suspends.push_back({kJob7, 5, true});
+  node.give(OrderIn{orders});
+  EXPECT_EQ(node.told(kJob7)->suspend_generation, 5u);
+  node.pass(60'000);
+  EXPECT_FALSE(node.ended(kJob7));
+  orders.suspends[0] = {kJob7, 6, false};
+  node.give(OrderIn{orders});
+  EXPECT_EQ(node.told(kJob7)->suspend_generation, 6u);
+  node.pass(5'999);
+  EXPECT_FALSE(node.ended(kJob7));
+  node.pass(1);
+  EXPECT_TRUE(node.ended(kJob7));
+}
+
+TEST(VirtualNode, AStepTakesAsLongAsItsOwnCommentSaysElseItsJobs) {
+  const AttemptKey first{7, 1, 0}, second{7, 1, 1};
+  Virtual node;
+  auto order = launch(first, "emulate:10");
+  auto step = std::make_shared<Step>();
+  step->job = 7;
+  step->attempt = 1;
+  order.step = step;
+  node.order(order);
+  order.key = second;
+  order.run.comment = "emulate:2";
+  node.order(order);
+  node.pass(2'000);
+  EXPECT_TRUE(node.ended(second));
+  EXPECT_FALSE(node.ended(first));
+  node.pass(8'000);
+  EXPECT_TRUE(node.ended(first));
+}
+
 }  // namespace
 }  // namespace bai::agent

@@ -284,6 +284,7 @@ class Cluster {
   std::vector<ReplyOut> replies;    // of the last input and what followed from it
   std::vector<LaunchOut> launches;  // all
   std::vector<wire::SignalOrder> signals;
+  std::vector<wire::SuspendOrder> suspends;
   std::vector<wire::AttemptKey> forgotten;
   std::vector<ConnId> closed;
   std::string trouble;
@@ -333,6 +334,7 @@ class Cluster {
     for (const auto& order : e.orders)
       if (auto* orders = std::get_if<wire::AgentOrders>(&order.order)) {
         signals.insert(signals.end(), orders->signals.begin(), orders->signals.end());
+        suspends.insert(suspends.end(), orders->suspends.begin(), orders->suspends.end());
         forgotten.insert(forgotten.end(), orders->forget.begin(), orders->forget.end());
       }
     closed.insert(closed.end(), e.close.begin(), e.close.end());

@@ -242,8 +242,9 @@ void ClusterSimulation::plan_work() {
     world_.after(world_.between(0, 150'000'000), [this] {
       static constexpr wire::JobAction kActions[] = {
           wire::JobAction::kCancel,  wire::JobAction::kCancel,  wire::JobAction::kHold,
-          wire::JobAction::kRelease, wire::JobAction::kRequeue, wire::JobAction::kRequeueHold};
-      act(kActions[world_.rng.below(6)]);
+          wire::JobAction::kRelease, wire::JobAction::kRequeue, wire::JobAction::kRequeueHold,
+          wire::JobAction::kSuspend, wire::JobAction::kSuspend, wire::JobAction::kResume};
+      act(kActions[world_.rng.below(std::size(kActions))]);
     });
 }
 
@@ -310,7 +311,24 @@ void ClusterSimulation::act(wire::JobAction action) {
   if (world_.rng.chance(1, 4)) ref.task = static_cast<std::uint32_t>(world_.rng.below(4));
   request.filter.jobs.push_back(ref);
   if (action == wire::JobAction::kCancel && world_.rng.chance(1, 4)) request.signal = 9;
-  call(world_.rng.chance(1, 3) ? root() : user(static_cast<std::uint32_t>(world_.rng.below(2))), request);
+  const bool root_only = action == wire::JobAction::kSuspend || action == wire::JobAction::kResume;
+  call(root_only || world_.rng.chance(1, 3) ? root() : user(static_cast<std::uint32_t>(world_.rng.below(2))),
+       request);
+}
+
+// When all is well again, what stands still is what is suspended; then it goes on.
+void ClusterSimulation::check_standing() {
+  if (!controller().machine()) return;
+  wire::ActionRequest resume;
+  resume.action = wire::JobAction::kResume;
+  for (const auto& [key, process] : world_.running) {
+    auto job = controller().machine()->find(key.job);
+    if (!job || job->attempt != key.attempt) continue;
+    if (job->state == JobState::kSuspended ? !process.stands : job->state == JobState::kRunning && process.stands)
+      world_.fail("job " + display_id(*job) + " is " + std::string(name(job->state)) + ", its process is not");
+  }
+  resume.filter.states = {JobState::kSuspended};
+  call(root(), resume);
 }
 
 std::size_t ClusterSimulation::call(controller::Caller caller, wire::RequestBody body,
@@ -384,6 +402,7 @@ void ClusterSimulation::settle() {
   resume.values = {{"state", "resume"}};
   for (std::int64_t after_s : {0, 60, 120})  // an earlier "down" may still be on its way
     world_.after(after_s * 1'000'000, [this, resume] { call(root(), resume); });
+  for (std::int64_t after_s : {190, 240, 290}) world_.after(after_s * 1'000'000, [this] { check_standing(); });
   // Whoever is held is released; whoever would run or wait for ever is cancelled after a while.
   world_.after(200'000'000, [this] {
     wire::ActionRequest release;
@@ -394,7 +413,7 @@ void ClusterSimulation::settle() {
   for (std::int64_t after_s = 300; after_s < 3'000; after_s += 100)
     world_.after(after_s * 1'000'000, [this] {
       wire::ActionRequest cancel;
-      cancel.filter.states = {JobState::kRunning};
+      cancel.filter.states = {JobState::kRunning, JobState::kSuspended};
       call(root(), cancel);
     });
   world_.after(1'000'000'000, [this] { check_stuck(); });

@@ -52,6 +52,7 @@ class ClusterSimulation {
   void on_reply(std::size_t call, const wire::Reply& reply);
   void settle();  // the faults are over
   void check_stuck();
+  void check_standing();
   bool quiet();
   void check_end();
   JobId some_job();

@@ -330,6 +330,11 @@ void SimulatedAgent::plan_end(Key key, std::int64_t at_us, step::EndReason reaso
 void SimulatedAgent::end_step(Key key, step::EndReason reason) {
   auto it = shepherds_.find(key);
   if (!it->second.script) return;
+  const bool by_itself = reason == step::EndReason::kExited || reason == step::EndReason::kTimeout;
+  if (it->second.stands && it->second.alive && by_itself) {
+    it->second.held_back = reason;
+    return;
+  }
   int code = reason == step::EndReason::kExited ? (key.job % 5 == 0 ? 3 : 0) : 0;
   it->second.script = false;
   if (!it->second.alive) return world_.process_ended(key, -1);  // nobody saw its end
@@ -349,12 +354,27 @@ void SimulatedAgent::end_step(Key key, step::EndReason reason) {
   shepherds_[key].alive = false;
 }
 
+void SimulatedAgent::stand(Key key, const step::SuspendRequest& request) {
+  auto& shepherd = shepherds_[key];
+  if (request.generation >= shepherd.stand_generation) {
+    shepherd.stand_generation = request.generation;
+    shepherd.stands = request.suspended;
+    world_.stands(key, request.suspended);
+    if (!request.suspended && shepherd.held_back) {
+      shepherd.ends_us = -1;
+      plan_end(key, world_.us() + world_.between(500, 5'000), *std::exchange(shepherd.held_back, std::nullopt));
+    }
+  }
+  input(agent::StepStands{key, request.generation});
+}
+
 void SimulatedAgent::request(Key key, const step::Request& request) {
   if (!shepherds_.contains(key)) return;
   later(world_.between(100, 3'000), [this, key, request] {
     auto it = shepherds_.find(key);
     if (it == shepherds_.end() || !it->second.alive) return;
     if (!it->second.script) return this->request(key, request);  // it does not listen yet
+    if (auto* suspend = std::get_if<step::SuspendRequest>(&request)) return stand(key, *suspend);
     if (std::holds_alternative<step::TerminateRequest>(request))
       plan_end(key, world_.us() + world_.between(500, world_.rng.chance(1, 3) ? 30'000'000 : 100'000),
                step::EndReason::kCancelled);

@@ -46,6 +46,9 @@ class SimulatedAgent {
     std::uint64_t turn = 0;  // of the newest plan for its end
     std::int64_t began_us = 0;
     std::int64_t ends_us = -1;
+    std::uint64_t stand_generation = 0;
+    bool stands = false;                         // it was told to stand still
+    std::optional<step::EndReason> held_back{};  // an end by itself that came meanwhile
   };
 
   void input(agent::InputBody body);
@@ -57,6 +60,7 @@ class SimulatedAgent {
   void request(Key key, const step::Request& request);
   void plan_end(Key key, std::int64_t at_us, step::EndReason reason);
   void end_step(Key key, step::EndReason reason);
+  void stand(Key key, const step::SuspendRequest& request);
   void shepherd_gone(Key key);
   void bury(Key key);
   std::vector<agent::FoundAttempt> scan(const agent::JournalContents& journal);

@@ -63,6 +63,7 @@ class World {
     JobPtr job;  // as it was launched
     std::string node;
     std::int64_t began_us = 0;
+    bool stands = false;
   };
   std::map<Key, Process> running;
   std::map<Key, int> exit_codes;  // of those that ended by themselves
@@ -90,7 +91,13 @@ class World {
     if (used > cpus[node]) fail("node " + node + " is over-committed by " + text(key));
     running[key] = {job, node, now_us_};
   }
+  void stands(Key key, bool still) {
+    note("  " + text(key) + (still ? " stands still" : " goes on"));
+    if (auto it = running.find(key); it != running.end()) it->second.stands = still;
+  }
   void process_ended(Key key, int exit_code) {
+    if (auto it = running.find(key); it != running.end() && it->second.stands && exit_code >= 0)
+      fail("attempt " + text(key) + " exited while it stood still");
     if (running.erase(key) && exit_code >= 0) exit_codes[key] = exit_code;
     note("  " + text(key) + " ended");
   }

@@ -32,6 +32,15 @@ TEST(StepProtocol, CarriesRequests) {
   t = there_and_back(TerminateRequest{});
   EXPECT_EQ(t.kill_wait_ms, -1);
   EXPECT_EQ(there_and_back(KillRequest{EndReason::kTimeout, "x"}).reason, EndReason::kTimeout);
+  EXPECT_EQ(t.grace_ms, 0);
+  EXPECT_EQ(t.notice, Notice::kNone);
+  t = there_and_back(TerminateRequest{EndReason::kCancelled, "", -1, 60'000, Notice::kOwnSignalOrTerm});
+  EXPECT_EQ(t.grace_ms, 60'000);
+  EXPECT_EQ(t.notice, Notice::kOwnSignalOrTerm);
+  auto stand = there_and_back(SuspendRequest{true, 1u << 20});
+  EXPECT_TRUE(stand.suspended);
+  EXPECT_EQ(stand.generation, 1u << 20);
+  EXPECT_FALSE(there_and_back(SuspendRequest{false, 3}).suspended);
   there_and_back(QueryRequest{});
   there_and_back(SubscribeRequest{});
   EXPECT_EQ(there_and_back(SetTimeLimitRequest{3600}).time_limit_s, 3600u);
@@ -46,6 +55,8 @@ TEST(StepProtocol, CarriesReplies) {
   EXPECT_EQ(s.start_us, 12);
   EXPECT_EQ(s.time_limit_s, 13u);
   EXPECT_EQ(s.mark, "mark");
+  EXPECT_FALSE(s.suspended);
+  EXPECT_TRUE(reply_there_and_back(StateReply{Phase::kRunning, 10, 11, 12, 13, "mark", true}).suspended);
   EXPECT_EQ(reply_there_and_back(RefusedReply{"ended", "why"}).code, "ended");
   StepStatus status;
   status.exit_code = 7;

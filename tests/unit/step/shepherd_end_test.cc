@@ -286,5 +286,151 @@ TEST_F(ShepherdEnd, DiesAtAnyPointWithoutLeavingProcesses) {
   }
 }
 
+bool is_stopped(pid_t pid) {
+  const auto stat = process_stat(pid);
+  return stat && stat->state == 'T';
+}
+
+// One that writes its processes' numbers: its own and that of a child in another session.
+constexpr const char* kTwo =
+    "(setsid bash -c 'echo $BASHPID >b.tmp; mv b.tmp b; while :; do sleep 0.02; done' &)\n"
+    "until [ -e b ]; do sleep 0.01; done\n"
+    "echo $BASHPID >a.tmp; mv a.tmp a\n";
+
+TEST_F(ShepherdEnd, StandsStillAndGoesOnWithoutACgroup) {
+  launch_.time_limit_s = 1;
+  script(std::string(kTwo) + "until [ -e go ]; do sleep 0.01; done; exit 6\n");
+  start();
+  StepClient client = connect();
+  ASSERT_TRUE(await_file("a"));
+  const pid_t a = pid_in(work_ + "/a"), b = pid_in(work_ + "/b");
+  auto state = client.call(SuspendRequest{true, 2}, kPatienceMs);
+  ASSERT_TRUE(state.ok());
+  EXPECT_TRUE(std::get<StateReply>(*state).suspended);
+  EXPECT_TRUE(eventually([&] { return is_stopped(a) && is_stopped(b); }));
+  // An older word comes late.
+  state = client.call(SuspendRequest{false, 1}, kPatienceMs);
+  EXPECT_TRUE(std::get<StateReply>(*state).suspended);
+  // The limit is over long ago, and does not count.
+  std::this_thread::sleep_for(std::chrono::milliseconds(1200));
+  EXPECT_TRUE(is_stopped(a) && is_stopped(b));
+  std::ofstream(work_ + "/go") << "go";
+  state = client.call(SuspendRequest{false, 3}, kPatienceMs);
+  EXPECT_FALSE(std::get<StateReply>(*state).suspended);
+  const StepStatus status = end();
+  EXPECT_EQ(status.reason, EndReason::kExited);
+  EXPECT_EQ(status.exit_code, 6u);
+}
+
+TEST_F(ShepherdEnd, TheLimitEndsItAfterItWentOn) {
+  launch_.time_limit_s = 1;
+  script("touch up; while :; do sleep 0.05; done\n");
+  start();
+  ASSERT_TRUE(await_file("up"));
+  StepClient client = connect();
+  ASSERT_TRUE(client.call(SuspendRequest{true, 1}, kPatienceMs).ok());
+  ASSERT_TRUE(client.call(SuspendRequest{false, 2}, kPatienceMs).ok());
+  EXPECT_EQ(end().reason, EndReason::kTimeout);
+}
+
+TEST_F(ShepherdEnd, WhatStandsStillIsEndedAllTheSame) {
+  script(std::string(kTwo) + "trap 'exit 5' TERM; touch up; while :; do sleep 0.01; done\n");
+  start();
+  ASSERT_TRUE(await_file("up"));
+  StepClient client = connect();
+  ASSERT_TRUE(client.call(SuspendRequest{true, 1}, kPatienceMs).ok());
+  const pid_t b = pid_in(work_ + "/b");
+  EXPECT_TRUE(eventually([&] { return is_stopped(b); }));
+  ASSERT_TRUE(client.call(TerminateRequest{EndReason::kCancelled, ""}, kPatienceMs).ok());
+  const StepStatus status = end();
+  EXPECT_EQ(status.reason, EndReason::kCancelled);
+  EXPECT_EQ(status.exit_code, 5u);
+  EXPECT_FALSE(process_alive(b));
+}
+
+TEST_F(ShepherdEnd, ItsDeadlineEndsWhatStandsStill) {
+  launch_.deadline_us = env_.now().us + 1'000'000;
+  script("touch up; while :; do sleep 0.05; done\n");
+  start();
+  ASSERT_TRUE(await_file("up"));
+  StepClient client = connect();
+  ASSERT_TRUE(client.call(SuspendRequest{true, 1}, kPatienceMs).ok());
+  EXPECT_EQ(end().reason, EndReason::kDeadline);
+}
+
+TEST_F(ShepherdEnd, HandlersOfTheStopSignalAreToldFirst) {
+  script("trap 'touch told' TSTP; trap 'touch on; exit 0' CONT; touch up; while :; do sleep 0.02; done\n");
+  start();
+  ASSERT_TRUE(await_file("up"));
+  StepClient client = connect();
+  ASSERT_TRUE(client.call(SuspendRequest{true, 1}, kPatienceMs).ok());
+  EXPECT_TRUE(await_file("told"));
+  auto state = client.call(QueryRequest{}, kPatienceMs);
+  const pid_t process = std::get<StateReply>(*state).script_pid;
+  EXPECT_FALSE(is_stopped(process));  // it has its two seconds
+  EXPECT_TRUE(eventually([&] { return is_stopped(process); }));
+  ASSERT_TRUE(client.call(SuspendRequest{false, 2}, kPatienceMs).ok());
+  EXPECT_EQ(end().exit_code, 0u);
+  EXPECT_EQ(access((work_ + "/on").c_str(), F_OK), 0);
+}
+
+TEST_F(ShepherdEnd, AGraceBeginsWithTheWarningAndEndsInSigterm) {
+  launch_.warning_signal = SIGUSR1;
+  launch_.warning_to_batch_only = true;
+  script("trap 'echo warned' USR1; trap 'echo told; exit 3' TERM; touch up; while :; do sleep 0.02; done\n");
+  start();
+  ASSERT_TRUE(await_file("up"));
+  StepClient client = connect();
+  const TerminateRequest request{EndReason::kPreempted, "", -1, 700, Notice::kOwnSignalOrTerm};
+  auto state = client.call(request, kPatienceMs);
+  EXPECT_EQ(std::get<StateReply>(*state).phase, Phase::kRunning);
+  ASSERT_TRUE(client.call(request, kPatienceMs).ok());  // a repeat warns nobody again
+  const StepStatus status = end();
+  EXPECT_EQ(status.reason, EndReason::kPreempted);
+  EXPECT_EQ(status.exit_code, 3u);
+  EXPECT_EQ(output(), "warned\ntold\n");
+}
+
+TEST_F(ShepherdEnd, AGraceWithoutAWarningIsToldToProgramsBySigterm) {
+  script(
+      "trap 'echo script; exit 3' TERM\n"
+      "bash -c 'trap \"echo program; exit\" TERM; touch up; while :; do sleep 0.02; done' & wait $!\n"
+      "touch alone; while :; do sleep 0.02; done\n");
+  start();
+  ASSERT_TRUE(await_file("up"));
+  StepClient client = connect();
+  ASSERT_TRUE(
+      client.call(TerminateRequest{EndReason::kCancelled, "", -1, 600'000, Notice::kOwnSignalOrTerm}, kPatienceMs)
+          .ok());
+  EXPECT_TRUE(await_file("alone"));
+  // A cancel does not wait for it.
+  ASSERT_TRUE(client.call(TerminateRequest{EndReason::kCancelled, ""}, kPatienceMs).ok());
+  EXPECT_EQ(end().exit_code, 3u);
+  EXPECT_EQ(output(), "program\nscript\n");
+}
+
+TEST_F(ShepherdEnd, StandsStillByTheFreezerOfItsCgroup) {
+  const char* file = "cgroup.freeze";
+  bool made = false;
+  for (const char* parent : {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"})
+    if (!made && access((std::string(parent) + "/cgroup.procs").c_str(), W_OK) == 0) made = use_cgroup(parent);
+  if (!made && access("/sys/fs/cgroup/freezer/cgroup.procs", W_OK) == 0) {
+    made = use_cgroup("/sys/fs/cgroup/freezer");
+    file = "freezer.state";
+  }
+  if (!made) GTEST_SKIP() << "no writable cgroup with a freezer";
+  script(std::string(kTwo) + "until [ -e go ]; do sleep 0.01; done; exit 6\n");
+  start();
+  StepClient client = connect();
+  ASSERT_TRUE(await_file("a"));
+  ASSERT_TRUE(client.call(SuspendRequest{true, 1}, kPatienceMs).ok());
+  const std::string state = cgroup_dirs(launch_)[0] + "/" + file;
+  EXPECT_TRUE(slurp(state) == "1\n" || slurp(state).starts_with("FR")) << state << ": " << slurp(state);
+  EXPECT_FALSE(is_stopped(pid_in(work_ + "/b")));
+  std::ofstream(work_ + "/go") << "go";
+  ASSERT_TRUE(client.call(SuspendRequest{false, 2}, kPatienceMs).ok());
+  EXPECT_EQ(end().exit_code, 6u);
+}
+
 }  // namespace
 }  // namespace bai::step

@@ -227,8 +227,10 @@ std::map<std::string, std::string> samples() {
   its_step.run = step_run();
   orders.launches.push_back(its_step);
   orders.forget = {{11, 1}};
+  orders.signals.push_back({{12, 2}, 5, 0, false, false, AttemptEnd::kPreempted, 90, Notice::kOwnSignal});
   orders.attaches = {{{12, 2, 3}, step_run().client, true}};
   orders.uses = {{5, {{12, 2, 3}, {12, 2}}}};
+  orders.suspends = {{{12, 2, 3}, 6, true}};
   out["order orders"] = hex(encode_order(std::move(orders)));
   return out;
 }
