@@ -2,15 +2,19 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <ctime>
+#include <optional>
 #include <unordered_map>
 
 #include "base/text.h"
+#include "base/units.h"
 #include "cli/begin.h"
 #include "cli/job_list.h"
 #include "cli/report.h"
 #include "cli/session.h"
+#include "cli/slurm_options.h"
 #include "cli/step_list.h"
 
 namespace bai::cli {
@@ -78,6 +82,78 @@ bool only_steps(const JobView& job, const std::vector<wire::JobRef>& refs) {
   return named;
 }
 
+// What else --qos, --nnodes and the like ask of jobs.
+struct Narrowing {
+  std::string qos, group, constraints, reason;
+  std::optional<CountRange> nodes, cpus;
+  std::optional<Seconds> limit_min, limit_max;
+
+  bool matches(const JobView& job) const {
+    const auto among = [](const std::string& list, std::string_view word) {
+      const auto words = split_list(list);
+      return list.empty() ||
+             std::any_of(words.begin(), words.end(), [&](auto one) { return iequals(one, word); });
+    };
+    const auto within = [](const std::optional<CountRange>& range, std::uint32_t n) {
+      return !range || (n >= range->min && n <= (range->max == 0 ? range->min : range->max));
+    };
+    const auto& row = *job.row;
+    if (!constraints.empty() && job.text(row.constraint).find(constraints) == std::string_view::npos)
+      return false;
+    if (!among(qos, job.text(row.qos)) || !among(reason, reason_text(job)) || !within(nodes, row.nodes) ||
+        !within(cpus, row.cpus))
+      return false;
+    if (!among(group, job.text(row.group)) && !among(group, std::to_string(row.gid))) return false;
+    const Seconds limit = row.time_limit == kUnlimited ? INT64_MAX : row.time_limit;
+    return (!limit_min || (limit_max ? limit >= *limit_min : limit == *limit_min)) &&
+           (!limit_max || limit <= *limit_max);
+  }
+};
+
+Result<Narrowing> read_narrowing(const Parsed& parsed) {
+  Narrowing out;
+  out.qos = parsed.value_or("qos", "");
+  out.group = parsed.value_or("group", "");
+  out.constraints = parsed.value_or("constraints", "");
+  out.reason = parsed.value_or("reason", "");
+  for (auto [option, into] : {std::pair{"nnodes", &out.nodes}, std::pair{"ncpus", &out.cpus}})
+    if (const Given* given = parsed.find(option)) {
+      auto range = parse_count_range(given->value);
+      if (!range.ok())
+        return Error{range.error().code, range.error().message, given->place, range.error().remedy};
+      *into = *range;
+    }
+  for (auto [option, into] :
+       {std::pair{"timelimit-min", &out.limit_min}, std::pair{"timelimit-max", &out.limit_max}})
+    if (const Given* given = parsed.find(option)) {
+      auto limit = parse_time_limit(given->value);
+      if (!limit.ok())
+        return Error{limit.error().code, limit.error().message, given->place, limit.error().remedy};
+      *into = *limit == kUnlimited ? INT64_MAX : *limit;
+    }
+  return out;
+}
+
+// As long as the controller keeps the job's record.
+int show_scripts(Session& session, const JobList& list, bool environment, const Reporter& reporter) {
+  Output out;
+  int status = 0;
+  for (const JobView& job : list.jobs) {
+    auto reply = session.get<wire::ScriptReply>(wire::ScriptRequest{{job.row->id}});
+    if (!reply.ok()) {
+      out.flush();
+      status = reporter.refused(reply.error(), "slurmdb_jobs_get error");
+      continue;
+    }
+    std::string text = environment ? reply->environment : reply->script;
+    if (environment) std::replace(text.begin(), text.end(), '\0', '\n');
+    out.put((environment ? "Environment used for " : "Batch Script for ") + std::to_string(job.row->id) +
+            "\n" + std::string(80, '-') + "\n" + text);
+    if (!text.ends_with('\n')) out.put("\n");
+  }
+  return status;
+}
+
 }  // namespace
 
 // clang-format off
@@ -111,6 +187,27 @@ OptionTable acct_table(const Dialect& dialect) {
       {.name = "user", .letter = 'u', .arg = kReq, .value_name = "LIST", .help = "Only these users", .aliases = {"uid"}},
       {.name = "verbose", .letter = 'v', .help = "Say more", .hidden = true},
   };
+  if (dialect.slurm)
+    for (const Option& option : std::vector<Option>{
+             {.name = "allclusters", .letter = 'L', .help = "Accepted: there is one", .hidden = true},
+             {.name = "noconvert", .help = "Accepted", .hidden = true},
+             {.name = "units", .arg = kReq, .value_name = "UNIT", .help = "Accepted", .hidden = true},
+             {.name = "use-local-uid", .help = "Accepted: it is so", .hidden = true},
+             {.name = "whole-hetjob", .arg = ArgKind::optional, .value_name = "yes|no", .help = "Accepted", .hidden = true}})
+      table.options.push_back(option);
+  for (const Option& option : std::vector<Option>{
+           {.name = "constraints", .letter = 'C', .arg = kReq, .value_name = "LIST", .help = "Only jobs that asked for these features"},
+           {.name = "env-vars", .help = "The environment that jobs of --jobs were given"},
+           {.name = "batch-script", .letter = 'B', .help = "The scripts of jobs of --jobs"},
+           {.name = "group", .letter = 'g', .arg = kReq, .value_name = "LIST", .help = "Only jobs of these groups", .aliases = {"gid"}},
+           {.name = "ncpus", .letter = 'I', .arg = kReq, .value_name = "N[-M]", .help = "Only jobs with so many processors"},
+           {.name = "nnodes", .letter = 'i', .arg = kReq, .value_name = "N[-M]", .help = "Only jobs with so many nodes"},
+           {.name = "qos", .letter = 'q', .arg = kReq, .value_name = "LIST", .help = "Only jobs of these qualities of service"},
+           {.name = "reason", .letter = 'R', .arg = kReq, .value_name = "LIST", .help = "Only jobs that waited for these reasons"},
+           {.name = "timelimit-max", .letter = 'K', .arg = kReq, .value_name = "TIME", .help = "Only jobs with at most this limit"},
+           {.name = "timelimit-min", .letter = 'k', .arg = kReq, .value_name = "TIME", .help = "Only jobs with at least this limit"}})
+    table.options.push_back(option);
+  add_cluster_options(table, dialect);
   add_common_options(table, 'h', 'V');
   return table;
 }
@@ -133,7 +230,11 @@ int run_acct(const Dialect& dialect, int argc, const char* const* argv) {
     return reporter.mistyped(
         {"bad_option", "Unknown arguments: " + parsed.rest[0], "", "jobs are given with --jobs"});
   const Given* format = parsed.find("format");
-  auto columns = parse_acct_format(format                ? std::string_view(format->value)
+  std::string all;  // of "ALL"
+  if (format && iequals(format->value, "ALL"))
+    for (const auto& field : acct_fields()) (all += all.empty() ? "" : ",") += field.name;
+  auto columns = parse_acct_format(!all.empty()          ? std::string_view(all)
+                                   : format              ? std::string_view(format->value)
                                    : parsed.has("brief") ? kBrief
                                    : parsed.has("long")  ? kLong
                                                          : kFormat);
@@ -142,6 +243,11 @@ int run_acct(const Dialect& dialect, int argc, const char* const* argv) {
         {columns.error().code, columns.error().message, format ? format->place : "", columns.error().remedy});
   auto request = make_request(parsed);
   if (!request.ok()) return reporter.mistyped(request.error());
+  auto wanted = read_narrowing(parsed);
+  if (!wanted.ok()) return reporter.mistyped(wanted.error());
+  if ((parsed.has("batch-script") || parsed.has("env-vars")) && request->filter.jobs.empty())
+    return reporter.mistyped({"bad_option", "scripts and environments are shown of jobs that are named", "",
+                              "name them with --jobs"});
   const auto refs = request->filter.jobs;
   auto session = Session::open(parsed, reporter);
   if (!session.ok()) return reporter.refused(session.error());
@@ -150,6 +256,9 @@ int run_acct(const Dialect& dialect, int argc, const char* const* argv) {
   if (list->stale) reporter.note("the controller's store is failing: this is what was durable last");
 
   if (!parsed.has("duplicates")) keep_last_starts(list->jobs);
+  std::erase_if(list->jobs, [&](const JobView& job) { return !wanted->matches(job); });
+  if (parsed.has("batch-script") || parsed.has("env-vars"))
+    return show_scripts(*session, *list, parsed.has("env-vars"), reporter);
   (void)sort_jobs(list->jobs, "i");
 
   StepList steps;
@@ -168,6 +277,7 @@ int run_acct(const Dialect& dialect, int argc, const char* const* argv) {
     return out;
   };
 
+  const std::string cluster = session->config().cluster_name;
   Output out;
   if (reporter.json()) {
     JsonWriter json(out.buffer());
@@ -190,9 +300,10 @@ int run_acct(const Dialect& dialect, int argc, const char* const* argv) {
     const std::string delimiter = parsed.value_or("delimiter", "|");
     if (!parsed.has("noheader")) put_print_header(out.buffer(), *columns, style, delimiter);
     for (const JobView& job : list->jobs) {
-      if (!only_steps(job, refs)) put_print_row(out.buffer(), *columns, AcctRow{job}, style, delimiter);
+      if (!only_steps(job, refs))
+        put_print_row(out.buffer(), *columns, AcctRow{job, nullptr, cluster}, style, delimiter);
       for (const StepView& step : take_steps(job))
-        put_print_row(out.buffer(), *columns, AcctRow{job, step.step}, style, delimiter);
+        put_print_row(out.buffer(), *columns, AcctRow{job, step.step, cluster}, style, delimiter);
       out.done_line();
     }
   }

@@ -21,6 +21,7 @@ OptionTable acct_table(const Dialect& dialect);
 struct AcctRow {
   JobView job;
   const Step* step = nullptr;
+  std::string_view cluster = {};
 };
 
 using AcctField = PrintField<AcctRow>;

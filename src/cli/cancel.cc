@@ -10,6 +10,7 @@
 #include "cli/begin.h"
 #include "cli/job_list.h"
 #include "cli/output.h"
+#include "cli/slurm_options.h"
 #include "cli/slurm_words.h"
 #include "cli/values.h"
 
@@ -81,6 +82,13 @@ OptionTable cancel_table(const Dialect& dialect) {
       {.name = "verbose", .letter = 'v', .help = "Say what is done"},
   };
   table.options.push_back(request_id_option());
+  if (dialect.slurm)
+    for (const Option& option : std::vector<Option>{
+             {.name = "qos", .letter = 'q', .arg = ArgKind::required, .value_name = "NAME", .help = "Only jobs of this quality of service", .hidden = true},
+             {.name = "reservation", .letter = 'R', .arg = ArgKind::required, .value_name = "NAME", .help = "Only jobs in this reservation: none", .hidden = true},
+             {.name = "wckey", .arg = ArgKind::required, .value_name = "NAME", .help = "Only jobs with this key: none", .hidden = true}})
+      table.options.push_back(option);
+  add_cluster_options(table, dialect);
   add_common_options(table, 0, 'V');
   return table;
 }
@@ -107,7 +115,8 @@ int run_cancel(const Dialect& dialect, int argc, const char* const* argv) {
                                              : refs.error());
     filter->jobs.insert(filter->jobs.end(), refs->begin(), refs->end());
   }
-  if (is_empty(*filter))
+  if (parsed.has("reservation") || parsed.has("wckey")) return 0;
+  if (is_empty(*filter) && !parsed.has("qos"))
     return reporter.mistyped({"no_job", "No job identification provided", "", "name jobs, or say --me"});
   auto id = request_id(parsed);
   if (!id.ok()) return reporter.mistyped(id.error());
@@ -126,6 +135,16 @@ int run_cancel(const Dialect& dialect, int argc, const char* const* argv) {
   }
   auto session = Session::open(parsed, reporter);
   if (!session.ok()) return reporter.refused(session.error());
+  if (const Given* qos = parsed.find("qos")) {
+    wire::QueueRequest asked;
+    asked.filter = *filter;
+    auto list = fetch_jobs(*session, std::move(asked));
+    if (!list.ok()) return reporter.refused(list.error(), "slurm_load_jobs error");
+    filter->jobs.clear();
+    for (const JobView& job : list->jobs)
+      if (job.text(job.row->qos) == qos->value) filter->jobs.push_back({job.row->id});
+    if (filter->jobs.empty()) return 0;
+  }
   if (parsed.has("interactive")) {
     auto any = ask_for_each(*session, *filter, dialect.slurm);
     if (!any.ok()) return reporter.refused(any.error(), "slurm_load_jobs error");

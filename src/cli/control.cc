@@ -1,6 +1,9 @@
 #include "cli/control.h"
 
+#include <algorithm>
+#include <cstdio>
 #include <optional>
+#include <set>
 
 #include "base/hostlist.h"
 #include "base/suggest.h"
@@ -8,6 +11,7 @@
 #include "cli/actions.h"
 #include "cli/begin.h"
 #include "cli/output.h"
+#include "cli/slurm_options.h"
 #include "cli/slurm_words.h"
 #include "cli/values.h"
 
@@ -39,7 +43,25 @@ int shutdown(ControlCall& c) {
       !c.words.empty() && (c.words[0] == "ctld" || c.words[0] == "slurmctld" || c.words[0] == "controller");
   return control_plain(c, wire::ShutdownRequest{!only});
 }
+// scontrol's levels, by name or number, are more than ours.
+std::string log_level(std::string_view word) {
+  for (auto [slurm, ours] :
+       {std::pair{"quiet", "error"}, std::pair{"fatal", "error"}, std::pair{"verbose", "info"},
+        std::pair{"debug2", "debug"}, std::pair{"debug3", "trace"}, std::pair{"debug4", "trace"},
+        std::pair{"debug5", "trace"}, std::pair{"0", "error"}, std::pair{"1", "error"},
+        std::pair{"2", "error"}, std::pair{"3", "info"}, std::pair{"4", "info"}, std::pair{"5", "debug"},
+        std::pair{"6", "debug"}, std::pair{"7", "trace"}, std::pair{"8", "trace"}, std::pair{"9", "trace"}})
+    if (iequals(word, slurm)) return ours;
+  return std::string(word);
+}
 int set_debug(ControlCall& c) {
+  if (c.reporter.dialect().slurm) {
+    if (c.words.size() != 1)
+      return c.reporter.said(std::string("too ") + (c.words.empty() ? "few" : "many") +
+                             " arguments for keyword:setdebug");
+    c.reporter.set_quiet(true);
+    return control_plain(c, wire::LogLevelRequest{log_level(c.words[0])});
+  }
   if (c.words.size() != 1)
     return c.reporter.mistyped(
         {"bad_option", "setdebug takes a level", "", "error, warn, info, debug or trace"});
@@ -67,7 +89,13 @@ constexpr Subcommand kSubcommands[] = {
     {"check-config", "[FILE]", "Judge a configuration without a daemon", control_check_config},
     {"setdebug", "LEVEL", "Change the controller's log level", set_debug},
     {"shutdown", "[ctld]", "Stop the agents and the controller; jobs go on", shutdown},
-    {"write", "batch_script JOB [FILE]", "Its script as it was submitted; - is standard output", control_write},
+    {"create", "PartitionName=NAME KEY=VALUE...", "Make a partition, until it is deleted", control_create},
+    {"delete", "PartitionName=NAME", "Delete one that was made so", control_delete},
+    {"wait_job", "JOB", "Wait until it has its nodes", control_wait_job},
+    {"completing", "", "Jobs that are being ended, and where", control_completing},
+    {"listpids", "[JOB[.STEP] [NODE]]", "The processes of running steps", control_list_pids},
+    {"write", "batch_script JOB [FILE]", "Its script as it was submitted; - is standard output",
+     control_write},
     {"version", "", "Show the version", print_version},
 };
 
@@ -103,6 +131,7 @@ OptionTable control_table(const Dialect& dialect) {
       {.name = "verbose", .letter = 'v', .help = "Say more", .hidden = true},
   };
   table.options.push_back(request_id_option());
+  add_list_options(table, dialect);
   add_common_options(table, 'h', 'V');
   table.epilog = "Commands:\n";
   for (const auto& sub : kSubcommands) {
@@ -136,7 +165,14 @@ int control_jobs(ControlCall& call, wire::JobAction action, bool user_hold) {
                                                                           : "requeue";
   const bool holds = action == wire::JobAction::kHold || action == wire::JobAction::kRelease;
   const bool stands = action == wire::JobAction::kSuspend || action == wire::JobAction::kResume;
-  auto refs = job_words(call.words);
+  std::vector<std::string> names;  // "jobname=NAME"
+  for (std::string_view word : call.words)
+    for (std::string_view prefix : {"jobname=", "name="})
+      if (istarts_with(word, prefix)) names.emplace_back(word.substr(prefix.size()));
+  const bool incomplete =
+      !holds && !call.words.empty() && istarts_with("incomplete", call.words[0]) && !call.words[0].empty();
+  if (incomplete) call.words.erase(call.words.begin());  // those that have ended are not requeued here anyway
+  auto refs = names.empty() ? job_words(call.words) : std::vector<wire::JobRef>();
   if (!refs.ok() && slurm) {
     if (call.words.empty()) return call.reporter.said("too few arguments for keyword:" + std::string(name));
     return call.reporter.said("Invalid job id specified for job " + call.words[0] +
@@ -148,6 +184,7 @@ int control_jobs(ControlCall& call, wire::JobAction action, bool user_hold) {
   wire::ActionRequest request;
   request.action = action;
   request.filter.jobs = std::move(*refs);
+  request.filter.names = std::move(names);
   request.user_hold = user_hold;
   int status = 0;
   Session* session = call.session(status);
@@ -259,6 +296,40 @@ int control_ping(ControlCall& call) {
   return 0;
 }
 
+namespace {
+
+// scontrol without a command: a prompt, and a command a line, until it is left.
+int converse(const Dialect& dialect) {
+  std::set<std::string> options;
+  std::string last;
+  int status = 0;
+  for (;;) {
+    Output().put("scontrol: ");
+    char typed[4096];
+    if (!std::fgets(typed, sizeof typed, stdin)) {
+      Output().put("\n");
+      return status;
+    }
+    std::string line(trim(typed));
+    if (line == "!!") line = last;
+    auto words = split_shell_words(line);
+    if (!words.ok() || words->empty()) continue;
+    last = line;
+    const std::string& word = (*words)[0];
+    if (word == "exit" || word == "quit" || word == "q") return status;
+    if (word == "hide") options.erase("--all");
+    for (auto [name, option] : {std::pair{"all", "--all"}, std::pair{"oneliner", "--oneliner"},
+                                std::pair{"details", "--details"}, std::pair{"quiet", "--quiet"}})
+      if (word == name) options.insert(option);
+    std::vector<const char*> argv = {dialect.program.c_str()};
+    for (const auto& option : options) argv.push_back(option.c_str());
+    for (const auto& one : *words) argv.push_back(one.c_str());
+    status = run_control(dialect, static_cast<int>(argv.size()), argv.data());
+  }
+}
+
+}  // namespace
+
 int run_control(const Dialect& dialect, int argc, const char* const* argv) {
   Reporter reporter(dialect);
   const OptionTable table = control_table(dialect);
@@ -267,6 +338,13 @@ int run_control(const Dialect& dialect, int argc, const char* const* argv) {
   if (!begun) return status;
   const Parsed& parsed = *begun;
   reporter.set_quiet(parsed.has("quiet"));
+  if (parsed.rest.empty() && dialect.slurm) return converse(dialect);
+  // Words for the prompt; here they change nothing.
+  static constexpr std::string_view kForPrompt[] = {"exit", "quit", "verbose", "oneliner",
+                                                    "all",  "hide", "details", "cluster"};
+  if (dialect.slurm &&
+      std::find(std::begin(kForPrompt), std::end(kForPrompt), parsed.rest[0]) != std::end(kForPrompt))
+    return 0;
   if (parsed.rest.empty())
     return reporter.mistyped(
         {"bad_option", "a command is missing", "", "see " + dialect.program + " --help"});

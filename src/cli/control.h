@@ -30,6 +30,18 @@ int control_show(ControlCall& call);
 int control_update(ControlCall& call);
 int control_drain_plan(ControlCall& call);
 int control_write(ControlCall& call);
+// control_site.cc
+int show_licenses(ControlCall& call);
+int show_topology(ControlCall& call);
+int show_aliases(ControlCall& call);
+int show_daemons(ControlCall& call);
+// control_jobs.cc
+int control_completing(ControlCall& call);
+int control_wait_job(ControlCall& call);
+int control_list_pids(ControlCall& call);
+// control_update.cc: create, delete
+int control_create(ControlCall& call);
+int control_delete(ControlCall& call);
 int control_ping(ControlCall& call);
 int control_check_config(ControlCall& call);
 // hold, uhold, release, requeue, requeuehold, suspend, resume

@@ -273,6 +273,7 @@ int show_partitions(ControlCall& call) {
 
 // Keys in Slurm's spelling, in its order, and the version that is spoken.
 void use_slurms_keys(std::vector<std::pair<std::string, std::string>>& values, const Dialect& dialect) {
+  std::erase_if(values, [](const auto& pair) { return pair.first.starts_with("SwitchName["); });
   for (auto& [key, value] : values) {
     if (key.starts_with("Ctld"))
       key = "Slurmctld" + key.substr(4);
@@ -333,6 +334,10 @@ int show_config(ControlCall& call) {
 }
 
 int show_reservations(ControlCall& call) {
+  if (const auto words = behind(call); !words.empty() && call.reporter.dialect().slurm) {
+    Output().put("Reservation " + words[0] + " not found\n");
+    return kRefused;
+  }
   if (!call.reporter.json()) {
     Output().put("No reservations in the system\n");
     return 0;
@@ -373,6 +378,13 @@ int show_hostlist(ControlCall& call, bool sorted) {
   return 0;
 }
 
+// What Slurm can have, and a cluster of ours never has.
+int show_nothing(ControlCall&) { return 0; }
+int show_no_frontends(ControlCall&) {
+  Output().put("No nodes in the system\n");
+  return 0;
+}
+
 }  // namespace
 
 int control_show(ControlCall& call) {
@@ -390,6 +402,16 @@ int control_show(ControlCall& call) {
       {"hostnames", show_hostnames},
       {"hostlistsorted", [](ControlCall& c) { return show_hostlist(c, true); }},
       {"hostlist", [](ControlCall& c) { return show_hostlist(c, false); }},
+      {"licenses", show_licenses},
+      {"topology", show_topology},
+      {"aliases", show_aliases},
+      {"daemons", show_daemons},
+      {"assoc_mgr", show_nothing},
+      {"bbstat", show_nothing},
+      {"burstbuffer", show_nothing},
+      {"dwstat", show_nothing},
+      {"federation", show_nothing},
+      {"frontend", show_no_frontends},
   };
   if (call.words.empty() && call.reporter.dialect().slurm)
     return call.reporter.said("too few arguments for keyword:show");

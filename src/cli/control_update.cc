@@ -6,6 +6,7 @@
 #include "cli/actions.h"
 #include "cli/control.h"
 #include "cli/slurm_words.h"
+#include "cli/values.h"
 
 namespace bai::cli {
 
@@ -55,6 +56,72 @@ std::string slurm_update_text(const ControlCall& call, wire::UpdateKind kind, co
 
 }  // namespace
 
+namespace {
+
+// What is made or unmade: "PartitionName=NAME" among the words. Error: bad_option.
+Result<wire::UpdateRequest> partition_words(const ControlCall& call, wire::UpdateKind kind) {
+  wire::UpdateRequest request;
+  request.kind = kind;
+  for (const auto& word : call.words) {
+    const auto equals = word.find('=');
+    if (equals == std::string::npos)
+      return Error{"bad_option", quote(word) + " is not KEY=VALUE", "", "begin with PartitionName=NAME"};
+    std::string key = lower(std::string_view(word).substr(0, equals));
+    if (key == "partitionname" || key == "partition")
+      request.names = {word.substr(equals + 1)};
+    else
+      request.values.emplace_back(std::move(key), word.substr(equals + 1));
+  }
+  if (request.names.empty())
+    return Error{"bad_option", "only partitions can be made and deleted", "",
+                 "begin with PartitionName=NAME"};
+  return request;
+}
+
+int change_partition(ControlCall& call, wire::UpdateKind kind, std::string_view what) {
+  const bool slurm = call.reporter.dialect().slurm;
+  const bool create = kind == wire::UpdateKind::kCreatePartition;
+  const std::string verb = create ? "create" : "delete";
+  if (slurm && call.words.empty()) return call.reporter.said("too few arguments for " + verb + " keyword");
+  auto request = partition_words(call, kind);
+  if (!request.ok() && slurm) {
+    if (create) {
+      call.reporter.error_line("Invalid creation entity: " + call.words[0]);
+      return kRefused;
+    }
+    return call.reporter.said("Invalid deletion entity: " + call.words[0]);
+  }
+  if (!request.ok()) return call.reporter.mistyped(request.error());
+  auto id = request_id(call.parsed);
+  if (!id.ok()) return call.reporter.mistyped(id.error());
+  int status = 0;
+  Session* session = call.session(status);
+  if (!session) return status;
+  auto reply = session->get<wire::ActionReply>(std::move(*request), *id);
+  const std::string before =
+      create ? "Error creating the partition: " : "delete_partition " + call.words[0] + ": ";
+  if (!reply.ok() && slurm) return call.reporter.said(before + slurm_control_message(reply.error()));
+  if (!reply.ok()) return call.reporter.refused(reply.error());
+  return show_results(*reply, call.reporter, [&](const std::string& name, const Error& error) {
+    if (!slurm) return std::string(what) + " " + name + ": " + error.text();
+    if (error.code == "bad_key")
+      return "scontrol: error: Update of this parameter is not supported: " + typed(call, error.place) +
+             "\n\nscontrol: error: Request aborted";
+    if (error.code == "bad_value" && error.place != "partitionname")
+      return "scontrol: error: Invalid input " + typed(call, error.place);
+    return before + slurm_control_message(error);
+  });
+}
+
+}  // namespace
+
+int control_create(ControlCall& call) {
+  return change_partition(call, wire::UpdateKind::kCreatePartition, "partition");
+}
+int control_delete(ControlCall& call) {
+  return change_partition(call, wire::UpdateKind::kDeletePartition, "partition");
+}
+
 int control_update(ControlCall& call) {
   const bool slurm = call.reporter.dialect().slurm;
   if (slurm && call.words.empty()) return call.reporter.said("too few arguments for update keyword");
@@ -71,16 +138,21 @@ int control_update(ControlCall& call) {
       for (std::string_view name : {"job", "node", "partition"})
         if (!known && iequals(word, name)) entity = name;
       if (!entity.empty()) continue;
+      if (slurm && !known) break;
       return call.reporter.mistyped(
           {"bad_option", quote(word) + " is not KEY=VALUE", "", "write update JobId=7 TimeLimit=10"});
     }
     std::string key = lower(std::string_view(word).substr(0, equals));
+    std::string value = word.substr(equals + 1);
+    if ((key == "timelimit+" || key == "timelimit-") && known) {
+      value = key.back() + value;
+      key.pop_back();
+    }
     if (key.ends_with('+') || key.ends_with('-'))
       return call.reporter.mistyped(
-          {"bad_option", "+= and -= are not supported: " + quote(word), "", "give the whole value"});
-    std::string value = word.substr(equals + 1);
-    if (!known && (key == "jobid" || key == "job")) {
-      auto refs = job_words({value});
+          {"bad_option", "+= and -= are for TimeLimit only: " + quote(word), "", "give the whole value"});
+    if (!known && (key == "jobid" || key == "job" || key == "stepid" || key == "step")) {
+      auto refs = key.starts_with("step") ? parse_job_refs(value, StepRefs::kAllowed) : job_words({value});
       if (!refs.ok())
         return slurm ? call.reporter.said("Invalid job id specified for job " + value)
                      : call.reporter.mistyped(refs.error());
@@ -103,8 +175,8 @@ int control_update(ControlCall& call) {
   }
   if (!known && slurm)
     return call.reporter.said(
-        "No valid entity in update command\nInput line must include \"NodeName\", \"PartitionName\", or "
-        "\"JobId\"");
+        "No valid entity in update command\nInput line must include \"NodeName\", \"PartitionName\", "
+        "\"Reservation\", \"JobId\", or \"SlurmctldDebug\"");
   if (!known)
     return call.reporter.mistyped({"bad_option", "No valid entity in update command", "",
                                    "begin with JobId=, NodeName= or PartitionName="});

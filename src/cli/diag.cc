@@ -12,6 +12,7 @@
 #include "cli/output.h"
 #include "cli/report.h"
 #include "cli/session.h"
+#include "cli/slurm_options.h"
 
 namespace bai::cli {
 namespace {
@@ -80,6 +81,7 @@ OptionTable diag_table(const Dialect& dialect) {
         {.name = "sort-by-time", .letter = 't', .help = "Accepted"},
         {.name = "sort-by-time2", .letter = 'T', .help = "Accepted"},
     };
+  add_cluster_options(table, dialect);
   add_common_options(table, 'h', 'V');
   return table;
 }

@@ -16,7 +16,7 @@ Dialect Dialect::of(const char* argv0) {
     out.output = "slurm-%j.out";
     out.array_output = "slurm-%A_%a.out";
     out.brand = "Slurm";
-    out.version = "slurm 22.05.8";
+    out.version = "slurm-wlm 22.05.8";
     out.usage_status = 1;
     out.bare_errors = name == "scontrol";
     out.option_status = name == "sbatch" ? 255 : 1;

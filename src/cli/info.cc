@@ -15,6 +15,7 @@
 #include "cli/report.h"
 #include "cli/session.h"
 #include "cli/show.h"
+#include "cli/slurm_options.h"
 #include "cli/slurm_words.h"
 
 namespace bai::cli {
@@ -173,6 +174,7 @@ OptionTable info_table(const Dialect& dialect) {
       {.name = "reservation", .letter = 'T', .help = "Accepted; there are none", .hidden = true},
       {.name = "verbose", .letter = 'v', .help = "Say more", .hidden = true},
   };
+  add_list_options(table, dialect);
   add_common_options(table, 0, 'V');
   return table;
 }

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "cli/begin.h"
 #include "cli/queue_steps.h"
+#include "cli/slurm_options.h"
 #include "cli/slurm_words.h"
 
 namespace bai::cli {
@@ -201,6 +202,9 @@ OptionTable queue_table(const Dialect& dialect) {
       {.name = "verbose", .letter = 'v', .help = "Say more", .hidden = true},
       {.name = "watch", .help = "Follow every change until interrupted"},
   };
+  if (dialect.slurm)
+    table.options.push_back({.name = "array-unique", .help = "Accepted: it is so unless --array is given", .hidden = true});
+  add_list_options(table, dialect);
   add_common_options(table, 0, 'V');
   return table;
 }

@@ -75,6 +75,8 @@ bool handle_common(const OptionTable& table, const Parsed& parsed, Reporter& rep
   std::string text;
   if (parsed.has("help"))
     text = render_help(table);
+  else if (parsed.has("usage"))
+    text = "Usage: " + table.program + " " + table.synopsis + "\n";
   else if (parsed.has("version"))
     text = reporter.dialect().slurm
                ? std::string(reporter.dialect().version) + "\n"

@@ -54,6 +54,19 @@ void read_request_extras(OptionReader& in, ResourceRequest& request) {
   in.into("sockets-per-node", extras.sockets_per_node, positive);
   in.into("cores-per-socket", extras.cores_per_socket, positive);
   in.into("threads-per-core", extras.threads_per_core, positive);
+  in.with("extra-node-info", [&](std::string_view text) -> Status {
+    std::uint32_t* const fields[] = {&extras.sockets_per_node, &extras.cores_per_socket,
+                                     &extras.threads_per_core};
+    const auto parts = split(text, ':');
+    if (parts.size() > 3) return Error{"bad_value", quote(text) + " has too many parts", "", "S[:C[:T]]"};
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      if (parts[i] == "*") continue;
+      auto count = positive(parts[i]);
+      if (!count) return count.error();
+      *fields[i] = static_cast<std::uint32_t>(*count);
+    }
+    return {};
+  });
   in.into("ntasks-per-socket", extras.tasks_per_socket, positive);
   in.into("ntasks-per-core", extras.tasks_per_core, positive);
   in.into("ntasks-per-gpu", extras.tasks_per_gpu, positive);

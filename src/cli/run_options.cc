@@ -23,9 +23,10 @@ constexpr auto kOpt = ArgKind::optional;
 
 // Options of bai-submit that say something of a script, or that srun uses for something else.
 const std::set<std::string_view> kBatchOnly = {
-    "array",  "bulk",   "parsable", "requeue", "no-requeue", "request-id", "sweep",     "wrap",
-    "wait",   "output", "error",    "input",   "hold",       "verbose",    "test-only", "open-mode",
-    "export", "signal", "chdir",    "ntasks",  "nodes",      "exclusive",  "quiet"};
+    "array",     "bulk",      "parsable",     "requeue",    "no-requeue", "request-id", "sweep",
+    "wrap",      "wait",      "output",       "error",      "input",      "hold",       "verbose",
+    "test-only", "open-mode", "export",       "signal",     "chdir",      "ntasks",     "nodes",
+    "exclusive", "quiet",     "distribution", "overcommit", "gpu-bind"};
 
 // clang-format off
 std::vector<Option> step_options() {
@@ -34,12 +35,12 @@ std::vector<Option> step_options() {
       {.name = "chdir", .letter = 'D', .arg = kReq, .value_name = "DIR", .help = "Run in this directory", .env = "REMOTE_CWD"},
       {.name = "cpu-bind", .arg = kReq, .value_name = "HOW", .help = "Bind tasks to processors: none, cores, sockets, map_cpu:LIST, ..., verbose", .env = "CPU_BIND_WISH"},
       {.name = "detach", .help = "The step goes on when this command dies; see bai-attach"},
-      {.name = "distribution", .letter = 'm', .arg = kReq, .value_name = "HOW", .help = "Tasks over nodes: block, cyclic, plane=N, arbitrary"},
+      {.name = "distribution", .letter = 'm', .arg = kReq, .value_name = "HOW", .help = "Tasks over nodes: block, cyclic, plane=N, arbitrary", .env = "DISTRIBUTION"},
       {.name = "error", .letter = 'e', .arg = kReq, .value_name = "WHERE", .help = "Standard error: a file with patterns, all, none, or a task's number", .env = "STDERRMODE"},
       {.name = "exact", .help = "Only as many processors as the tasks ask", .env = "EXACT"},
       {.name = "exclusive", .arg = kOpt, .value_name = "user", .help = "As a step: --exact. As a job: whole nodes", .env = "EXCLUSIVE"},
       {.name = "export", .arg = kReq, .value_name = "WHAT", .help = "Environment for the tasks: ALL (default), NONE, NIL, or names and NAME=VALUE", .env = "EXPORT_ENV"},
-      {.name = "gpu-bind", .arg = kReq, .value_name = "HOW", .help = "Bind tasks to GPUs: none, single:N, map_gpu:LIST, ..., verbose"},
+      {.name = "gpu-bind", .arg = kReq, .value_name = "HOW", .help = "Bind tasks to GPUs: none, single:N, map_gpu:LIST, ..., verbose", .env = "GPU_BIND"},
       {.name = "immediate", .letter = 'I', .arg = kOpt, .value_name = "S", .help = "Give up when it cannot start at once"},
       {.name = "input", .letter = 'i', .arg = kReq, .value_name = "WHERE", .help = "Standard input: a file, all, none, or a task's number", .env = "STDINMODE"},
       {.name = "jobid", .arg = kReq, .value_name = "JOB", .help = "A step of this running job"},

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/paths.h"
+#include "cli/slurm_options.h"
 
 namespace bai::cli {
 namespace {
@@ -21,6 +22,7 @@ constexpr std::chrono::milliseconds kBusyPauseMin{50}, kBusyPauseMax{1000};
 Result<Session> Session::open(const Parsed& parsed, const Reporter& reporter) {
   auto config = load_client_config(find_config(parsed.value_or("conf", ""), kConfFile));
   if (!config.ok()) return config.error();
+  if (const auto other = other_cluster(parsed, config->cluster_name)) return *other;
   std::string endpoint = config->ctld_endpoint();
   return Session(std::move(*config), std::move(endpoint), reporter);
 }

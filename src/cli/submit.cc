@@ -11,6 +11,7 @@
 #include "cli/begin.h"
 #include "cli/environment.h"
 #include "cli/output.h"
+#include "cli/slurm_options.h"
 #include "cli/slurm_words.h"
 #include "cli/sweep.h"
 #include "model/filename.h"
@@ -128,7 +129,13 @@ Status add_job(const Submitter& submitter, const Parsed& parsed, const Script& s
     job->spec.set_extras(std::move(extras));
   }
   job->launch.args = std::move(args);
-  const auto added = submit_variables(submitter.context.cwd, submitter.context.host);
+  auto added = submit_variables(submitter.context.cwd, submitter.context.host);
+  // What steps in it are to do unless they are told otherwise.
+  for (auto [option, name] : {std::pair{"distribution", "DISTRIBUTION"}, std::pair{"gpu-bind", "GPU_BIND"}})
+    if (const Given* given = parsed.find(option))
+      for (const char* prefix : {"BAI_", "SLURM_"}) added.push_back(prefix + (name + ("=" + given->value)));
+  if (parsed.has("overcommit"))
+    for (const char* variable : {"BAI_OVERCOMMIT=1", "SLURM_OVERCOMMIT=1"}) added.emplace_back(variable);
   const Given* exported = parsed.find("export");
   auto environment = make_environment(exported ? exported->value : "", submitter.environment, added);
   if (!environment.ok()) {
@@ -199,6 +206,7 @@ int run_submit(const Dialect& dialect, int argc, const char* const* argv) {
         },
         reporter);
   }
+  if (auto refused = refused_job_option(parsed)) return reporter.refused(*refused, kFailed);
   SubmitBatch batch;
   if (Status added = add_job(*submitter, parsed, *script, std::move(args), batch, reporter); !added.ok())
     return reporter.mistyped(added.error());

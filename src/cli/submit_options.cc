@@ -1,11 +1,13 @@
 #include "cli/submit_options.h"
 
+#include "base/fd.h"
 #include "base/hostlist.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/option_reader.h"
 #include "cli/report.h"
 #include "cli/request_options.h"
+#include "cli/slurm_options.h"
 #include "cli/values.h"
 #include "model/constraint.h"
 
@@ -36,6 +38,7 @@ std::vector<Option> job_options() {
       {.name = "exclude", .letter = 'x', .arg = kReq, .value_name = "NODES", .help = "Not on these nodes", .directive = true},
       {.name = "exclusive", .arg = kOpt, .value_name = "user", .help = "Whole nodes, shared with no other job", .directive = true, .env = "EXCLUSIVE"},
       {.name = "export", .arg = kReq, .value_name = "WHAT", .help = "Environment for the job: ALL (default), NONE, NIL, or names and NAME=VALUE", .directive = true, .env = "EXPORT"},
+      {.name = "extra-node-info", .letter = 'B', .arg = kReq, .value_name = "S[:C[:T]]", .help = "Only nodes with so many sockets, cores and threads", .directive = true, .hidden = true},
       {.name = "gpus", .letter = 'G', .arg = kReq, .value_name = "[TYPE:]N", .help = "GPUs for the whole job; 0.5 is half of one", .directive = true, .env = "GPUS"},
       {.name = "gpus-per-node", .arg = kReq, .value_name = "[TYPE:]N", .help = "GPUs on each node", .directive = true, .env = "GPUS_PER_NODE"},
       {.name = "gpus-per-socket", .arg = kReq, .value_name = "[TYPE:]N", .help = "GPUs for each socket; give --sockets-per-node", .directive = true, .env = "GPUS_PER_SOCKET"},
@@ -53,6 +56,7 @@ std::vector<Option> job_options() {
       {.name = "mincpus", .arg = kReq, .value_name = "N", .help = "At least so many processors on each node", .directive = true},
       {.name = "nice", .arg = kOpt, .value_name = "N", .help = "Lower the priority by N (default: 100)", .directive = true, .env = "NICE"},
       {.name = "no-requeue", .help = "Never run the job a second time", .directive = true, .env = "NO_REQUEUE"},
+      {.name = "nodefile", .letter = 'F', .arg = kReq, .value_name = "FILE", .help = "On the nodes that this file names", .directive = true, .hidden = true},
       {.name = "nodelist", .letter = 'w', .arg = kReq, .value_name = "NODES", .help = "On these nodes: n[1-4],n7", .directive = true},
       {.name = "nodes", .letter = 'N', .arg = kReq, .value_name = "N[-M]", .help = "Number of nodes, or least and most", .directive = true},
       {.name = "ntasks", .letter = 'n', .arg = kReq, .value_name = "N", .help = "Number of tasks to make room for", .directive = true},
@@ -137,6 +141,13 @@ void read_resources(OptionReader& in, ResourceRequest& request) {
       return {};
     };
   };
+  in.with("nodefile", [&](std::string_view file) -> Status {
+    auto text = read_all(std::string(file), 1 << 20);
+    if (!text.ok()) return text.error();
+    for (char& c : *text)
+      if (c == '\n' || c == ' ' || c == '\t') c = ',';
+    return hosts(request.nodes_wanted)(join(split_list(*text), ","));
+  });
   in.with("nodelist", hosts(request.nodes_wanted));
   in.with("exclude", hosts(request.nodes_excluded));
   auto text = [](Istr& out) {
@@ -313,6 +324,26 @@ OptionTable submit_table(const Dialect& dialect) {
   table.synopsis = "[OPTION...] [SCRIPT [ARGUMENT...]]";
   table.description = "Submit a job script. Without SCRIPT it is read from standard input.";
   table.options = job_options();
+  for (auto& option : unmet_job_options()) table.options.push_back(std::move(option));
+  for (const Option& option : std::vector<Option>{{.name = "distribution",
+                              .letter = 'm',
+                              .arg = kReq,
+                              .value_name = "HOW",
+                              .help = "How bai-run in it lays out tasks",
+                              .directive = true,
+                              .hidden = true},
+                                                  {.name = "overcommit",
+                                                  .letter = 'O',
+                                                  .help = "Steps in it may have more tasks than processors",
+                                                  .directive = true,
+                                                  .hidden = true},
+                                                  {.name = "gpu-bind",
+                                                  .arg = kReq,
+                                                  .value_name = "HOW",
+                                                  .help = "How bai-run in it binds tasks to GPUs",
+                                                  .directive = true,
+                                                  .hidden = true}})
+    table.options.push_back(option);
   add_common_options(table, 'h', 'V');
   return table;
 }

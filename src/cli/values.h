@@ -7,13 +7,12 @@
 #include <vector>
 
 #include "base/result.h"
+#include "model/dependency_text.h"
 #include "model/job.h"
 #include "wire/messages.h"
 
 namespace bai::cli {
 
-// "afterok:7:8_3,singleton" (all) or "afterok:7?afterany:8" (any); after:ID+MINUTES. Errors: bad_dependency.
-Result<Dependencies> parse_dependencies(std::string_view text);
 // "[B:]SIGNAL[@SECONDS]". Errors: bad_signal.
 Result<WarningSignal> parse_warning_signal(std::string_view text);
 // "BEGIN,END" as MailEvent bits; NONE is 0. Errors: bad_mail_type.

@@ -181,7 +181,13 @@ void Machine::load_config() {
     entry.configured = true;
     node_changed(entry);
   }
-  for (const auto& configured : config_->partitions) {
+  std::vector<Partition> all = config_->partitions;
+  for (auto it = settings_.lower_bound(std::string(kMadePartitions));
+       it != settings_.end() && it->first.starts_with(kMadePartitions); ++it) {
+    const auto made = it->first.substr(kMadePartitions.size(), it->first.size() - kMadePartitions.size() - 1);
+    if (!config_->find_partition(made)) all.push_back(made_partition(made));
+  }
+  for (const auto& configured : all) {
     auto partition = std::make_shared<Partition>(configured);
     std::string prefix = "partition/" + partition->name.str() + "/";
     for (auto it = settings_.lower_bound(prefix); it != settings_.end() && it->first.starts_with(prefix);
@@ -424,7 +430,8 @@ void Machine::on_reconfigure(const Reconfigure& input) {
     it = nodes_.erase(it);
   }
   for (auto it = partitions_.begin(); it != partitions_.end();) {
-    if (config_->find_partition(it->first)) {
+    if (config_->find_partition(it->first) ||
+        settings_.contains(std::string(kMadePartitions) + it->first + "/")) {
       ++it;
       continue;
     }

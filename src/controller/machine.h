@@ -40,6 +40,9 @@ inline constexpr std::uint32_t kSearchesPerRequest = 2'000;
 // A setting whose name ends in an id, and whose text is one: jobs between them may have been given by a database that was lost.
 inline constexpr std::string_view kUnknownJobs = "unknown_jobs/";
 
+// Settings that name partitions made at run time, with a slash behind the name.
+inline constexpr std::string_view kMadePartitions = "partition_made/";
+
 // Why a job ends with SchedulerParameters=kill_invalid_depend.
 inline constexpr std::string_view kNeverSatisfied = "its dependency can never be satisfied";
 
@@ -231,6 +234,13 @@ class Machine {
                      const std::vector<std::pair<std::string, std::string>>& values);
   Status update_partition(const std::string& name,
                           const std::vector<std::pair<std::string, std::string>>& values);
+  Status create_partition(const std::string& name,
+                          const std::vector<std::pair<std::string, std::string>>& values);
+  Status delete_partition(const std::string& name);
+  void drop_settings(const std::string& prefix);
+  Partition made_partition(const std::string& name) const;
+  Status update_step(const Caller& caller, const wire::JobRef& ref,
+                     const std::vector<std::pair<std::string, std::string>>& values);
   Status apply_partition_value(Partition& partition, const std::string& key, const std::string& value) const;
 
   // lifecycle.cc

@@ -5,6 +5,8 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "controller/machine.h"
+#include "model/dependency_text.h"
+#include "model/partition_keys.h"
 
 namespace bai::controller {
 namespace {
@@ -25,6 +27,18 @@ Result<bool> parse_yes(std::string_view text) {
   return Error{"bad_value", quote(text) + " is neither yes nor no", "", "write YES or NO"};
 }
 
+// "30", or "+30" and "-30" from what is in force.
+Result<Seconds> changed_limit(std::string_view value, Seconds in_force) {
+  const bool more = value.starts_with('+'), less = value.starts_with('-');
+  auto limit = parse_time_limit(more || less ? value.substr(1) : value);
+  if (!limit || (!more && !less)) return limit;
+  if (in_force == kUnlimited || *limit == kUnlimited)
+    return Error{"bad_value", "there is no time limit to count from", "", "give the whole limit"};
+  const Seconds changed = more ? in_force + *limit : in_force - *limit;
+  if (changed <= 0) return Error{"bad_value", "that would leave no time", "", "give the whole limit"};
+  return changed;
+}
+
 }  // namespace
 
 void Machine::on_update(const FromCommand& command, const wire::UpdateRequest& request) {
@@ -37,7 +51,10 @@ void Machine::on_update(const FromCommand& command, const wire::UpdateRequest& r
     result.results.push_back(std::move(one));
   };
   if (request.kind == wire::UpdateKind::kJob) {
-    for (const auto& ref : request.jobs) add(ref, "", update_job(caller, ref, request.values));
+    for (const auto& ref : request.jobs)
+      add(ref, "",
+          ref.step == kNoStep ? update_job(caller, ref, request.values)
+                              : update_step(caller, ref, request.values));
   } else if (!caller.is_operator) {
     return answer(command,
                   wire::ErrorBody{{"not_permitted", "only an operator may update nodes and partitions", "",
@@ -45,8 +62,10 @@ void Machine::on_update(const FromCommand& command, const wire::UpdateRequest& r
   } else {
     for (const auto& name : request.names)
       add({}, name,
-          request.kind == wire::UpdateKind::kNode ? update_node(caller, name, request.values)
-                                                  : update_partition(name, request.values));
+          request.kind == wire::UpdateKind::kNode              ? update_node(caller, name, request.values)
+          : request.kind == wire::UpdateKind::kCreatePartition ? create_partition(name, request.values)
+          : request.kind == wire::UpdateKind::kDeletePartition ? delete_partition(name)
+                                                               : update_partition(name, request.values));
   }
   answer(command, std::move(result));
 }
@@ -82,10 +101,10 @@ Status Machine::update_job(const Caller& caller, const wire::JobRef& ref, const 
     };
     Status status;
     if (key == "timelimit") {
-      auto limit = parse_time_limit(value);
+      Seconds now_in_force = time_limit_in_force(*job);
+      auto limit = changed_limit(value, now_in_force);
       if (!limit) return bad_value(key, limit.error());
       Seconds wanted = *limit == 0 ? kUnlimited : *limit;
-      Seconds now_in_force = time_limit_in_force(*job);
       bool longer = wanted == kUnlimited ? now_in_force != kUnlimited
                                          : now_in_force != kUnlimited && wanted > now_in_force;
       if (longer && !caller.is_operator)
@@ -143,10 +162,13 @@ Status Machine::update_job(const Caller& caller, const wire::JobRef& ref, const 
       spec->requeue = *yes ? Requeue::kYes : Requeue::kNo;
     } else if (key == "dependency") {
       status = only_pending();
-      if (!value.empty())
-        return Error{"bad_value", "a dependency can only be removed", key,
-                     "write Dependency= with nothing behind it"};
-      extras.dependencies = {};
+      auto dependencies = parse_dependencies(value);
+      if (!dependencies) return bad_value(key, dependencies.error());
+      for (const auto& one : dependencies->list)
+        if (one.job == job->id || (job->array_id && one.job == job->array_id))
+          return Error{"bad_value", "a job cannot wait for itself", key, "name another"};
+      if (auto good = check_dependencies(*dependencies, false); !good) return bad_value(key, good.error());
+      extras.dependencies = std::move(*dependencies);
     } else if (key == "arraytaskthrottle") {
       auto number = parse_int(value, 0, 1 << 24);
       if (!number) return bad_value(key, number.error());
@@ -185,6 +207,20 @@ Status Machine::update_job(const Caller& caller, const wire::JobRef& ref, const 
         if (!nodes_.contains(name))
           return Error{"bad_node", "invalid node name specified: " + quote(name), key, "see bai-info -N"};
       (key == "excnodelist" ? spec->request.nodes_excluded : spec->request.nodes_wanted) = value;
+    } else if (key == "qos") {
+      status = only_pending();
+      extras.qos = value;
+    } else if (key == "endtime") {
+      if (job->state != JobState::kRunning)
+        return Error{"not_running", "Job/step not running", key, "set its TimeLimit"};
+      auto when = parse_when(value, now_);
+      if (!when) return bad_value(key, when.error());
+      const Seconds wanted = *when - job->started;
+      if (wanted <= 0) return Error{"bad_value", "that was before it started", key, "give a later time"};
+      const Seconds now_in_force = time_limit_in_force(*job);
+      if (now_in_force != kUnlimited && wanted > now_in_force && !caller.is_operator)
+        return Error{"not_permitted", "only an operator may raise a time limit", key, "ask for it"};
+      spec->time_limit = wanted;
     } else if (key == "licenses") {
       status = only_pending();
       spec->request.licenses = value;
@@ -344,8 +380,102 @@ Status Machine::apply_partition_value(Partition& partition, const std::string& k
      : key == "default" ? partition.is_default
                         : partition.root_only) = *yes;
   } else {
-    return bad_key(key, "partition");
+    if (auto done = set_partition_key(partition, key, value); !done) return done;
+    if (key == "nodes") return fill_partition(*config_, partition);
   }
+  return {};
+}
+
+// Made at run time, kept as settings, until it is deleted or the configuration has one of that name.
+Status Machine::create_partition(const std::string& name, const Values& values) {
+  if (partitions_.contains(name))
+    return Error{"partition_exists", "there is a partition " + quote(name), "partitionname", "update it"};
+  if (name.empty() || name.find_first_of("/,= ") != name.npos || has_control(name) ||
+      iequals(name, "DEFAULT"))
+    return Error{"bad_value", quote(name) + " is no name of a partition", "partitionname",
+                 "use letters, digits, - and _"};
+  auto made = std::make_shared<Partition>(made_partition(name));
+  for (const auto& [key, value] : values)
+    if (auto status = apply_partition_value(*made, key, value); !status) return status;
+  if (made->default_time != 0 && made->max_time != kUnlimited &&
+      (made->default_time == kUnlimited || made->default_time > made->max_time))
+    return Error{"bad_value", "DefaultTime is longer than MaxTime", "defaulttime", ""};
+  drop_settings("partition/" + name + "/");  // of another one that had this name
+  const auto keep = [this](const std::string& key, const std::string& text) {
+    settings_[key] = text;
+    change(store::SettingPut{key, text});
+  };
+  keep(std::string(kMadePartitions) + name + "/", "1");
+  for (const auto& [key, value] : values) keep("partition/" + name + "/" + key, value);
+  partitions_[name] = made;
+  out_->effects.partitions.push_back(made);
+  tell(sokovan::PartitionSet{made});
+  return {};
+}
+
+Status Machine::delete_partition(const std::string& name) {
+  auto it = partitions_.find(name);
+  if (it == partitions_.end())
+    return Error{"no_such_partition", "Invalid partition name specified: " + quote(name), "", "see bai-info"};
+  if (config_->find_partition(name))
+    return Error{"configured", "partition " + quote(name) + " is in the configuration", "",
+                 "take it out of bai.conf and reconfigure"};
+  for (const auto& [id, entry] : jobs_) {
+    if (is_finished(entry.job->state)) continue;
+    const auto wanted = split_list(entry.job->spec->partition.view());
+    if (std::find(wanted.begin(), wanted.end(), std::string_view(name)) != wanted.end())
+      return Error{"partition_busy", "Partition is in use", "", "job " + std::to_string(id) + " is in it"};
+  }
+  drop_settings(std::string(kMadePartitions) + name + "/");
+  drop_settings("partition/" + name + "/");
+  out_->effects.partitions_gone.push_back(it->second->name);
+  tell(sokovan::PartitionGone{it->second->name});
+  partitions_.erase(it);
+  return {};
+}
+
+// All that begin so: no partition's name holds a slash.
+void Machine::drop_settings(const std::string& prefix) {
+  for (auto it = settings_.lower_bound(prefix); it != settings_.end() && it->first.starts_with(prefix);) {
+    change(store::SettingPut{it->first, ""});
+    it = settings_.erase(it);
+  }
+}
+
+Partition Machine::made_partition(const std::string& name) const {
+  Partition made;
+  made.name = name;
+  made.default_mem_per_cpu_mib = config_->def_mem_per_cpu_mib;
+  made.default_mem_per_node_mib = config_->def_mem_per_node_mib;
+  made.max_mem_per_node_mib = config_->max_mem_per_node_mib;
+  made.overridden = true;
+  return made;
+}
+
+// Its time limit, while it runs: the launch is repeated, which the shepherd takes for the new limit and nothing else.
+Status Machine::update_step(const Caller& caller, const wire::JobRef& ref, const Values& values) {
+  JobPtr job = find(ref.job);
+  auto it = steps_.find(ref.job);
+  if (!job || it == steps_.end() || !it->second.live.contains(ref.step))
+    return Error{"no_such_step", "Invalid job id specified", "", "see bai-queue --steps"};
+  if (!caller.is_operator && job->spec->uid != caller.uid)
+    return Error{"not_permitted", "Access/permission denied", "", "only its owner or an operator may"};
+  StepEntry& entry = it->second.live.at(ref.step);
+  Step copy = *entry.step;
+  for (const auto& [key, value] : values) {
+    if (key != "timelimit") return bad_key(key, "step");
+    const Seconds whole = time_limit_in_force(*job);
+    const Seconds in_force = copy.spec.time_limit > 0 ? copy.spec.time_limit : whole;
+    auto limit = changed_limit(value, in_force);
+    if (!limit) return bad_value(key, limit.error());
+    if (!entry.request)
+      return Error{"not_running", "the controller was restarted since it began: its limit stays", key, ""};
+    copy.spec.time_limit = *limit == kUnlimited ? 0 : *limit;
+  }
+  entry.step = std::make_shared<const Step>(std::move(copy));
+  change(store::StepPut{entry.step});
+  for (auto& run : entry.nodes)
+    if (!run.ended && !entry.terminating) send_step(*job, entry, run);
   return {};
 }
 

@@ -1,6 +1,7 @@
 // The configuration as text: show config, differences, a NodeName line.
 #include <algorithm>
 
+#include "base/hostlist.h"
 #include "base/text.h"
 #include "model/config_keys.h"
 
@@ -44,6 +45,30 @@ NodeLine as_line(const ConfigNode& node) {
   return line;
 }
 
+// How far a switch is above its leaves.
+std::size_t level_of(const ClusterConfig& config, const Switch& one, std::size_t depth = 0) {
+  std::size_t level = 0;
+  for (const auto& name : one.switches)
+    for (const auto& below : config.switches)
+      if (below.name == name && depth < config.switches.size())
+        level = std::max(level, 1 + level_of(config, below, depth + 1));
+  return level;
+}
+
+// As `scontrol show topology` has it.
+std::string switch_line(const ClusterConfig& config, const Switch& one) {
+  const auto list = [](const std::vector<Istr>& names) {
+    std::vector<std::string> out;
+    for (const auto& name : names) out.push_back(name.str());
+    return compress_hostlist(out);
+  };
+  std::string out =
+      "SwitchName=" + one.name.str() + " Level=" + std::to_string(level_of(config, one)) + " LinkSpeed=1";
+  if (!one.nodes.empty()) out += " Nodes=" + list(one.nodes);
+  if (!one.switches.empty()) out += " Switches=" + list(one.switches);
+  return out;
+}
+
 }  // namespace
 
 Pairs describe(const ClusterConfig& config) {
@@ -61,6 +86,8 @@ Pairs describe(const ClusterConfig& config) {
     }
   }
   std::sort(out.begin(), out.end());
+  for (std::size_t i = 0; i < config.switches.size(); ++i)
+    out.emplace_back("SwitchName[" + std::to_string(i) + "]", switch_line(config, config.switches[i]));
   return out;
 }
 

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """The commands under Slurm's names, against what Slurm 22.05.8 was seen to print with nodes, partitions and jobs of the same shape."""
+import json
 import os
 import sys
 
-from bai import Cluster, check, equal, need_root, run_tests, test
+from bai import Cluster, await_true, check, equal, need_root, run_tests, test
 from bai_slurm import NAMES, masked, slurm
+
+PATH = {"PATH": NAMES + ":" + os.environ["PATH"]}
 
 
 @test
@@ -133,10 +136,119 @@ def another_user_is_refused(c):
 
 
 @test
+def what_slurm_has_and_a_cluster_alone_has_not(c):
+    slurm(c, "scontrol show licenses", "LicenseName=lic2\n    Total=10 Used=0 Free=10 Reserved=0 Remote=no\n"
+          "LicenseName=mat\n    Total=4 Used=0 Free=4 Reserved=0 Remote=no\n")
+    slurm(c, "scontrol -o show lic mat", "LicenseName=mat Total=4 Used=0 Free=4 Reserved=0 Remote=no\n")
+    for words in ("show burstbuffer", "show federation", "show license nope", "completing", "details", "oneliner", "exit"):
+        slurm(c, "scontrol " + words)
+    slurm(c, "scontrol show frontend", "No nodes in the system\n")
+    slurm(c, "scontrol show topology", err="scontrol: error: No topology information available\n")
+    slurm(c, "scontrol show reservation foo", "Reservation foo not found\n", status=1)
+    slurm(c, "scontrol -M elsewhere show job", status=1, err="scontrol: error: Problem talking to database\n"
+          "scontrol: error: 'elsewhere' can't be reached now, or it is an invalid entry for --cluster.  "
+          "Use 'sacctmgr list clusters' to see available clusters.\n")
+    own = c.run("squeue", "-h", "-M", "private", env=PATH).stdout
+    equal(own, c.run("squeue", "-h", "--local", "--noconvert", "--hide", "--array-unique", env=PATH).stdout, "this cluster's own name")
+    slurm(c, "sbatch -H --reservation=foo --wrap true", status=1,
+          err="sbatch: error: Batch job submission failed: Requested reservation is invalid\n")
+    for words in ("scancel -R foo", "scancel --wckey=foo", "scancel -q nope"):
+        slurm(c, words)
+
+
+@test
+def scontrol_reads_a_prompt(c):
+    slurm(c, "scontrol", "scontrol: LicenseName=mat Total=4 Used=0 Free=4 Reserved=0 Remote=no\nscontrol: ", stdin="-o show lic mat\nquit\n")
+    slurm(c, "scontrol", "scontrol: scontrol: LicenseName=mat Total=4 Used=0 Free=4 Reserved=0 Remote=no\n"
+          "scontrol: LicenseName=mat Total=4 Used=0 Free=4 Reserved=0 Remote=no\nscontrol: \n", stdin="oneliner\nshow lic mat\n!!\n")
+
+
+@test
+def partitions_are_made_and_unmade(c):
+    slurm(c, "scontrol create partitionname=main", err="Error creating the partition: Invalid partition name specified\n", status=1)
+    slurm(c, "scontrol create partitionname=night nodes=n9", err="Error creating the partition: Invalid node name specified\n", status=1)
+    slurm(c, "scontrol create partitionname=night foo=1", status=1,
+          err="scontrol: error: Update of this parameter is not supported: foo=1\n\nscontrol: error: Request aborted\n")
+    slurm(c, "scontrol create foo=1", status=1, err="scontrol: error: Invalid creation entity: foo=1\n")
+    slurm(c, "scontrol create partitionname=night nodes=n2 maxtime=10")
+    slurm(c, ["sinfo", "-h", "-p", "night", "-o", "%P %l %N"], "night 10:00 n2\n")
+    job = c.submit("-H", "-p", "night", script="true")
+    c.kill("ctld")
+    c.up()
+    slurm(c, ["sinfo", "-h", "-p", "night", "-o", "%P %l %N"], "night 10:00 n2\n")
+    c.run("bai-control", "reconfigure")
+    slurm(c, "scontrol update partitionname=night nodes=n[1-2] defaulttime=5")
+    slurm(c, ["sinfo", "-h", "-p", "night", "-o", "%P %L %N"], "night 5:00 n[1-2]\n")
+    slurm(c, "scontrol delete partitionname=night", err="delete_partition partitionname=night: Partition is in use\n", status=1)
+    c.run("bai-cancel", str(job))
+    c.await_state(job, "CANCELLED")
+    slurm(c, "scontrol delete partitionname=night")
+    slurm(c, "scontrol delete partitionname=night", err="delete_partition partitionname=night: Invalid partition name specified\n", status=1)
+    slurm(c, "scontrol delete partitionname=main", err="delete_partition partitionname=main: Partition is in use\n", status=1)
+    c.kill("ctld")
+    c.up()
+    check("night" not in c.run("bai-info").stdout, "it is gone for good")
+
+
+@test
+def jobs_are_looked_at_and_changed(c):
+    script = "#!/bin/sh\n# two lines\necho $1\n"
+    job = c.submit("-H", "-J", "theirs", "--mem=10", script=script)
+    slurm(c, f"scontrol write batch_script {job} -", script)
+    slurm(c, f"scontrol write batch_script {job}", f"batch script for job {job} written to slurm-{job}.sh\n")
+    equal(c.read(f"slurm-{job}.sh"), script, "the file")
+    slurm(c, "scontrol write batch_script 99999 -", status=1, err="job script retrieval failed: Invalid job id specified\n")
+    done = c.run(os.path.join(NAMES, "sacct"), "-B", "-j", str(job))
+    equal(done.stdout, f"Batch Script for {job}\n" + 80 * "-" + "\n" + script, "sacct -B")
+    slurm(c, f"scontrol update JobId={job} Dependency=afterany:4")
+    equal(c.run("squeue", "-h", "-j", str(job), "-o", "%E", env=PATH).stdout.split("(")[0], "afterany:4", "its dependency")
+    slurm(c, f"scontrol update JobId={job} Dependency=")
+    slurm(c, f"scontrol update JobId={job} TimeLimit=10")
+    slurm(c, f"scontrol update JobId={job} TimeLimit+=5")
+    slurm(c, ["squeue", "-h", "-j", str(job), "-o", "%l"], "15:00\n")
+    slurm(c, "scontrol release jobname=theirs")
+    c.await_state(job, "COMPLETED")
+    slurm(c, f"scontrol wait_job {job}", status=1, err=f"scontrol: Problem running job {job}\n")
+    need_root()
+    slurm(c, f"scontrol write batch_script {job} -", status=1, user=(65534, 65534), err="job script retrieval failed: Access/permission denied\n")
+
+
+@test
+def a_steps_time_limit_changes(c):
+    job = c.submit("-n1", "--mem=10", "-o", "/dev/null", script="bai-run sleep 600")
+    await_true(lambda: c.run("squeue", "-h", "-s", "-j", str(job), "-o", "%i", env=PATH).stdout.count(f"{job}.0"), "the step")
+    slurm(c, f"scontrol wait_job {job}", err=f"scontrol: Nodes are ready for job {job}\n")
+    pids = c.run(os.path.join(NAMES, "scontrol"), "listpids", f"{job}.0").stdout.splitlines()
+    equal((pids[0], len(pids), pids[1].split()[1:3]), ("PID      JOBID    STEPID   LOCALID GLOBALID", 2, [str(job), "0"]), "its processes")
+    slurm(c, f"scontrol update StepId={job}.0 Foo=1", err="Update of this parameter is not supported: Foo=1\nRequest aborted\n", status=1)
+    slurm(c, f"scontrol update StepId={job}.0 TimeLimit=0:01")
+    c.await_end_of(job)
+    steps = json.loads(c.run("bai-acct", "--json", "-j", str(job)).stdout)["jobs"][0]["steps"]
+    equal([s["state"] for s in steps if s["step_id"] == "0"], ["TIMEOUT"], "the step")
+
+
+@test
+def scripts_with_options_of_other_clusters_run(c):
+    script = """#!/bin/bash
+#SBATCH --hint=nomultithread --acctg-freq=30 --profile=none -s -k
+#SBATCH --mem-bind=local --cpu-freq=high --time-min=1 --wckey=x --propagate=NONE
+#SBATCH -m cyclic -O -B 1:1:1
+echo $SLURM_DISTRIBUTION $SLURM_OVERCOMMIT
+"""
+    with open(c.path("others.sh"), "w", encoding="utf-8") as f:
+        f.write(script)
+    with open(c.path("nodes"), "w", encoding="utf-8") as f:
+        f.write("n2\n")
+    job = int(c.run(os.path.join(NAMES, "sbatch"), "--parsable", "--mem=10", "-o", "others.out", "-F", "nodes", "others.sh").stdout)
+    equal(c.await_state(job, "COMPLETED")["node_list"], "n2", "-F")
+    equal(c.read("others.out"), "cyclic 1\n", "what its steps would hear")
+
+
+@test
 def versions(c):
     for name in ("sbatch", "squeue", "sinfo", "scancel", "scontrol", "sacct"):
-        slurm(c, name + " --version", "slurm 22.05.8\n")
+        slurm(c, name + " --version", "slurm-wlm 22.05.8\n")
 
 
 if __name__ == "__main__":
-    sys.exit(run_tests(Cluster(nodes=2, cpus=64, memory="20000"), settings=("PartitionName=other Nodes=n2 MaxTime=60 State=UP", "KillWait=2")))
+    sys.exit(run_tests(Cluster(nodes=2, cpus=64, memory="20000"), settings=("PartitionName=other Nodes=n2 MaxTime=60 State=UP", "KillWait=2", "Licenses=mat:4,lic2:10")))

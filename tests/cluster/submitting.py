@@ -115,7 +115,7 @@ def slurms_names(c):
     job = done.stdout.split()[-1]
     c.await_state(int(job), "COMPLETED")
     check(os.path.exists(c.path(f"slurm-{job}.out")), "no slurm-%j.out")
-    equal(c.run("sbatch", "--version", env=slurm).stdout, "slurm 22.05.8\n", "version")
+    equal(c.run("sbatch", "--version", env=slurm).stdout, "slurm-wlm 22.05.8\n", "version")
     check(c.run("scontrol", "ping", env=slurm).stdout.startswith("Slurmctld(primary) at "), "scontrol ping")
     check(c.run("sacct", "-n", "-P", "-X", "-j", job, "--format=JobID,State,ExitCode", env=slurm).stdout == f"{job}|COMPLETED|0:0\n", "sacct")
     equal(c.run("squeue", "-h", "-j", job, env=slurm, ok=None).stdout, "", "squeue")

@@ -79,7 +79,7 @@ TEST(Commands, typed_wrong_is_2_and_1_in_slurms_dialect) {
 TEST(Commands, versions) {
   std::string out;
   EXPECT_EQ(run(run_submit, "sbatch", {"--version"}, nullptr, &out), 0);
-  EXPECT_EQ(out, "slurm 22.05.8\n");
+  EXPECT_EQ(out, "slurm-wlm 22.05.8\n");
   EXPECT_EQ(run(run_queue, "bai-queue", {"-V"}, nullptr, &out), 0);
   EXPECT_TRUE(out.starts_with("bai-queue "));
 }
