@@ -85,7 +85,6 @@ int main(int argc, char** argv) {
   for (int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
   sigprocmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
-  signal(SIGCHLD, SIG_IGN);  // mail programs are not waited for
   Fd signal_fd(signalfd(-1, &signals, SFD_CLOEXEC));
 
   auto server = controller::Server::start(options);

@@ -150,6 +150,7 @@ Status Agent::set_up(const ClusterConfig& config) {
   if (!facts.devices.devices.empty()) log_devices(facts.devices);
   facts.found.devices = groups_of(facts.devices);
   use_local(config);
+  facts.hooks = node_hooks(config);
   note_configured(config);
 
   auto journal = journal_.read();
@@ -223,10 +224,11 @@ void Agent::use_local(const ClusterConfig& config) {
   confiner_.prepare();
   has_mps_ = !config.cuda_mps_control.empty();
   MpsSettings mps{config.cuda_mps_control, spool_.dir() + "/mps"};
-  aside_->run([launcher = launcher_, policy, mps, confinement = config.confinement,
-               confiner = confiner_]() -> Aside::Finish {
+  aside_->run([launcher = launcher_, policy, mps, confinement = config.confinement, confiner = confiner_,
+               hooks = hook_settings(config, options_.conf)]() -> Aside::Finish {
     launcher->policy = policy;
     launcher->mps = mps;
+    launcher->hooks = hooks;
     launcher->confinement = confinement;
     launcher->confiner = confiner;
     return {};
@@ -278,6 +280,7 @@ void Agent::on_signals() {
     if (config.ok()) {
       use_local(*config);
       machine_->set_not_enforced(not_enforced());
+      machine_->set_hooks(node_hooks(*config));
       log::info("the node's own keys were read", {{"file", options_.conf}});
     } else {
       log::error("the configuration is kept as it was", {{"why", config.error().text()}});
@@ -378,6 +381,7 @@ int Agent::timeout_ms(std::int64_t now) {
 Status Agent::run() {
   log::info("running", {{"node", options_.node}, {"spool", spool_.dir()}, {"pid", getpid()}});
   health_.run_and_wait(signals_.get());
+  if (std::string why = health_.take_failure(); !why.empty()) machine_->set_unhealthy(std::move(why));
   heard_ms_ = env_.monotonic_ms();
   tick_ms_ = heard_ms_ + kTickMs;
   on_session();
@@ -407,6 +411,7 @@ Status Agent::run() {
       inputs_.emplace_back(Tick{});
       look_for_controller(now);
       health_.on_time(env_.now(), now, shepherds_->size() != 0, machine_->welcomed());
+      if (std::string why = health_.take_failure(); !why.empty()) machine_->set_unhealthy(std::move(why));
       held_.sync = held_.sync || !held_.journal.empty();
       const bool idle = now - launched_ms_ >= kIdleMs;
       // When nothing is being started, or when there is far too much of it.
@@ -478,7 +483,8 @@ void Agent::commit(Output out) {
   if (out.heartbeat || (devices_changed_ && machine_->welcomed())) {
     devices_changed_ = false;
     send(wire::AgentHeartbeat{load_percent(), free_memory_mib(), machine_->config_hash(),
-                              machine_->not_enforced(), machine_->devices()});
+                              machine_->not_enforced(), machine_->devices(), machine_->hooks(),
+                              machine_->take_unhealthy()});
   }
   stop_ = stop_ || out.stop;
 

@@ -214,6 +214,10 @@ void Confiner::confine(const JobLimits& limits, step::StepLaunch& launch) const 
   if (const std::string dir = plain(); !dir.empty() && !in_unified) launch.cgroups = {dir};
 }
 
+void Confiner::track(step::StepLaunch& launch) const {
+  if (const std::string dir = plain(); !dir.empty()) launch.cgroups = {dir};
+}
+
 Status Confiner::hand_down(std::string_view controller) const {
   const std::string& dir = system_.unified;
   Status done = write_line(dir + "/cgroup.subtree_control", controller);

@@ -52,6 +52,8 @@ class Confiner {
   bool keeps_devices() const { return settings_.devices && has("devices"); }
   // Puts the job's cgroups into the launch: a plain one to find its processes by, and trees for what it is held to.
   void confine(const JobLimits& limits, step::StepLaunch& launch) const;
+  // Only the plain one: for what is the site's own.
+  void track(step::StepLaunch& launch) const;
   // v2's controllers handed down to where jobs are; directories of an earlier agent get today's settings. Errors are in not_enforced().
   void prepare();
   // Every directory that may be there when no step is.

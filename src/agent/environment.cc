@@ -218,6 +218,16 @@ const std::pair<std::string_view, std::string (*)(const Context&)> kDefaults[] =
 
 }  // namespace
 
+std::string gpus_on_node(const Job& job, std::uint32_t index) {
+  if (index >= job.allocation->nodes.size()) return "";
+  std::set<std::uint32_t> indices;
+  for (const auto& device : job.allocation->nodes[index].devices)
+    if (device.kind == "gpu" && device.index != kCountedDevice) indices.insert(device.index);
+  std::string out;
+  for (auto i : indices) out += (out.empty() ? "" : ",") + std::to_string(i);
+  return out;
+}
+
 std::vector<std::string> job_environment(const EnvironmentContext& given) {
   Context context{given, {}};
   std::vector<std::string_view> order;

@@ -24,4 +24,7 @@ struct EnvironmentContext {
 // "K=V" each. Variables of ours replace the user's of the same name.
 std::vector<std::string> job_environment(const EnvironmentContext& context);
 
+// The indices of the job's GPUs on its nth node: "0,2".
+std::string gpus_on_node(const Job& job, std::uint32_t index);
+
 }  // namespace bai::agent

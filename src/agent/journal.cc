@@ -98,7 +98,7 @@ Result<Record> decode_record(std::string_view bytes) {
         good = take(f, &a.ended, 1);
         break;
       case kEnd:
-        good = take(f, &a.end, static_cast<std::uint64_t>(wire::AttemptEnd::kPreempted));
+        good = take(f, &a.end, static_cast<std::uint64_t>(wire::kLastAttemptEnd));
         break;
       case kEndedAt:
         good = take(f, &a.ended_at.us, INT64_MAX);

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "model/filename.h"
 #include "model/gpu_bind.h"
+#include "model/hooks.h"
 
 namespace bai::agent {
 
@@ -107,6 +108,27 @@ Status Launcher::bind_to_gpus(const wire::LaunchOrder& order, const std::vector<
   return {};
 }
 
+step::StepLaunch Launcher::begun(const wire::LaunchOrder& order, const Uuid& cluster,
+                                 const std::string& mark) const {
+  step::StepLaunch launch;
+  launch.cluster = cluster.hex();
+  launch.job_id = order.job->id;
+  launch.attempt = order.key.attempt;
+  launch.node = node_.name;
+  launch.boot_id = node_.boot_id;
+  launch.mark = mark;
+  return launch;
+}
+
+step::StepLaunch Launcher::hook(const wire::LaunchOrder& order, const Uuid& cluster, const std::string& mark,
+                                std::uint32_t node_index) const {
+  step::StepLaunch launch = begun(order, cluster, mark);
+  make_hook(order, hooks, {cluster_name, node_.name, node_index}, policy.own_uid, launch);
+  launch.kill_wait_s = static_cast<std::uint64_t>(kill_wait);
+  confiner.track(launch);
+  return launch;
+}
+
 Result<step::StepLaunch> Launcher::prepare(const wire::LaunchOrder& order, const Uuid& cluster,
                                            const std::string& mark, Time now, std::int64_t mono_ms) {
   const auto bad = [&](const std::string& what) {
@@ -120,6 +142,7 @@ Result<step::StepLaunch> Launcher::prepare(const wire::LaunchOrder& order, const
   const auto& nodes = job.allocation->nodes;
   while (index < nodes.size() && !(nodes[index].node == node_.name)) ++index;
   if (index == nodes.size()) return bad("of a job that is not here");
+  if (order.key.step == kEpilogStep) return hook(order, cluster, mark, index);
   if (auto checked = signatures_.check(order, cluster, policy, now); !checked.ok()) return checked.error();
   auto user = users_.find(spec.uid, spec.gid, mono_ms);
   if (!user.ok()) {
@@ -130,13 +153,9 @@ Result<step::StepLaunch> Launcher::prepare(const wire::LaunchOrder& order, const
     return error;
   }
 
-  step::StepLaunch launch;
-  launch.cluster = cluster.hex();
-  launch.job_id = job.id;
-  launch.attempt = order.key.attempt;
-  launch.node = node_.name;
-  launch.boot_id = node_.boot_id;
-  launch.mark = mark;
+  if (order.key.step == kPrologStep) return hook(order, cluster, mark, index);
+
+  step::StepLaunch launch = begun(order, cluster, mark);
   launch.uid = spec.uid;
   launch.gid = spec.gid;
   if (policy.own_uid == 0) launch.groups = user->groups;
@@ -160,6 +179,11 @@ Result<step::StepLaunch> Launcher::prepare(const wire::LaunchOrder& order, const
   if (!devices_env.ok()) return devices_env.error();
   launch.env = job_environment(
       {order, *user, cluster_name, node_.name, index, devices.empty() ? nullptr : &*devices_env});
+  const auto passed = take_passed_limits(launch.env);
+  const UserLimits limits_here = hooks.security_limits ? limits_.of(*user, mono_ms) : UserLimits{};
+  launch.rlimits = job_limits(limits_here, passed);
+  launch.priority = limits_here.priority;
+  add_task_hooks(order, hooks, launch);
   launch.workdir = order.step ? order.run.workdir.str() : spec.workdir.str();
 
   FilenameContext names;

@@ -6,7 +6,9 @@
 
 #include "agent/confine.h"
 #include "agent/device_access.h"
+#include "agent/hooks.h"
 #include "agent/mps.h"
+#include "agent/security_limits.h"
 #include "agent/signature.h"
 #include "agent/topology.h"
 #include "agent/users.h"
@@ -27,6 +29,7 @@ class Launcher {
   LaunchPolicy policy;  // of the node's own file
   std::string cluster_name;
   Seconds kill_wait = 30;
+  HookSettings hooks;
   ConfinementSettings confinement;
   Confiner confiner;     // configured with them
   CpuTopology topology;  // of this machine; empty: jobs are not bound
@@ -39,6 +42,11 @@ class Launcher {
                                    const std::string& mark, Time now, std::int64_t mono_ms);
 
  private:
+  // What every launch says: which attempt it is.
+  step::StepLaunch begun(const wire::LaunchOrder& order, const Uuid& cluster, const std::string& mark) const;
+  // The site's program; nothing of it is the user's.
+  step::StepLaunch hook(const wire::LaunchOrder& order, const Uuid& cluster, const std::string& mark,
+                        std::uint32_t node_index) const;
   Status bind(const wire::LaunchOrder& order, const IdSet& cpus, step::StepLaunch& launch) const;
   Result<std::vector<std::string>> device_environment(const std::vector<DeviceShare>& shares) const;
   Status bind_to_gpus(const wire::LaunchOrder& order, const std::vector<DeviceShare>& shares,
@@ -46,6 +54,7 @@ class Launcher {
   LauncherNode node_;
   SignatureCheck signatures_;
   Users users_;
+  SecurityLimits limits_;
 };
 
 // Those after which the same order may succeed.

@@ -7,6 +7,7 @@
 #include "base/crash_point.h"
 #include "base/log.h"
 #include "base/rand.h"
+#include "model/hooks.h"
 
 namespace bai::agent {
 
@@ -107,6 +108,7 @@ Machine::Machine(MachineStart start, const Input& now, Output& out)
 }
 
 void Machine::load(FoundAttempt found, Output& out) {
+  if (forget_hook(found, out)) return;
   const AttemptKey key = found.record.key;
   Entry& entry = attempts_[key];
   entry.record = std::move(found.record);
@@ -202,10 +204,11 @@ void Machine::on_up(Output& out) {
   session_ms_ = mono_ms_;
   wire::AgentRegister hello = facts_;
   hello.seen = seen_;
+  hello.unhealthy = unhealthy_;
   for (auto& [key, entry] : attempts_) {
     hello.attempts.push_back(entry.report);
     entry.sent_ms = mono_ms_;
-    if (entry.report.phase == AttemptPhase::kEnded) open_ends_.insert(key);
+    if (entry.report.phase == AttemptPhase::kEnded && key.step != kPrologStep) open_ends_.insert(key);
   }
   news_.clear();
   last_send_ms_ = mono_ms_;
@@ -280,6 +283,7 @@ void Machine::on_welcome(const wire::AgentWelcome& welcome, Output& out) {
     log::write(one_of_many_ ? log::Level::debug : log::Level::info, "registered",
                {{"cluster", welcome.cluster_name}, {"epoch", welcome.lineage.epoch}});
   session_ = Session::kWelcomed;
+  unhealthy_.clear();
   last_refusal_.clear();
   heartbeat_ms_ = std::clamp<std::int64_t>(welcome.heartbeat_s, 1, 3600) * 1000;
   last_send_ms_ = mono_ms_ - heartbeat_phase(facts_.node, heartbeat_ms_);
@@ -304,9 +308,13 @@ void Machine::on_launch(const wire::LaunchOrder& order, Output& out) {
   Entry& entry = it->second;
   if (entry.report.phase == AttemptPhase::kPreparing) {
     entry.time_limit = order.time_limit;
-    if (!std::exchange(entry.preparing, true)) out.prepare.push_back(order);
+    if (!std::exchange(entry.preparing, true))
+      begin(entry, order, out);
+    else if (entry.waiting)
+      begin(entry, *entry.waiting, out);
     return;
   }
+  if (is_hook(order.key.step)) return;  // its time is not its job's
   if (entry.report.phase != AttemptPhase::kEnded && entry.time_limit != order.time_limit) {
     entry.time_limit = order.time_limit;
     out.urgent.push_back({order.key, step::SetTimeLimitRequest{limit_of(order.time_limit)}});
@@ -350,7 +358,11 @@ void Machine::on_signal(const wire::SignalOrder& order, Output& out) {
   }
   Entry& entry = it->second;
   if (entry.report.phase == AttemptPhase::kPreparing) {
-    if (order.signal == 0) end(entry, AttemptEnd::kNeverStarted, {}, "", out);
+    if (order.signal != 0) return;
+    news_.insert(order.key);
+    entry.cancelled = true;
+    // What waits for its prolog ends with that: until then the job is not over here.
+    if (!entry.waiting) end(entry, AttemptEnd::kNeverStarted, {}, "", out);
     return;
   }
   if (entry.report.phase == AttemptPhase::kEnded) {
@@ -425,9 +437,12 @@ void Machine::end(Entry& entry, AttemptEnd end, ExitStatus exit, std::string mes
   entry.record.ended_at = entry.report.ended = now_;
   entry.record.message = entry.report.message = std::move(message);
   entry.report.phase = AttemptPhase::kEnded;
+  entry.waiting.reset();
+  waiting_.erase(entry.report.key);
   out.journal += encode_attempt(entry.record);
   out.sync = true;
   news_.insert(entry.report.key);
+  let_others_go(entry.report.key, out);
 }
 
 void Machine::ended(Entry& entry, const step::StepStatus& status, Output& out) {
@@ -443,6 +458,7 @@ void Machine::ended(Entry& entry, const step::StepStatus& status, Output& out) {
   report.message = status.message;
   report.usage = usage_of(status.use);
   news_.insert(report.key);
+  let_others_go(report.key, out);
 }
 
 void Machine::on_tick(Output& out) {
@@ -479,7 +495,8 @@ void Machine::flush(std::int64_t mono_ms, Output& out) {
       ++it;
       continue;
     }
-    if (entry.report.phase == AttemptPhase::kEnded) open_ends_.insert(*it);
+    // A prolog's end stays known until its job's: there is nothing to be forgotten soon.
+    if (entry.report.phase == AttemptPhase::kEnded && it->step != kPrologStep) open_ends_.insert(*it);
     entry.sent_ms = mono_ms;
     message.attempts.push_back(entry.report);
     it = news_.erase(it);

@@ -3,10 +3,15 @@
 //
 // Starting once (DESIGN 4): an attempt is claimed in the journal before its shepherd is spawned; from then on a repeated launch only
 // gets the news again, until the controller says "forget". A cancel that comes before its launch leaves a tombstone, too.
+//
+// The site's Prolog and Epilog are attempts like the others, with step numbers of their own (kPrologStep, kEpilogStep), so they, too, are
+// claimed before they begin. The first launch of a job here brings its prolog, unless the controller ordered that before; launches wait until it
+// has ended, and an epilog waits until nothing else of its job is left here.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -141,6 +146,12 @@ class Machine {
   void set_not_enforced(std::string what) { facts_.not_enforced = std::move(what); }
   const DeviceReport& devices() const { return facts_.devices; }
   void set_devices(DeviceReport report) { facts_.devices = std::move(report); }
+  // Which programs run around jobs here, as of now.
+  void set_hooks(wire::NodeHooks hooks) { facts_.hooks = hooks; }
+  // The node's health check failed: told once, with the next heartbeat or registration.
+  void set_unhealthy(std::string why);
+  std::string take_unhealthy() { return std::exchange(unhealthy_, {}); }
+  wire::NodeHooks hooks() const { return facts_.hooks; }
   bool welcomed() const { return session_ == Session::kWelcomed; }
   std::size_t attempt_count() const { return attempts_.size(); }
   // What it would report; nullptr when it is unknown.
@@ -155,6 +166,8 @@ class Machine {
     std::uint64_t end_generation = 0;  // of the last termination passed on
     Seconds time_limit = 0;
     std::int64_t sent_ms = 0;
+    std::shared_ptr<const wire::LaunchOrder> waiting;  // until its turn comes
+    bool cancelled = false;                            // while it waited
   };
 
   void load(FoundAttempt found, Output& out);
@@ -168,6 +181,13 @@ class Machine {
   void on_use(const wire::UseOrder& order, Output& out);
   void on_prepared(const Prepared& prepared, Output& out);
   void on_tick(Output& out);
+  // machine_hooks.cc
+  // A launch's turn: it is prepared, waits for its job's prolog or (an epilog) for everything else, or ends because the prolog failed.
+  void begin(Entry& entry, const wire::LaunchOrder& order, Output& out);
+  bool must_wait(Entry& entry, const wire::LaunchOrder& order, Output& out);
+  bool any_alive(wire::AttemptKey epilog) const;
+  void let_others_go(wire::AttemptKey ended, Output& out);
+  bool forget_hook(const FoundAttempt& found, Output& out);
   // False when the orders are another cluster's or an older controller's. What is new is in the journal before anything is acted on.
   bool check_lineage(const Lineage& lineage, Output& out);
   void refuse_session(const Error& why);
@@ -182,6 +202,8 @@ class Machine {
   std::map<wire::AttemptKey, Entry> attempts_;
   std::set<wire::AttemptKey> news_;       // to be told
   std::set<wire::AttemptKey> open_ends_;  // told, not forgotten
+  std::set<wire::AttemptKey> waiting_;    // for their turn
+  std::string unhealthy_;                 // to be told
   bool one_of_many_ = false;
   Session session_ = Session::kDown;
   std::string last_refusal_;

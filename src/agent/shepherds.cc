@@ -1,5 +1,6 @@
 #include "agent/shepherds.h"
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -10,8 +11,10 @@
 #include <cerrno>
 #include <climits>
 
+#include "agent/hooks.h"
 #include "base/crash_point.h"
 #include "base/log.h"
+#include "model/hooks.h"
 #include "step/process.h"
 #include "step/track.h"
 
@@ -43,6 +46,18 @@ std::string last_words(const std::string& dir) {
   while (!text->empty() && text->back() == '\n') text->pop_back();
   const auto line = text->rfind('\n');
   return ": " + (line == std::string::npos ? *text : text->substr(line + 1)).substr(0, 500);
+}
+
+// The last bytes of what the site's programs printed.
+std::string printed(const std::string& dir) {
+  constexpr off_t kMost = 4096;
+  auto fd = open_fd(dir + "/output", O_RDONLY);
+  if (!fd.ok()) return "";
+  const off_t end = std::max<off_t>(0, lseek(fd->get(), 0, SEEK_END));
+  std::string out(static_cast<std::size_t>(std::min(kMost, end)), '\0');
+  const ssize_t n = pread(fd->get(), out.data(), out.size(), end - static_cast<off_t>(out.size()));
+  out.resize(static_cast<std::size_t>(std::max<ssize_t>(0, n)));
+  return out;
 }
 
 bool repeatable(const step::Request& request) {
@@ -211,6 +226,8 @@ bool Shepherds::tell_end(AttemptKey key) {
   }
   drop(key);
   looks_.erase(key);
+  if (is_hook(key.step) && (status->reason != step::EndReason::kExited || status->exit_code != 0))
+    status->message = hook_failure(*status, printed(dir_(key)));
   news_(StepEnded{key, std::move(*status)});
   return true;
 }

@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "base/log.h"
+#include "model/hooks.h"
 #include "step/track.h"
 
 namespace bai::agent {
@@ -132,6 +133,7 @@ Result<std::vector<FoundAttempt>> Spool::scan(const JournalContents& journal, co
 
 Status Spool::prepare(wire::AttemptKey key, step::StepLaunch launch) {
   launch.end_file = end_file(key);
+  if (is_hook(key.step)) launch.stdout_path = launch.stderr_path = attempt_dir(key) + "/output";
   const std::string bytes = step::encode_launch(launch);
   auto written = write_launch(key, bytes);
   if (written.ok() || written.error().code != "no_space" || trash_.empty()) return written;

@@ -17,6 +17,8 @@
 #include "cli/begin.h"
 #include "cli/cast.h"
 #include "cli/environment.h"
+#include "cli/limits.h"
+#include "cli/run_hooks.h"
 #include "cli/run_options.h"
 #include "cli/slurm_words.h"
 #include "cli/step_client.h"
@@ -95,6 +97,9 @@ Result<wire::StepRequest> make_request(const WantedStep& wanted, const Parsed& p
   }
   std::vector<std::string> added;
   if (own) added = allocation_variables(own->job(), own->time_limit());
+  auto limits = passed_limits(parsed, submitter.context.propagated_limits);
+  if (!limits.ok()) return limits.error();
+  added.insert(added.end(), limits->begin(), limits->end());
   const Given* exported = parsed.find("export");
   auto environment = make_environment(exported ? exported->value : "", submitter.environment, added);
   if (!environment.ok()) return environment.error();
@@ -210,6 +215,11 @@ int run_step(Session& session, WantedStep wanted, const Parsed& parsed, const Su
   request->run.client = {client.endpoints(), client.key()};
   if (auto signed_ = sign(*request, *cluster, session.config().munge_socket); !signed_.ok())
     return failed(signed_.error());
+  const auto own_variables =
+      own ? allocation_variables(own->job(), own->time_limit()) : std::vector<std::string>();
+  const std::string prolog = wanted.prolog.value_or(session.config().srun_prolog);
+  const std::string epilog = wanted.epilog.value_or(session.config().srun_epilog);
+  run_beside_step(prolog, "prolog_srun", own_variables, {}, reporter);
   const RequestId id = RequestId::ordered();
   auto begun = create(session, *request, id, own, reporter);
   if (!begun.ok()) return failed(begun.error());
@@ -227,6 +237,7 @@ int run_step(Session& session, WantedStep wanted, const Parsed& parsed, const Su
   });
   if (auto watching = watch.start(); !watching.ok()) return failed(watching.error());
   const int status = client.run();
+  run_beside_step(epilog, "epilog_srun", own_variables, std::to_string(step->id), reporter);
   // A step that failed without a task that did: it could not be launched.
   if (status == 0 && watch.end() && is_finished(watch.end()->state) &&
       watch.end()->state != JobState::kCompleted)
@@ -256,6 +267,7 @@ int run_run(const Dialect& dialect, int argc, const char* const* argv) {
   if (!wanted.ok()) return reporter.mistyped(wanted.error());
   auto session = Session::open(parsed, reporter);
   if (!session.ok()) return reporter.refused(session.error());
+  submitter->context.propagated_limits = session->config().propagated_limits;
 
   std::optional<Allocation> own;
   if (!wanted->job) {

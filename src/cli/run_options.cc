@@ -25,7 +25,7 @@ constexpr auto kOpt = ArgKind::optional;
 const std::set<std::string_view> kBatchOnly = {
     "array",     "bulk",      "parsable",     "requeue",    "no-requeue", "request-id", "sweep",
     "wrap",      "wait",      "output",       "error",      "input",      "hold",       "verbose",
-    "test-only", "open-mode", "export",       "signal",     "chdir",      "ntasks",     "nodes",
+    "test-only", "open-mode", "export",       "signal", "propagate", "chdir",      "ntasks",     "nodes",
     "exclusive", "quiet",     "distribution", "overcommit", "gpu-bind"};
 
 // clang-format off
@@ -36,6 +36,7 @@ std::vector<Option> step_options() {
       {.name = "cpu-bind", .arg = kReq, .value_name = "HOW", .help = "Bind tasks to processors: none, cores, sockets, map_cpu:LIST, ..., verbose", .env = "CPU_BIND_WISH"},
       {.name = "detach", .help = "The step goes on when this command dies; see bai-attach"},
       {.name = "distribution", .letter = 'm', .arg = kReq, .value_name = "HOW", .help = "Tasks over nodes: block, cyclic, plane=N, arbitrary", .env = "DISTRIBUTION"},
+      {.name = "epilog", .arg = kReq, .value_name = "PROGRAM", .help = "Run it here after the step; none", .env = "EPILOG"},
       {.name = "error", .letter = 'e', .arg = kReq, .value_name = "WHERE", .help = "Standard error: a file with patterns, all, none, or a task's number", .env = "STDERRMODE"},
       {.name = "exact", .help = "Only as many processors as the tasks ask", .env = "EXACT"},
       {.name = "exclusive", .arg = kOpt, .value_name = "user", .help = "As a step: --exact. As a job: whole nodes", .env = "EXCLUSIVE"},
@@ -54,11 +55,15 @@ std::vector<Option> step_options() {
       {.name = "output", .letter = 'o', .arg = kReq, .value_name = "WHERE", .help = "Standard output: a file with patterns (%j %s %t %n %N ...), all, none, or a task's number", .env = "STDOUTMODE"},
       {.name = "overcommit", .letter = 'O', .help = "More tasks than processors", .env = "OVERCOMMIT"},
       {.name = "overlap", .help = "Share what other steps of the job use", .env = "OVERLAP"},
+      {.name = "prolog", .arg = kReq, .value_name = "PROGRAM", .help = "Run it here before the step; none", .env = "PROLOG"},
+      {.name = "propagate", .arg = kOpt, .value_name = "LIMITS", .help = "Resource limits that it takes along: ALL, NONE, or names as NOFILE,CORE", .env = "PROPAGATE"},
       {.name = "pty", .help = "Task 0 gets a terminal"},
       {.name = "quiet", .letter = 'Q', .help = "Say nothing but errors"},
       {.name = "quit-on-interrupt", .help = "One Ctrl-C ends the tasks"},
       {.name = "relative", .letter = 'r', .arg = kReq, .value_name = "N", .help = "Begin with the job's Nth node; the first is 0"},
       {.name = "signal", .arg = kReq, .value_name = "[R:]SIGNAL[@S]", .help = "Send a signal S seconds (60) before the time limit", .env = "SIGNAL"},
+      {.name = "task-epilog", .arg = kReq, .value_name = "PROGRAM", .help = "Run it on the nodes after each task", .env = "TASK_EPILOG"},
+      {.name = "task-prolog", .arg = kReq, .value_name = "PROGRAM", .help = "Run it on the nodes before each task", .env = "TASK_PROLOG"},
       {.name = "unbuffered", .letter = 'u', .help = "Output as it comes, not line by line", .env = "UNBUFFEREDIO"},
       {.name = "verbose", .letter = 'v', .help = "Say more", .hidden = true},
       {.name = "wait", .letter = 'W', .arg = kReq, .value_name = "S", .help = "End the others so long after the first task; 0: never", .env = "WAIT"},
@@ -289,6 +294,23 @@ Result<WantedStep> make_step(const Parsed& parsed, const Dialect& dialect, const
     out.run.signal = *signal;
     return {};
   });
+  const auto beside = [](std::optional<std::string>& to) {
+    return [&to](std::string_view path) -> Status {
+      to = path;
+      return plain_text(path);
+    };
+  };
+  in.with("prolog", beside(out.prolog));
+  in.with("epilog", beside(out.epilog));
+  const auto around = [&cwd](Istr& to) {
+    return [&cwd, &to](std::string_view path) -> Status {
+      if (path == "none") return {};
+      to = Istr(path.starts_with('/') ? std::string(path) : cwd + "/" + std::string(path));
+      return plain_text(path);
+    };
+  };
+  in.with("task-prolog", around(out.run.task_prolog));
+  in.with("task-epilog", around(out.run.task_epilog));
   out.run.pty = parsed.has("pty");
   out.run.detach = parsed.has("detach");
   out.immediate = parsed.has("immediate");

@@ -24,6 +24,7 @@ struct WantedStep {
   bool label = false, unbuffered = false, append = false;
   bool immediate = false;
   bool quit_on_interrupt = false;
+  std::optional<std::string> prolog, epilog;  // beside the command; not said: the configuration's
   std::string multi_prog;  // the file's name; empty: words are the program
 };
 

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "cli/begin.h"
 #include "cli/environment.h"
+#include "cli/limits.h"
 #include "cli/output.h"
 #include "cli/slurm_options.h"
 #include "cli/slurm_words.h"
@@ -136,6 +137,9 @@ Status add_job(const Submitter& submitter, const Parsed& parsed, const Script& s
       for (const char* prefix : {"BAI_", "SLURM_"}) added.push_back(prefix + (name + ("=" + given->value)));
   if (parsed.has("overcommit"))
     for (const char* variable : {"BAI_OVERCOMMIT=1", "SLURM_OVERCOMMIT=1"}) added.emplace_back(variable);
+  auto limits = passed_limits(parsed, submitter.context.propagated_limits);
+  if (!limits.ok()) return limits.error();
+  added.insert(added.end(), limits->begin(), limits->end());
   const Given* exported = parsed.find("export");
   auto environment = make_environment(exported ? exported->value : "", submitter.environment, added);
   if (!environment.ok()) {
@@ -172,6 +176,7 @@ int run_submit(const Dialect& dialect, int argc, const char* const* argv) {
   }
   auto session = Session::open(parsed, reporter);
   if (!session.ok()) return reporter.refused(session.error());
+  submitter->context.propagated_limits = session->config().propagated_limits;
   if (const Given* bulk = parsed.find("bulk")) {
     if (!parsed.rest.empty())
       return reporter.mistyped(

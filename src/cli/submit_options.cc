@@ -69,6 +69,7 @@ std::vector<Option> job_options() {
       {.name = "parsable", .help = "Print only the job's number", .directive = true},
       {.name = "partition", .letter = 'p', .arg = kReq, .value_name = "NAME", .help = "The partition, or several", .directive = true, .env = "PARTITION"},
       {.name = "priority", .arg = kReq, .value_name = "N", .help = "Set the priority (operators); 0 holds", .directive = true, .env = "PRIORITY"},
+      {.name = "propagate", .arg = kOpt, .value_name = "LIMITS", .help = "Resource limits that it takes along: ALL, NONE, or names as NOFILE,CORE", .directive = true},
       {.name = "qos", .letter = 'q', .arg = kReq, .value_name = "NAME", .help = "The quality of service", .directive = true, .env = "QOS"},
       {.name = "quiet", .letter = 'Q', .help = "Say nothing but errors", .directive = true},
       {.name = "request-id", .arg = kReq, .value_name = "ID", .help = "Settle a submission whose outcome is unknown"},

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/options.h"
+#include "model/rlimits.h"
 #include "base/result.h"
 #include "base/time.h"
 #include "cli/dialect.h"
@@ -23,6 +24,7 @@ struct SubmitContext {
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
   Time now;
+  RlimitSet propagated_limits = kAllRlimits;  // as configured
   std::uint32_t max_array_size = 4'000'001;  // Slurm's most; the controller's own limit is its to tell
 };
 

@@ -132,7 +132,7 @@ wire::JobResult Machine::cancel_batch(const Caller& caller, const wire::JobRef& 
 
 wire::JobResult Machine::cancel(const Caller& caller, const wire::JobRef& ref, const JobPtr& job,
                                 const wire::ActionRequest& request) {
-  if (is_finished(job->state))
+  if (is_finished(job->state) || in_epilog(job->id))
     return failed(ref, "already_finished", "Job/step already completing or completed");
   bool plain = request.signal == 0 && !request.batch_only && !request.full;
   if (job->state == JobState::kPending) {
@@ -149,7 +149,7 @@ wire::JobResult Machine::cancel(const Caller& caller, const wire::JobRef& ref, c
     auto& running = running_[job->id];
     if (auto steps = steps_.find(job->id); steps != steps_.end() && !request.batch_only)
       for (auto& [id, step] : steps->second.live) signal_step(step, request.signal ? request.signal : 15);
-    if (running.node.empty()) return done(ref);
+    if (running.node.empty() || running.stage != Stage::kRuns) return done(ref);
     NodeEntry* entry = node(running.node);
     if (!entry || !entry->conn)
       return failed(ref, "node_silent",

@@ -66,6 +66,8 @@ void Machine::on_agent(const FromAgent& message) {
     n.free_mib = beat->free_mib;
     n.config_hash = beat->config_hash;
     if (n.not_enforced != beat->not_enforced) n.not_enforced = beat->not_enforced;
+    entry.hooks = beat->hooks;
+    if (!beat->unhealthy.empty()) drain(entry, beat->unhealthy);
     const bool devices = devices_reported(entry, beat->devices);
     if (!n.responding || devices) {
       n.responding = true;
@@ -138,6 +140,7 @@ void Machine::on_register(ConnId conn, const wire::AgentRegister& hello) {
   entry->conn = conn;
   entry->registered = true;
   entry->heard_ms = mono_ms_;
+  entry->hooks = hello.hooks;
   entry->stale.clear();
   n.found = hello.found;
   n.address = hello.address;
@@ -180,6 +183,7 @@ void Machine::on_register(ConnId conn, const wire::AgentRegister& hello) {
     n.reason_at = now_;
     decided = true;
   }
+  if (!hello.unhealthy.empty()) drain(*entry, hello.unhealthy);
   if (was_silent)
     log::info("node registered",
               {{"node", hello.node}, {"cpus", hello.found.cpus}, {"attempts", hello.attempts.size()}});
@@ -196,8 +200,11 @@ void Machine::on_register(ConnId conn, const wire::AgentRegister& hello) {
 
   // What was said over an earlier session may not have arrived: all that is open is said again, now.
   for (JobId id : entry->jobs)
-    if (auto running = running_.find(id); running != running_.end())
+    if (auto running = running_.find(id); running != running_.end()) {
       running->second.sent_ms = mono_ms_ - kResendMs;
+      for (auto& run : running->second.hooks)
+        if (run.node == hello.node) run.sent_ms = mono_ms_ - kResendMs;
+    }
 
   std::vector<JobId> interrupted;
   for (JobId id : entry->jobs)
@@ -215,6 +222,7 @@ void Machine::on_register(ConnId conn, const wire::AgentRegister& hello) {
   for (JobId id : here) {
     auto running = running_.find(id);
     if (running == running_.end() || running->second.node != hello.node) continue;
+    if (running->second.stage != Stage::kRuns) continue;
     JobPtr job = find(id);
     if (known.contains({id, job->attempt})) continue;
     // What was claimed and is not there any more: its spool directory was emptied, or this registration was so long on its way that the
@@ -243,6 +251,9 @@ void Machine::on_report(NodeEntry& entry, const wire::AttemptReport& report,
     return step_reported(*step, *run, report);
   }
   JobPtr job = find(report.key.job);
+  if (is_hook(report.key.step) && job && is_active(job->state) && job->attempt == report.key.attempt &&
+      entry.jobs.contains(job->id))
+    return hook_reported(entry, job, report);
   bool current = report.key.step == kBatchStep && job && is_active(job->state) &&
                  job->attempt == report.key.attempt && running_.contains(job->id) &&
                  running_[job->id].node == entry.node->name;
@@ -349,11 +360,16 @@ void Machine::node_lost(NodeEntry& entry, std::string_view why) {
   std::vector<JobId> jobs(entry.jobs.begin(), entry.jobs.end());
   for (JobId id : jobs) {
     JobPtr job = find(id);
-    if (!job || !is_active(job->state)) continue;
+    if (!job || !is_active(job->state) || in_epilog(id)) continue;
     Job copy = *job;
     copy.ended = now_;
     copy.reason = Reason::kNodeDown;
     copy.detail = "node " + n.name.str() + " was lost";
+    if (!hook_runs(copy, wire::kHasEpilog).empty()) {
+      note_failed_node(copy, n.name);
+      end_with_epilogs(std::move(copy), n.name);
+      continue;
+    }
     // The batch node may be another one and well: its processes end there.
     auto running = running_.find(id);
     if (running != running_.end() && !running->second.node.empty() && running->second.node != n.name) {
@@ -375,8 +391,9 @@ void Machine::node_lost(NodeEntry& entry, std::string_view why) {
 
 // Orders that were not answered are said again; after several, the session is begun anew, which brings a full report.
 void Machine::resend() {
+  send_hooks();
   for (auto& [id, running] : running_) {
-    bool open = !running.acknowledged || running.terminating;
+    bool open = (!running.acknowledged || running.terminating) && running.stage == Stage::kRuns;
     if (!open || mono_ms_ - running.sent_ms < kResendMs) continue;
     NodeEntry* entry = node(running.node);
     if (!entry || !entry->conn) continue;

@@ -163,6 +163,7 @@ void Committer::handle(std::vector<Output>& outputs) {
     append(effects.partitions, from.partitions);
     append(effects.partitions_gone, from.partitions_gone);
     append(effects.mails, from.mails);
+    append(effects.hooks, from.hooks);
     if (from.config) effects.config = from.config;
     if (from.trouble) effects.trouble = from.trouble;
   }
@@ -297,6 +298,7 @@ void Committer::release(Effects& effects, const store::Batch& batch) {
   for (ConnId conn : effects.close) hooks_.close(conn);
   watchers_.tell(effects, *board_.get());
   for (const auto& mail : effects.mails) hooks_.mail(mail);
+  for (auto& hook : effects.hooks) hooks_.hook(std::move(hook));
 }
 
 void Committer::launch(std::vector<LaunchOut>& launches) {
@@ -344,6 +346,7 @@ Result<wire::LaunchOrder> Committer::order_for(const LaunchOut& launch) {
   order.key = launch.key;
   order.job = launch.job;
   order.time_limit = launch.time_limit;
+  if (launch.key.step == kEpilogStep) return order;  // nothing of the user's runs
   if (launch.step) {
     order.step = launch.step;
     order.run = launch.request->run;

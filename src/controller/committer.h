@@ -28,6 +28,7 @@ struct CommitterHooks {
   std::function<std::size_t(ConnId)> unread;  // bytes sent that it has not taken yet
   std::function<void(ConnId)> close;
   std::function<void(const MailOut&)> mail;
+  std::function<void(HookOut)> hook;
   // The store refused a commit and memory is ahead of it: stop feeding, `why` is for people. Followed by `recovered`.
   std::function<void(std::string why)> lost;
   // The store answers again; this is all it holds. Outputs of older generations are dropped.

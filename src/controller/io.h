@@ -10,6 +10,7 @@
 
 #include "controller/admission.h"
 #include "model/config.h"
+#include "model/hooks.h"
 #include "model/job.h"
 #include "model/node.h"
 #include "sokovan/sokovan.h"
@@ -60,7 +61,14 @@ struct Reconfigure {
   RequestId request;
   std::shared_ptr<const ClusterConfig> config;
 };
-using InputBody = std::variant<FromCommand, FromAgent, Closed, Tick, Decided, Reconfigure>;
+// The end of a HookOut; `failure` is for people, empty when there is none.
+struct HookDone {
+  Hook hook = Hook::kPrologCtld;
+  JobId job = 0;
+  Attempt attempt = 0;
+  std::string failure;
+};
+using InputBody = std::variant<FromCommand, FromAgent, Closed, Tick, Decided, Reconfigure, HookDone>;
 
 struct Input {
   Time now;                  // wall clock: recorded, shown, never used for order or timeouts
@@ -88,6 +96,15 @@ struct LaunchOut {  // becomes a LaunchOrder once script and environment are fet
   std::shared_ptr<const wire::StepRequest> request = nullptr;  // with a step
   std::string parent_address{};                                // LaunchOrder's
 };
+// The site's programs beside the controller, to be run for one start of a job.
+struct HookOut {
+  Hook hook = Hook::kPrologCtld;
+  JobId job = 0;
+  Attempt attempt = 0;
+  std::vector<std::string> patterns, environment;
+  Seconds timeout = 0;                // 0: none
+  std::vector<std::string> programs;  // what the patterns name; filled in where they are run
+};
 struct ViewJob {
   JobId id = 0;
   JobPtr job;              // null: gone
@@ -110,12 +127,13 @@ struct Effects {
   std::vector<Istr> partitions_gone;
   std::shared_ptr<const ClusterConfig> config;  // set when it changed
   std::vector<MailOut> mails;
+  std::vector<HookOut> hooks;
   std::optional<std::string> trouble;  // set when it changed; empty text: over
 
   bool empty() const {
     return replies.empty() && orders.empty() && launches.empty() && close.empty() && jobs.empty() &&
            nodes.empty() && nodes_gone.empty() && partitions.empty() && partitions_gone.empty() && !config &&
-           mails.empty() && !trouble;
+           mails.empty() && hooks.empty() && !trouble;
   }
 };
 

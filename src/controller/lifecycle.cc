@@ -82,12 +82,9 @@ bool Machine::start(const sokovan::Start& start) {
   running = Running{};
   running.node = start.allocation->nodes[0].node;
   occupy(copy);
-  const bool no_batch = copy.spec->extras().no_batch;
+  if (!config_->prolog_ctld.empty()) copy.detail = kPrologRuns;
   move(std::move(copy), JobState::kConfiguring, "scheduler", 0);
-  if (no_batch)
-    allocation_started(id);
-  else
-    send_launch(*find(id), running);
+  begin_start(id);
   return true;
 }
 
@@ -165,6 +162,7 @@ void Machine::terminate(const JobPtr& job, bool kill_now, wire::AttemptEnd as) {
   it->second.as = as;
   it->second.generation = ++signal_generation_;
   it->second.sends = 0;
+  if (it->second.stage != Stage::kRuns) return;  // its prologs end first; its epilogs are its end
   if (it->second.node.empty()) {
     if (is_leaving(*job)) return terminate_steps(*job, kill_now, as);
     return end_allocation(job->id, kill_now, as, {});
@@ -185,6 +183,7 @@ void Machine::attempt_running(const JobPtr& job, const wire::AttemptReport& repo
   }
   running.acknowledged = true;
   running.standing.done = std::max(running.standing.done, report.suspend_generation);
+  if (running.stage < Stage::kRuns) running.stage = Stage::kRuns;  // launched by an earlier controller
   if (report.phase == wire::AttemptPhase::kRunning && job->state == JobState::kConfiguring) {
     Job copy = *job;
     if (report.started.is_set()) copy.started = std::max(copy.started, std::min(report.started, now_));
@@ -201,9 +200,17 @@ bool Machine::may_requeue(const Job& job) const {
   return job.spec->requeue == Requeue::kYes;
 }
 
-bool Machine::attempt_ended(const JobPtr& job, const wire::AttemptReport& report) {
+bool Machine::attempt_ended(const JobPtr& ending, const wire::AttemptReport& report) {
   using End = wire::AttemptEnd;
   crash_point("ctld.end_received");
+  JobPtr job = ending;
+  if (report.end == End::kPrologFailed) {  // the prolog's own report may have been lost
+    if (NodeEntry* entry = node(running_[job->id].node)) {
+      drain(*entry, "Prolog error");
+      prolog_failed(entry, job, "");
+    }
+    job = find(job->id);
+  }
   if (has_live_steps(job->id)) {  // its agent repeats the end, so that it need not be kept here
     auto& running = running_[job->id];
     if (running.ended) return false;
@@ -215,6 +222,7 @@ bool Machine::attempt_ended(const JobPtr& job, const wire::AttemptReport& report
     terminate_steps(*find(job->id), false, End::kCancelled);
     return false;
   }
+  if (begin_epilogs(job, report)) return false;
   end_attempt(job, report);
   return true;
 }
@@ -236,6 +244,7 @@ void Machine::end_attempt(const JobPtr& job, const wire::AttemptReport& report) 
     if (copy.reason == Reason::kPreempted)
       return back_to_queue(std::move(copy), "preempted", JobState::kPreempted, by, hold);
     const bool down = copy.reason == Reason::kNodeDown;
+    if (hold == Hold::kAdmin && !job->detail.empty()) copy.detail = job->detail;  // why it is held
     return back_to_queue(std::move(copy), down ? "its node was set down" : "requeued",
                          down ? JobState::kNodeFail : JobState::kRequeued, by, hold);
   }
@@ -243,6 +252,11 @@ void Machine::end_attempt(const JobPtr& job, const wire::AttemptReport& report) 
     return finish(std::move(copy), JobState::kPreempted, "preempted", by);
   if (copy.cancel_requested) {
     const bool down = copy.reason == Reason::kNodeDown;
+    if (copy.reason == Reason::kJobLaunchFailure) {
+      copy.detail = job->detail;
+      if (copy.exit.text() == "0:0") copy.exit.code = 1;
+      return finish(std::move(copy), JobState::kFailed, "launch failed", by);
+    }
     if (!down) copy.reason = Reason::kNone;
     return finish(std::move(copy), down ? JobState::kNodeFail : JobState::kCancelled,
                   down ? "its node was set down" : "cancelled", by);
@@ -266,6 +280,7 @@ void Machine::end_attempt(const JobPtr& job, const wire::AttemptReport& report) 
     case End::kPreempted:
       return end(JobState::kPreempted, Reason::kPreempted, "preempted");
     case End::kLaunchFailed:
+    case End::kPrologFailed:
       return end(JobState::kFailed, Reason::kJobLaunchFailure, "launch failed");
     case End::kShepherdLost:
       return end(JobState::kFailed, Reason::kSystemFailure, "bai-stepd was lost");
@@ -336,6 +351,7 @@ void Machine::finish(Job job, JobState state, std::string_view cause, std::uint3
     if (!job.started.is_set()) job.started = Time{};
   }
   if (was_active) {
+    forget_hooks(job);
     abandon_steps(job, cause);
     vacate(job);
     running_.erase(id);
@@ -397,6 +413,7 @@ void Machine::note_failed_node(Job& job, const Istr& node) {
 void Machine::back_to_queue(Job job, std::string_view cause, JobState attempt_ends, std::uint32_t actor,
                             Hold hold) {
   if (is_active(job.state)) {
+    forget_hooks(job);
     auto attempt = std::make_shared<Job>(job);  // accounting keeps a row for the attempt that ended
     if (job.state == JobState::kSuspended) end_standstill(*attempt);
     attempt->state = attempt_ends;

@@ -47,6 +47,7 @@ void Machine::handle(const Input& input, Output& out) {
         if constexpr (std::is_same_v<B, Tick>) on_tick();
         if constexpr (std::is_same_v<B, Decided>) on_decided(body);
         if constexpr (std::is_same_v<B, Reconfigure>) on_reconfigure(body);
+        if constexpr (std::is_same_v<B, HookDone>) on_hook_done(body);
       },
       input.body);
   out.batch.last_job_id = last_job_id_;
@@ -144,9 +145,11 @@ void Machine::load(store::Loaded loaded) {
     using End = wire::AttemptEnd;
     const End as = job->reason == Reason::kTimeLimit  ? End::kTimeout
                    : job->reason == Reason::kDeadline ? End::kDeadline
+                   : job->reason == Reason::kJobLaunchFailure ? End::kLaunchFailed
                                                       : End::kExited;
     end_allocation(job->id, false, as, job->exit);
   }
+  resume_hooks();
 }
 
 void Machine::load_config() {

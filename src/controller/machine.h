@@ -3,8 +3,8 @@
 // after the batch is durable. DESIGN: "The life of a job".
 //
 // One class, several files by subject: submit.cc (admission), actions.cc (cancel, hold, release, requeue), interrupt.cc (suspend, resume,
-// notices), update.cc, lifecycle.cc (starts, ends, arrays), steps.cc, step_use.cc, dependencies.cc, agents.cc (registry, silence),
-// machine.cc (the rest).
+// notices), update.cc, lifecycle.cc (starts, ends, arrays), hooks.cc (prologs and epilogs), steps.cc, step_use.cc, dependencies.cc,
+// agents.cc (registry, silence), machine.cc (the rest).
 #pragma once
 
 #include <cstdint>
@@ -42,6 +42,8 @@ inline constexpr std::string_view kUnknownJobs = "unknown_jobs/";
 
 // Settings that name partitions made at run time, with a slash behind the name.
 inline constexpr std::string_view kMadePartitions = "partition_made/";
+// What a job says while it is CONFIGURING and PrologCtld is not over; kept, so that a later controller knows.
+inline constexpr std::string_view kPrologRuns = "the controller's prolog runs";
 
 // Why a job ends with SchedulerParameters=kill_invalid_depend.
 inline constexpr std::string_view kNeverSatisfied = "its dependency can never be satisfied";
@@ -98,6 +100,15 @@ class Machine {
     std::vector<DeviceShare> devices_used;  // by them
     IdSet cpus_taken;                       // by them
     std::set<wire::AttemptKey> stale;       // attempts that must end before new work comes
+    wire::NodeHooks hooks = 0;              // as it registered
+  };
+  // Where a start is among the site's programs around it. kRuns, from the beginning to the end, when there are none.
+  enum class Stage : std::uint8_t { kPrologCtld, kProlog, kRuns, kEpilog, kEpilogCtld };
+  // A prolog or epilog of one start on one of its nodes.
+  struct HookRun {
+    Istr node;
+    bool ended = false;
+    std::int64_t sent_ms = 0;  // 0: not yet
   };
   // Whether a shepherd stands still, or goes on, as the job's record wants it.
   struct Standing {
@@ -115,7 +126,9 @@ class Machine {
     bool kill_now = false;
     wire::AttemptEnd as = wire::AttemptEnd::kCancelled;
     Standing standing;
-    std::optional<wire::AttemptReport> ended;  // it waits for steps to end, too
+    std::optional<wire::AttemptReport> ended;  // it waits for steps to end, too, or for epilogs
+    Stage stage = Stage::kRuns;
+    std::vector<HookRun> hooks;  // of this stage
   };
   // One node's part of a step.
   struct StepNode {
@@ -252,7 +265,7 @@ class Machine {
                      bool split);  // null when there is none (and split is false)
   void attempt_running(const JobPtr& job, const wire::AttemptReport& report);
   // False when the job's end must wait for its steps'.
-  bool attempt_ended(const JobPtr& job, const wire::AttemptReport& report);
+  bool attempt_ended(const JobPtr& ending, const wire::AttemptReport& report);
   void end_attempt(const JobPtr& job, const wire::AttemptReport& report);
   void finish(Job job, JobState state, std::string_view cause, std::uint32_t actor);
   static void note_failed_node(Job& job, const Istr& node);
@@ -306,6 +319,31 @@ class Machine {
   Result<std::vector<wire::StepUse>> steps_in_use(const Job& job, const wire::JobRef& ref,
                                                   const wire::UseRequest& request);
   void reply_uses();
+
+  // hooks.cc
+  void begin_start(JobId id);
+  void begin_prologs(JobId id);
+  void run_beside(JobId id, Hook hook);
+  void on_hook_done(const HookDone& done);
+  // False when there is none to wait for.
+  bool begin_epilogs(const JobPtr& job, const wire::AttemptReport& report);
+  void launch(JobId id);
+  std::vector<HookRun> hook_runs(const Job& job, wire::NodeHooks which);
+  bool may_come(const NodeEntry& entry) const;
+  void send_hook(const Job& job, HookRun& run);
+  void send_hooks();
+  void hook_reported(NodeEntry& entry, const JobPtr& job, const wire::AttemptReport& report);
+  // `entry`: null for the controller's.
+  void prolog_failed(NodeEntry* entry, const JobPtr& job, std::string_view why);
+  void hook_ended(JobId id, const Istr& node);
+  void stage_over(JobId id);
+  void forget_hooks(const Job& job);
+  // Its outcome is settled; only epilogs are waited for.
+  bool in_epilog(JobId id) const;
+  void drain(NodeEntry& entry, std::string_view why);
+  // Its node is lost, and others have epilogs to run.
+  void end_with_epilogs(Job job, const Istr& lost);
+  void resume_hooks();  // after a restart
 
   // dependencies.cc
   Status check_dependencies(Dependencies& dependencies, bool lost_hold) const;

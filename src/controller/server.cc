@@ -33,7 +33,8 @@ std::uint64_t recording_bytes(const ClusterConfig& config) {
   return mib == 0 || mib > (UINT64_MAX >> 20) ? UINT64_MAX : mib << 20;
 }
 
-void send_mail(const std::string& program, const MailOut& mail) {
+// Returns the child; 0: there is none.
+pid_t send_mail(const std::string& program, const MailOut& mail) {
   std::string subject = mail.subject, to = mail.to, path = program;
   char flag[] = "-s";
   char* argv[] = {path.data(), flag, subject.data(), to.data(), nullptr};
@@ -45,6 +46,7 @@ void send_mail(const std::string& program, const MailOut& mail) {
   int failed = posix_spawn(&pid, path.c_str(), &actions, nullptr, argv, environ);
   posix_spawn_file_actions_destroy(&actions);
   if (failed) log::warning("mail could not be sent", {{"program", program}, {"to", mail.to}});
+  return failed ? 0 : pid;
 }
 
 }  // namespace
@@ -176,12 +178,22 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options) {
                            {"epoch", s.opened.epoch},
                            {"lsn", s.opened.lsn}});
 
+  auto runner = HookRunner::start([&s](HookDone done) { s.inputs.put(InputBody{std::move(done)}); });
+  if (!runner) return runner.error();
+  s.hooks = std::move(*runner);
   CommitterHooks hooks;
   hooks.now = s.env.now;
+  hooks.hook = [&s](HookOut hook) {
+    hook.environment.push_back("BAI_CONF=" + s.options.config_path);
+    hook.programs = hook_programs(hook.patterns);
+    s.hooks->run(std::move(hook));
+  };
   hooks.send = [&s](ConnId conn, const std::string& bytes) { return s.listener->send(conn, bytes); };
   hooks.unread = [&s](ConnId conn) { return s.listener->unread(conn); };
   hooks.close = [&s](ConnId conn) { s.listener->close(conn); };
-  hooks.mail = [&s](const MailOut& mail) { send_mail(s.current_config()->mail_prog, mail); };
+  hooks.mail = [&s](const MailOut& mail) {
+    if (const pid_t pid = send_mail(s.current_config()->mail_prog, mail)) s.hooks->adopt(pid);
+  };
   hooks.replied = [&s](const RequestId& id) { s.replied(id); };
   hooks.lost = [&s](std::string why) {
     {
@@ -260,6 +272,7 @@ void Server::stop() {
   s.state_thread.join();
   s.engine->stop();
   s.committer->stop();
+  s.hooks->stop();
   s.archivist->stop();
   s.listener->stop();
 }

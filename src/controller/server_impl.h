@@ -14,6 +14,7 @@
 #include "controller/archivist.h"
 #include "controller/committer.h"
 #include "controller/engine.h"
+#include "controller/hook_runner.h"
 #include "controller/machine.h"
 #include "controller/server.h"
 #include "controller/users.h"
@@ -46,6 +47,7 @@ struct Server::Impl {
   std::unique_ptr<Engine> engine;
   std::unique_ptr<Committer> committer;
   std::unique_ptr<Archivist> archivist;
+  std::unique_ptr<HookRunner> hooks;
   std::unique_ptr<wire::Listener> listener;
   std::thread state_thread;
   std::unique_ptr<Machine> machine;  // the state thread's

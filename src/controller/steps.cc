@@ -72,7 +72,7 @@ void Machine::on_step(const FromCommand& command, const wire::StepRequest& reque
                    "only its owner " + job->spec->user.str() + " can run steps in it"});
   if (is_finished(job->state) || job->state == JobState::kCompleting) return refuse(ending());
   const bool stands = job->state == JobState::kSuspended;  // then it waits until the job goes on
-  if (!takes_steps(*job) && !stands)
+  if ((!takes_steps(*job) && !stands) || running_[job->id].stage != Stage::kRuns)
     return refuse({"not_running", "Job is pending execution", "", "wait until it runs; see bai-why"});
   if (request.spec.tasks > 1'000'000 || request.launch.args.empty())
     return refuse(
@@ -134,7 +134,7 @@ bool Machine::try_step(const JobPtr& job, JobSteps& steps, const WaitingStep& wa
 void Machine::try_waiting_steps(JobId id) {
   auto it = steps_.find(id);
   JobPtr job = find(id);
-  if (it == steps_.end() || !job || !takes_steps(*job)) return;
+  if (it == steps_.end() || !job || !takes_steps(*job) || running_[id].stage != Stage::kRuns) return;
   auto& waiting = it->second.waiting;
   for (auto w = waiting.begin(); w != waiting.end();)
     w = try_step(job, it->second, *w) ? waiting.erase(w) : std::next(w);
@@ -497,6 +497,7 @@ void Machine::allocation_started(JobId id) {
   running_[id].acknowledged = true;
   if (find(id)->spec->extras().lease) leases_.try_emplace(id, holders_.contains(id) ? 0 : mono_ms_);
   Job copy = *find(id);
+  copy.started = now_;  // its prologs do not count
   mail(copy, kMailBegin, "Began");
   move(std::move(copy), JobState::kRunning, "allocated", 0);
   reconsider_dependents(id);

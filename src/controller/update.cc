@@ -332,7 +332,7 @@ Status Machine::update_node(const Caller& caller, const std::string& name, const
     std::vector<JobId> jobs(entry->jobs.begin(), entry->jobs.end());
     for (JobId id : jobs) {
       JobPtr job = find(id);
-      if (!job || !is_active(job->state)) continue;
+      if (!job || !is_active(job->state) || in_epilog(id)) continue;
       Job copy = *job;
       copy.requeue_requested = may_requeue(copy);
       copy.ended_by_uid = caller.uid;

@@ -17,6 +17,7 @@
 #include "base/time.h"
 #include "model/ids.h"
 #include "model/node.h"
+#include "model/rlimits.h"
 #include "model/scheduling.h"
 #include "model/topology.h"
 
@@ -75,6 +76,8 @@ struct ClientConfig {
   std::string munge_socket = "/run/munge/munge.socket.2";
   Seconds message_timeout = 10;              // how long a command waits for one answer
   std::uint64_t max_script_size = 4u << 20;  // bytes
+  std::string srun_prolog, srun_epilog;      // run by bai-run; empty: none
+  RlimitSet propagated_limits = kAllRlimits;
 
   std::string ctld_endpoint() const;  // "127.0.0.1:6917", as callers dial it
 };
@@ -138,11 +141,18 @@ struct ClusterConfig : ClientConfig {
   Seconds health_check_interval = 0;  // 0: only when the agent starts
   HealthCheckStates health_check_states;
 
+  // The site's programs around a job (hooks.h), patterns of glob(7); each daemon has them from its own file only.
+  std::vector<std::string> prolog, epilog, prolog_ctld, epilog_ctld;
+  std::string task_prolog, task_epilog;  // empty: none
+  Seconds prolog_epilog_timeout = 600;  // 0: none
+  bool prolog_alloc = false;            // on all nodes before the job starts, not with its first step there
+
   // Judged by each agent from its own file only, never from what the controller sent (ConfigKey::local).
   std::uint32_t minimum_uid = 1;  // jobs of smaller uids are refused; root has its own key
   bool allow_root_jobs = false;
   Seconds signature_max_age = kUnlimited;  // of a job's signature at its launch
   ConfinementSettings confinement;
+  bool security_limits = true;  // of /etc/security, for jobs
 
   // Device plugins: what root runs is the node's own to say.
   std::string device_plugin_dir{kPluginDir};

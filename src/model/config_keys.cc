@@ -481,7 +481,8 @@ std::vector<std::string> idle_scheduler_words(const ClusterConfig& config) {
 }
 
 const std::vector<KeyRow<ClusterConfig>>& client_rows() {
-  static const std::vector<Row> rows = {
+  static const std::vector<Row> all = [] {
+    std::vector<Row> rows = {
       {{"BaiUser", {"SlurmUser"}, "who bai-ctld runs as: a name of /etc/passwd or a uid"},
        set_user,
        show_user},
@@ -501,8 +502,11 @@ const std::vector<KeyRow<ClusterConfig>>& client_rows() {
       {{"MungeSocket", {"AuthInfo"}, "munged's socket"},
        set_munge_socket,
        [](const Config& c) { return c.munge_socket; }},
-  };
-  return rows;
+    };
+    add_client_hook_rows(rows);
+    return rows;
+  }();
+  return all;
 }
 
 const std::vector<KeyRow<ClusterConfig>>& global_rows() {
@@ -668,6 +672,7 @@ const std::vector<KeyRow<ClusterConfig>>& global_rows() {
              &Config::store_location),
         choice({"StoreType", {}, "sqlite or postgresql"}, &Config::store_type, {"sqlite", "postgresql"}),
     };
+    add_hook_rows(rows);
     rows.insert(rows.end(), client_rows().begin(), client_rows().end());
     std::sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.key.name < b.key.name; });
     return rows;

@@ -31,6 +31,9 @@ struct NodeLine {
 const std::vector<KeyRow<ClusterConfig>>& global_rows();  // by name
 // Those that commands need. Few, because a command makes its table at each start.
 const std::vector<KeyRow<ClusterConfig>>& client_rows();
+// The site's own programs (config_hooks.cc); put into global_rows().
+void add_hook_rows(std::vector<KeyRow<ClusterConfig>>& rows);
+void add_client_hook_rows(std::vector<KeyRow<ClusterConfig>>& rows);  // into client_rows()
 const std::vector<KeyRow<NodeLine>>& node_rows();
 const std::vector<KeyRow<Partition>>& partition_rows();
 const std::vector<KeyRow<Switch>>& switch_rows();

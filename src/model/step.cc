@@ -1,10 +1,14 @@
 #include "model/step.h"
 
 #include "base/hostlist.h"
+#include "model/hooks.h"
 
 namespace bai {
 
-std::string step_name(StepId id) { return id == kBatchStep ? "batch" : std::to_string(id); }
+std::string step_name(StepId id) {
+  if (is_hook(id)) return id == kPrologStep ? "prolog" : "epilog";
+  return id == kBatchStep ? "batch" : std::to_string(id);
+}
 std::string step_name(JobId job, StepId id) { return std::to_string(job) + "." + step_name(id); }
 
 std::string_view name(Distribution distribution) {
@@ -28,6 +32,9 @@ JobSpec as_signed(std::uint32_t uid, std::uint32_t gid, const StepRun& run) {
   spec.workdir = run.workdir;
   spec.std_out = run.std_out;
   spec.std_err = run.std_err;
+  // These run, too. No other text holds a NUL, so nothing else is signed the same.
+  if (!run.task_prolog.empty() || !run.task_epilog.empty())
+    spec.std_err = Istr(run.std_err.str() + '\0' + run.task_prolog.str() + '\0' + run.task_epilog.str());
   spec.open_mode = run.open_mode;
   if (!run.std_in.empty()) {
     JobExtras extras;

@@ -15,6 +15,7 @@
 
 #include "base/fd.h"
 #include "step/enclose.h"
+#include "step/task_hooks.h"
 #include "step/track.h"
 
 namespace bai::step {
@@ -33,18 +34,27 @@ constexpr unsigned CLOSE_RANGE_CLOEXEC = 1u << 2;
   _exit(127);
 }
 
+void unblock_signals() {
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
 // A limit that we may not have is clipped to what we may: the step should run.
 void set_limits(const StepLaunch& launch) {
   for (const auto& limit : launch.rlimits) {
     auto which = static_cast<__rlimit_resource_t>(limit.resource);
-    rlimit wanted{limit.soft, limit.hard};
-    if (setrlimit(which, &wanted) == 0) continue;
     rlimit have{};
     if (getrlimit(which, &have) != 0) continue;
+    rlimit wanted{limit.soft == kKeepLimit ? have.rlim_cur : limit.soft,
+                  limit.hard == kKeepLimit ? have.rlim_max : limit.hard};
+    wanted.rlim_cur = std::min(wanted.rlim_cur, wanted.rlim_max);
+    if (setrlimit(which, &wanted) == 0) continue;
     wanted.rlim_max = std::min(wanted.rlim_max, have.rlim_max);
     wanted.rlim_cur = std::min(wanted.rlim_cur, wanted.rlim_max);
     setrlimit(which, &wanted);
   }
+  if (launch.priority) setpriority(PRIO_PROCESS, 0, *launch.priority);
 }
 
 void become_user(const StepLaunch& launch, int report_fd) {
@@ -79,22 +89,22 @@ void open_files(const StepLaunch& launch, int report_fd) {
   if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0) fail(report_fd, ChildStage::kDescriptors);
 }
 
-std::string_view search_path(const StepLaunch& launch) {
-  for (const auto& entry : launch.env)
-    if (entry.starts_with("PATH=")) return std::string_view(entry).substr(5);
+std::string_view search_path(const std::vector<const char*>& envp) {
+  for (const char* entry : envp)
+    if (entry && std::string_view(entry).starts_with("PATH=")) return std::string_view(entry).substr(5);
   return "/usr/local/bin:/usr/bin:/bin";
 }
 
 // execve along PATH; errno is that of the most telling failure, as in execvp(3).
-void exec_search(const StepLaunch& launch, const ChildPlan& plan) {
+void exec_search(const ChildPlan& plan, const std::vector<const char*>& environment) {
   auto* const argv = const_cast<char* const*>(plan.argv.data());
-  auto* const envp = const_cast<char* const*>(plan.envp.data());
+  auto* const envp = const_cast<char* const*>(environment.data());
   if (plan.program.find('/') != std::string::npos) {
     execve(plan.program.c_str(), argv, envp);
     return;
   }
   int err = ENOENT;
-  std::string_view path = search_path(launch);
+  std::string_view path = search_path(environment);
   for (;;) {
     const size_t colon = path.find(':');
     std::string file(path.substr(0, colon));
@@ -108,6 +118,31 @@ void exec_search(const StepLaunch& launch, const ChildPlan& plan) {
     path.remove_prefix(colon + 1);
   }
   errno = err;
+}
+
+std::vector<std::string> entries(const std::vector<const char*>& envp) {
+  std::vector<std::string> out;
+  for (const char* entry : envp)
+    if (entry) out.emplace_back(entry);
+  return out;
+}
+
+// Runs what the prologs change into the program's environment. Returns what the failed one ended with; else there is no return but
+// with the exec's errno.
+int prologs_and_exec(const StepLaunch& launch, const ChildPlan& plan) {
+  if (launch.task_prologs.empty()) {
+    unblock_signals();
+    exec_search(plan, plan.envp);
+    return 0;
+  }
+  std::vector<std::string> env = entries(plan.envp);
+  if (const int status = run_task_prologs(launch.task_prologs, &env); status != 0) return status;
+  std::vector<const char*> envp;
+  for (const auto& entry : env) envp.push_back(entry.c_str());
+  envp.push_back(nullptr);
+  unblock_signals();
+  exec_search(plan, envp);
+  return 0;
 }
 
 std::string directory_of(const std::string& path) {
@@ -209,10 +244,10 @@ void run_child(const StepLaunch& launch, const ChildPlan& plan, int report_fd) {
   syscall(SYS_close_range, 3u, ~0u,
           CLOSE_RANGE_CLOEXEC);  // ours all are already; this is for what we inherited
 
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
-  exec_search(launch, plan);
+  if (const int status = prologs_and_exec(launch, plan); status != 0) {
+    errno = status;
+    fail(report_fd, ChildStage::kTaskProlog);
+  }
   fail(report_fd, ChildStage::kExec);
 }
 
@@ -289,11 +324,26 @@ void run_task(const StepLaunch& launch, const TaskLaunch& task, const ChildPlan&
   syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);
   if (plan.inherited >= 0) fcntl(plan.inherited, F_SETFD, 0);
 
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
-  exec_search(launch, plan);
+  if (const int status = prologs_and_exec(launch, plan); status != 0) {
+    say(launch, "TaskProlog failed status=" + std::to_string(status), 2);
+    _exit(status);
+  }
   fail_task(launch, "execve(): " + plan.program, errno);
+}
+
+void run_epilogs(const StepLaunch& launch, const TaskLaunch* task, const ChildPlan& plan) {
+  setsid();
+  const Enclosed enclosed = enclose(launch, plan.cgroups);
+  if (enclosed != Enclosed::kYes) _exit(1);
+  if (task) bind_to_cpus(task->cpu_mask);
+  set_limits(launch);
+  become_user(launch, -1);
+  umask(static_cast<mode_t>(launch.umask));
+  if (chdir(launch.workdir.c_str()) != 0 && chdir("/tmp") != 0) _exit(1);
+  syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);
+  unblock_signals();
+  run_task_epilogs(launch.task_epilogs, entries(plan.envp));
+  _exit(0);
 }
 
 std::string failure_message(const StepLaunch& launch, const ChildPlan& plan, ChildFailure failure) {
@@ -320,6 +370,8 @@ std::string failure_message(const StepLaunch& launch, const ChildPlan& plan, Chi
       return "cannot enter the cgroups that limit it: " + why;
     case ChildStage::kPrivate:
       return "cannot have directories of its own: " + why;
+    case ChildStage::kTaskProlog:
+      return "the task prolog failed with exit status " + std::to_string(failure.err);
     case ChildStage::kExec:
       return exec_message(launch, plan, failure.err);
   }

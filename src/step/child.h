@@ -24,6 +24,7 @@ enum class ChildStage : int32_t {
   kExec,
   kCgroup,
   kPrivate,
+  kTaskProlog,  // with its exit status in place of errno
 };
 struct ChildFailure {
   ChildStage stage = ChildStage::kSession;
@@ -53,6 +54,9 @@ struct ChildPlan {
 
 // The same for one task of a step. What goes wrong is said on its standard error, in the words of Slurm's stepd, and it ends with errno.
 [[noreturn]] void run_task(const StepLaunch& launch, const TaskLaunch& task, const ChildPlan& plan);
+
+// A process of the user's that runs the task epilogs of the script (null) or of one task, with that one's environment. Never returns.
+[[noreturn]] void run_epilogs(const StepLaunch& launch, const TaskLaunch* task, const ChildPlan& plan);
 
 // Why this launch cannot be for us; empty when it can.
 std::string refused_user(const StepLaunch& launch, uint32_t own_uid);

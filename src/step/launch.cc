@@ -51,6 +51,9 @@ enum Tag : uint16_t {
   kEndFile = 34,
   kTask = 35,
   kStreams = 36,
+  kTaskProlog = 48,
+  kTaskEpilog = 49,
+  kPriority = 50,  // plus 20
   kConfinement = 64,
   kTagEnd
 };
@@ -58,7 +61,8 @@ enum Tag : uint16_t {
 constexpr uint64_t kMaxSeconds = uint64_t{1} << 40;  // keeps sums of microseconds inside 63 bits
 
 bool repeats(uint16_t tag) {
-  return tag == kGroup || tag == kRlimit || tag == kArg || tag == kEnv || tag == kCgroup || tag == kTask;
+  return tag == kGroup || tag == kRlimit || tag == kArg || tag == kEnv || tag == kCgroup || tag == kTask ||
+         tag == kTaskProlog || tag == kTaskEpilog;
 }
 
 // Puts fields into a launch; remembers the first thing that was wrong.
@@ -228,6 +232,18 @@ void Decoder::take(const Field& f) {
     case kStreams:
       streams(f);
       break;
+    case kTaskProlog:
+      words(f, &l.task_prologs, kMaxTaskHooks, kMaxPath);
+      break;
+    case kTaskEpilog:
+      words(f, &l.task_epilogs, kMaxTaskHooks, kMaxPath);
+      break;
+    case kPriority: {
+      int raised = 20;
+      number(f, &raised, 39);
+      l.priority = raised - 20;
+      break;
+    }
     case kConfinement: {
       auto confinement = decode_confinement(f.value);
       if (!confinement.ok()) return fail(f, confinement.error().message.c_str());
@@ -282,6 +298,9 @@ std::string encode_launch(const StepLaunch& l) {
   w.number(kUnkillableAfter, l.unkillable_after_s);
   for (const auto& dir : l.cgroups) w.text(kCgroup, dir);
   if (!l.end_file.empty()) w.text(kEndFile, l.end_file);
+  for (const auto& program : l.task_prologs) w.text(kTaskProlog, program);
+  for (const auto& program : l.task_epilogs) w.text(kTaskEpilog, program);
+  if (l.priority) w.number(kPriority, static_cast<uint64_t>(*l.priority + 20));
   if (!l.confinement.empty()) w.text(kConfinement, encode_confinement(l.confinement));
   if (l.tasks.empty()) return w.finish(kMagic, kBatchVersion);
   for (const auto& task : l.tasks) w.text(kTask, encode_task(task));

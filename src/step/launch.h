@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,10 +26,14 @@ constexpr size_t kMaxWords = 65536;      // arguments and, apart, environment en
 constexpr size_t kMaxGroups = 65536;
 constexpr size_t kMaxCgroups = 16;
 constexpr size_t kMaxRlimits = 32;
+constexpr size_t kMaxTaskHooks = 16;
 
 enum class OpenMode : uint8_t { kTruncate = 0, kAppend = 1 };
 
-// One setrlimit(2); UINT64_MAX is RLIM_INFINITY. A value above the hard limit of a shepherd that is not root is clipped to it.
+constexpr uint64_t kKeepLimit = UINT64_MAX - 1;
+
+// One setrlimit(2); UINT64_MAX is RLIM_INFINITY, kKeepLimit what the shepherd has itself. A value above the hard limit of a shepherd that
+// is not root is clipped to it, and a soft limit to the hard one.
 struct ResourceLimit {
   uint32_t resource = 0;  // RLIMIT_*
   uint64_t soft = 0;
@@ -58,6 +63,7 @@ struct StepLaunch {
   bool as_root = false;
   uint32_t umask = 022;
   std::vector<ResourceLimit> rlimits;
+  std::optional<int> priority;  // setpriority(2)'s, -20..19, before it becomes the user
 
   // What runs. With a script: its bytes are written to DIR/script (0700, the user's) and run as
   // [DIR/script, argv[1], ...], argv[0] being only its name for messages; so DIR and what is above it must be searchable by the user (0711).
@@ -97,6 +103,8 @@ struct StepLaunch {
   // stdin_path, stdout_path and stderr_path above are not used. Empty: the batch step.
   std::vector<TaskLaunch> tasks;
   StreamPlan streams;
+  // Programs that the user runs before and after the script or each task (task_hooks.h), absolute, in this order.
+  std::vector<std::string> task_prologs, task_epilogs;
 
   bool operator==(const StepLaunch&) const = default;
 };

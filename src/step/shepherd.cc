@@ -24,6 +24,7 @@
 #include "step/clone.h"
 #include "step/deadlines.h"
 #include "step/enclose.h"
+#include "step/epilogs.h"
 #include "step/mpi.h"
 #include "step/process.h"
 #include "step/server.h"
@@ -56,6 +57,8 @@ class Shepherd {
   void loop();
   void on_signals();
   void reap();
+  bool begin_epilog(Epilogs::Ended of);
+  void ended(Epilogs::Ended what);
   void task_ended(uint32_t rank, int wait_status);
   void script_ended(int wait_status);
   bool processes_gone() const;
@@ -103,6 +106,7 @@ class Shepherd {
   std::optional<Streams> streams_;
   std::optional<Mpi> mpi_;
   Tasks tasks_;
+  Epilogs epilogs_;
   int64_t server_grace_ms_ = 0;  // for what served the ranks to end
   bool told_end_ = false;        // to the clients
   bool children_ = false;        // there may be some that were not reaped
@@ -340,10 +344,11 @@ void Shepherd::reap() {
     }
     use_.ended(pid, pid == script_ || tasks_.has(pid), used);
     if (mpi_ && mpi_->reaped(pid)) continue;
-    if (const auto rank = tasks_.reaped(pid, wait_status))
-      task_ended(*rank, wait_status);
-    else if (pid == script_)
-      script_ended(wait_status);
+    if (const auto over = epilogs_.reaped(pid))
+      ended(*over);
+    else if (const auto rank = tasks_.reaped(pid, wait_status); rank || pid == script_)
+      if (const Epilogs::Ended now{rank, wait_status}; !begin_epilog(now)) ended(now);
+    script_ = pid == script_ ? tasks_.first_pid() : script_;
   }
   if (phase_ != Phase::kCleaning) return;
   if (all_gone()) {
@@ -366,11 +371,25 @@ void Shepherd::ask_to_end() {
   if (processes.signal_new(SIGTERM, told_) > 0) processes.signal_all(SIGCONT);
 }
 
+void Shepherd::ended(Epilogs::Ended what) {
+  if (what.rank)
+    task_ended(*what.rank, what.wait_status);
+  else if (phase_ != Phase::kCleaning)
+    script_ended(what.wait_status);
+}
+
+// What is being killed, or never became the user's program, gets no epilog.
+bool Shepherd::begin_epilog(Epilogs::Ended of) {
+  pollfd failure{report_.get(), POLLIN, 0};
+  if (killing_ || (report_ && poll(&failure, 1, 0) > 0 && (failure.revents & POLLIN))) return false;
+  return epilogs_.start(launch_, cgroups_, of);
+}
+
 void Shepherd::task_ended(uint32_t rank, int wait_status) {
   streams_->task_ended(rank, wait_status);
   script_ = tasks_.first_pid();
   if (mpi_) mpi_->task_ended(rank);
-  if (tasks_.all_ended()) {
+  if (tasks_.all_ended() && epilogs_.empty()) {
     if (mpi_) server_grace_ms_ = mpi_->all_ended();
     return script_ended(tasks_.worst());
   }

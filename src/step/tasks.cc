@@ -74,8 +74,16 @@ Status make_streams(const StepLaunch& launch, const TaskLaunch& task, TaskStream
   return {};
 }
 
-// The launch's environment with what is the task's own in its place.
-std::vector<const char*> environment(const StepLaunch& launch, const TaskLaunch& task) {
+// A terminal is one task's; the others have nothing (srun's --pty).
+TaskLaunch beside_a_terminal(const StepLaunch& launch, const TaskLaunch& task) {
+  TaskLaunch out = task;
+  if (launch.streams.pty && task.rank != 0) out.stdin_path = out.stdout_path = out.stderr_path = kNowhere;
+  return out;
+}
+
+}  // namespace
+
+std::vector<const char*> task_environment(const StepLaunch& launch, const TaskLaunch& task) {
   auto name = [](std::string_view entry) { return entry.substr(0, entry.find('=')); };
   std::unordered_set<std::string_view> own;
   for (const auto& entry : task.env) own.insert(name(entry));
@@ -86,15 +94,6 @@ std::vector<const char*> environment(const StepLaunch& launch, const TaskLaunch&
   for (const auto& entry : task.env) out.push_back(entry.c_str());
   return out;
 }
-
-// A terminal is one task's; the others have nothing (srun's --pty).
-TaskLaunch beside_a_terminal(const StepLaunch& launch, const TaskLaunch& task) {
-  TaskLaunch out = task;
-  if (launch.streams.pty && task.rank != 0) out.stdin_path = out.stdout_path = out.stderr_path = kNowhere;
-  return out;
-}
-
-}  // namespace
 
 Status Tasks::start(const StepLaunch& launch, const std::vector<std::string>& cgroups, Streams* streams,
                     Mpi* mpi) {
@@ -111,7 +110,7 @@ Status Tasks::start(const StepLaunch& launch, const std::vector<std::string>& cg
     }
     ChildPlan plan;
     plan.inherited = mpi_fd.get();
-    plan.prepare_task(launch, task, environment(launch, task));
+    plan.prepare_task(launch, task, task_environment(launch, task));
     plan.stdio[0] = s.child_in.get();
     plan.stdio[1] = s.child_out.get();
     plan.stdio[2] = s.child_err.get();

@@ -17,6 +17,9 @@
 
 namespace bai::step {
 
+// The launch's environment with what is the task's own in its place, but for the mark.
+std::vector<const char*> task_environment(const StepLaunch& launch, const TaskLaunch& task);
+
 class Tasks {
  public:
   // Starts all; what began before one could not be made runs on, and is the caller's to end. `mpi` may

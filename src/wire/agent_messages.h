@@ -48,7 +48,13 @@ enum class AttemptEnd : std::uint8_t {
   kNeverStarted,  // a cancel overtook the launch, or a claim without a start
   kOutOfMemory,   // the kernel ended processes of it for want of memory
   kPreempted,     // ended for a more important job
+  kPrologFailed,  // so it was not begun
 };
+inline constexpr AttemptEnd kLastAttemptEnd = AttemptEnd::kPrologFailed;
+
+// Which programs the node runs around each job, as bits.
+using NodeHooks = std::uint8_t;
+inline constexpr NodeHooks kHasProlog = 1, kHasEpilog = 2;
 
 struct AttemptReport {
   AttemptKey key;
@@ -80,10 +86,12 @@ struct AgentRegister {
   std::vector<AttemptReport>
       attempts;  // everything that it knows: claimed, running, ended and not yet forgotten
   DeviceReport devices;
+  NodeHooks hooks = 0;
+  std::string unhealthy;  // its health check failed and nobody was told yet: why
   template <class A>
   void serialize(A& a) {
     a(node, address, version, os, arch, boot_id, boot, agent_started, found, invented, not_enforced, seen,
-      config_hash, cap(attempts, 1 << 20), devices);
+      config_hash, cap(attempts, 1 << 20), devices, hooks, unhealthy);
   }
 };
 
@@ -93,9 +101,11 @@ struct AgentHeartbeat {
   std::uint64_t config_hash = 0;
   std::string not_enforced;  // AgentRegister's, today's
   DeviceReport devices;      // likewise
+  NodeHooks hooks = 0;       // likewise
+  std::string unhealthy;     // likewise
   template <class A>
   void serialize(A& a) {
-    a(load_percent, free_mib, config_hash, not_enforced, devices);
+    a(load_percent, free_mib, config_hash, not_enforced, devices, hooks, unhealthy);
   }
 };
 
