@@ -110,8 +110,7 @@ void Peers::on_frame(uint32_t node, const Frame& frame) {
   Neighbour* n = neighbour(node);
   if (!n) return;
   if (frame.type == FrameType::kLeave) {
-    n->left = true;
-    if (n->parent) up_->close();
+    n->left = true;  // the connection stays, so that it hears that we have heard it
   } else if (frame.type == FrameType::kPeer && frame.payload.size() >= 4) {
     if (frame.task != plan_.node_index) pass_on(node, frame.task, frame.detail, frame.payload);
     if (frame.task == plan_.node_index || frame.task == kAllNodes) take(frame);
@@ -163,9 +162,11 @@ void Peers::look(int64_t now_ms) {
 
 void Peers::leave(int64_t now_ms) {
   if (leave_until_) return;
-  leave_until_ = now_ms + kLeaveMs;
+  // Where no rank ever was in MPI nobody waits for us, and we wait for nobody.
+  leave_until_ = now_ms + (needed_since_ || backlog() > 0 ? kLeaveMs : 0);
   for (Neighbour& n : neighbours_)
     if (n.there() && (n.met || link(n).kept() > 0)) link(n).put(FrameType::kLeave, 0, 0, {});
+  flush(now_ms);
 }
 
 bool Peers::left(int64_t now_ms) const {
@@ -183,6 +184,9 @@ void Peers::add_pollfds(std::vector<pollfd>* fds) {
 void Peers::serve(const std::vector<pollfd>& fds, int64_t now_ms) {
   if (up_ && !up_->gone())
     up_->serve(fds, now_ms, [this](const Frame& frame) { on_frame(*peer_parent(plan_.node_index), frame); });
+  // Who has left and closed is not dialled again.
+  if (up_ && !up_->gone() && !up_->link().connected() && neighbour(*peer_parent(plan_.node_index))->left)
+    up_->close();
   if (children_)
     children_->serve(fds, now_ms, [this](uint32_t node, const Frame& frame) { on_frame(node, frame); });
   look(now_ms);

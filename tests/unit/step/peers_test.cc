@@ -166,6 +166,37 @@ TEST(Peers, WhoTakesItsLeaveIsNotMissed) {
   EXPECT_EQ(step.lost[0], Lines{"node n1 has ended its part of the step"});
 }
 
+TEST(Peers, AllMayTakeTheirLeaveAtOnce) {
+  Step step(18);
+  step.open_all();
+  for (uint32_t i = 0; i < 18; ++i) step.nodes[i]->needed(step.now());
+  step.nodes[17]->send(kAllNodes, "x");
+  ASSERT_TRUE(step.until([&] {
+    for (uint32_t i = 0; i < 17; ++i)
+      if (step.got[i].empty()) return false;
+    return true;
+  }));
+  // As shepherds do: each goes when its neighbours have heard it, and its port with it. Time stands still: nobody gives up.
+  const int64_t then = step.now();
+  for (auto& node : step.nodes) node->leave(then);
+  ASSERT_TRUE(step.until([&] {
+    bool all = true;
+    for (auto& node : step.nodes) {
+      if (node && node->left(then)) node.reset();
+      all &= !node;
+    }
+    return all;
+  }));
+  for (const auto& lost : step.lost) EXPECT_TRUE(lost.empty());
+}
+
+TEST(Peers, WhoWasNotNeededNeedNotWait) {
+  Step step(2);
+  step.open(1);  // whose parent never comes
+  step.nodes[1]->leave(step.now());
+  EXPECT_TRUE(step.nodes[1]->left(step.now()));
+}
+
 TEST(Peers, WhoVanishesIsMissed) {
   Step step(3);
   step.open_all();
@@ -173,6 +204,8 @@ TEST(Peers, WhoVanishesIsMissed) {
   step.nodes[2]->send(1, "x");
   ASSERT_TRUE(step.until([&] { return step.got[1].size() + step.got[2].size() == 2; }));
   step.nodes[1].reset();
+  for (int i = 0; i < 5; ++i) step.turn();
+  step.ahead_ms += kPeerGraceMs;  // in which it might have dialled again
   ASSERT_TRUE(step.until([&] { return !step.lost[0].empty(); }));
   EXPECT_EQ(step.lost[0], Lines{"the shepherd of the step on node n1 is gone"});
   EXPECT_TRUE(step.lost[2].empty());
