@@ -130,7 +130,7 @@ std::vector<std::string> entries(const std::vector<const char*>& envp) {
 // Runs what the prologs change into the program's environment. Returns what the failed one ended with; else there is no return but
 // with the exec's errno.
 int prologs_and_exec(const StepLaunch& launch, const ChildPlan& plan) {
-  if (launch.task_prologs.empty()) {
+  if (!plan.prologs || launch.task_prologs.empty()) {
     unblock_signals();
     exec_search(plan, plan.envp);
     return 0;

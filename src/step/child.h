@@ -41,7 +41,8 @@ struct ChildPlan {
   // Of a task: what its streams are when they are no files, and whether they are its terminal.
   std::array<int, 3> stdio = {-1, -1, -1};
   bool terminal = false;
-  int inherited = -1;  // one more descriptor that it keeps
+  int inherited = -1;   // one more descriptor that it keeps
+  bool prologs = true;  // the task prologs come first
 
   // Sets mark, argv and envp; both must stay where they are.
   void prepare(const StepLaunch& launch);

@@ -100,6 +100,7 @@ Status PmixChild::spawn(const std::vector<std::string>& cgroups) {
   ChildPlan plan;
   plan.prepare_task(launch_, task, std::move(env));
   plan.program = program_path(kProgram);
+  plan.prologs = false;  // it is no task
   plan.stdio = {theirs.get(), words->write.get(), words->write.get()};
   auto pid = clone_into(cgroups, &plan.cgroups, [&] { run_task(launch_, task, plan); });
   if (!pid.ok()) return pid.error();

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""HealthCheckProgram on real agents: it runs before a node registers and again and again, drains the node itself, and its own failure is only said."""
+"""HealthCheckProgram on real agents: it runs before a node registers and again and again; it drains the node itself, or by its failure."""
 import os
 import sys
 
@@ -42,15 +42,42 @@ def drains_the_node_itself(c):
     c.run("bai-control", "resume", "n1")
 
 
+def reason(c, node):
+    return c.run("bai-control", "show", "node", node).stdout.partition("Reason=")[2].partition("[")[0].strip()
+
+
+def resume(c):
+    """With a program that is content: it began after those that were not had ended."""
+    program(c, "")
+    before = [runs(c, node) for node in c.nodes]
+    await_true(lambda: all(runs(c, n) > b + 1 for n, b in zip(c.nodes, before)), "two content runs")
+    for node in c.nodes:
+        c.run("bai-control", "resume", node, ok=None)
+
+
 @test
-def its_own_failure_is_said_with_what_it_printed(c):
-    program(c, "echo the disk is odd; exit 3")
-    await_true(lambda: "HealthCheckProgram failed" in c.log("n1"), "the log")
+def its_failure_drains_the_node_for_what_it_said_last(c):
+    program(c, "echo looking; echo the disk is odd; exit 3")
+    await_true(lambda: c.run("bai-info", "-h", "-N", "-o", "%t").stdout == "drain\ndrain\n", "the drain")
+    equal([reason(c, node) for node in c.nodes], ["the disk is odd"] * 2, "reasons")
     line = [line for line in c.log("n1").splitlines() if "HealthCheckProgram failed" in line][-1]
     check("exit status 3" in line and "the disk is odd" in line, line)
     program(c, "")
+    before = runs(c, "n1")
+    await_true(lambda: runs(c, "n1") > before + 1, "content runs")
+    equal(c.run("bai-info", "-h", "-N", "-o", "%t").stdout, "drain\ndrain\n", "nodes that nobody has resumed")
+    resume(c)
     equal(c.run("bai-info", "-h", "-N", "-o", "%t").stdout, "idle\nidle\n", "nodes")
     c.await_state(c.submit("-N", "2", "-o", "/dev/null", script="true"), "COMPLETED")
+
+
+@test
+def a_reason_of_its_own_stays(c):
+    program(c, '[ "$BAI_NODE_NAME" != n2 ] || { bai-control drain n2 "no /scratch"; echo odd; exit 1; }')
+    await_true(lambda: "HealthCheckProgram failed" in c.log("n2"), "the failure")
+    await_true(lambda: reason(c, "n2"), "the drain")
+    equal(reason(c, "n2"), "no /scratch", "reason")
+    resume(c)
 
 
 @test
