@@ -658,11 +658,13 @@ TEST(AgentMachine, ASuspendIsDurableBeforeTheShepherdHearsOfItAndIsToldWhenItIsD
   EXPECT_TRUE(suspended);
   EXPECT_EQ(node.machine->report(kJob7)->suspend_generation, 0u);
   node.give(StepStands{kJob7, 5});
+  node.tick();
   EXPECT_EQ(node.told.back().suspend_generation, 5u);
   // A repeat gets the news again, an older one nothing.
   node.told.clear();
   node.requests.clear();
   node.give(OrderIn{standing(kJob7, 5, true)});
+  node.tick();
   ASSERT_EQ(node.told.size(), 1u);
   EXPECT_EQ(node.told.back().suspend_generation, 5u);
   node.give(OrderIn{standing(kJob7, 4, false)});
@@ -682,6 +684,7 @@ TEST(AgentMachine, ALaterAgentSaysItToTheShepherdAgain) {
   node.connect();
   EXPECT_EQ(node.registered.attempts.at(0).suspend_generation, 0u);
   node.give(StepStands{kJob7, 5});
+  node.tick();
   EXPECT_EQ(node.told.back().suspend_generation, 5u);
   bool suspended = true;
   node.give(OrderIn{standing(kJob7, 6, false)});

@@ -160,6 +160,7 @@ TEST(MachineSuspend, StepsStandStillAndNewOnesWait) {
   const JobId id = running(c, [](wire::Submission& s) { s.spec.request.tasks = 2; });
   auto body = c.ask(user(1000), step_request(id));
   ASSERT_TRUE(std::get_if<wire::StepReply>(&body));
+  c.tell(c.node_of(id), Cluster::report({id, 1, 0}, wire::AttemptPhase::kRunning));
   c.pass(1);
   c.act(kSuspend, {id, kNoTask}, root());
   EXPECT_EQ(c.suspends.size(), 2u);  // the script's shepherd and the step's
@@ -170,8 +171,10 @@ TEST(MachineSuspend, StepsStandStillAndNewOnesWait) {
   EXPECT_FALSE(std::get_if<wire::StepReply>(&body));
   c.pass(9);
   EXPECT_TRUE(c.launches.empty());
-  c.replies.clear();
-  c.act(kResume, {id, kNoTask}, root());
+  wire::ActionRequest resume;
+  resume.action = kResume;
+  resume.filter.jobs.push_back({id, kNoTask});
+  c.give(FromCommand{++c.last_conn, root(), {Cluster::next_request(), false, resume}, {}, std::nullopt});
   ASSERT_EQ(c.launches.size(), 1u);
   EXPECT_EQ(c.launches[0].key.step, 1u);
   EXPECT_EQ(c.state->steps.at({id, 1, 0})->suspended_us, 9'000'000);
@@ -222,7 +225,8 @@ TEST(MachineGrace, ARequeuedJobRunsOnUntilItIsOver) {
     step = step || signal.key.step == 0;
   }
   EXPECT_TRUE(script && step);
-  c.tell(c.node_of(id), Cluster::report({id, 1, 0}, wire::AttemptPhase::kEnded, wire::AttemptEnd::kCancelled));
+  c.tell(c.node_of(id),
+         Cluster::report({id, 1, 0}, wire::AttemptPhase::kEnded, wire::AttemptEnd::kCancelled));
   c.ends(id, {0, 15}, wire::AttemptEnd::kCancelled);
   EXPECT_EQ(c.find(id)->restarts, 1);
   EXPECT_EQ(c.state->ended.at({id, 1})->state, JobState::kRequeued);
@@ -239,7 +243,8 @@ TEST(MachineGrace, AScriptsOwnWarningIsNotForItsSteps) {
     ASSERT_EQ(c.signals.size(), 2u);
     for (const auto& signal : c.signals) {
       const bool script = signal.key.step == kBatchStep;
-      EXPECT_EQ(signal.notice, !script && batch_only ? wire::Notice::kOwnSignal : wire::Notice::kOwnSignalOrTerm);
+      EXPECT_EQ(signal.notice,
+                !script && batch_only ? wire::Notice::kOwnSignal : wire::Notice::kOwnSignalOrTerm);
       EXPECT_EQ(signal.grace_s, 30u);
     }
     c.signals.clear();
@@ -248,7 +253,8 @@ TEST(MachineGrace, AScriptsOwnWarningIsNotForItsSteps) {
     EXPECT_EQ(c.state_of(id), JobState::kCompleting);
     ASSERT_EQ(c.signals.size(), 2u);
     for (const auto& signal : c.signals) EXPECT_EQ(signal.grace_s, 0u);
-    c.tell(c.node_of(id), Cluster::report({id, 1, 0}, wire::AttemptPhase::kEnded, wire::AttemptEnd::kCancelled));
+    c.tell(c.node_of(id),
+           Cluster::report({id, 1, 0}, wire::AttemptPhase::kEnded, wire::AttemptEnd::kCancelled));
     c.ends(id, {0, 15}, wire::AttemptEnd::kCancelled);
     EXPECT_EQ(c.state_of(id), JobState::kCancelled);
   }
@@ -311,7 +317,7 @@ TEST(MachineSteps, AClientsRepeatBringsTheLaunchThatWasNotSent) {
   EXPECT_TRUE(c.signals.empty());
   request.repeat = true;
   c.replies.clear();
-  store::RequestAnswer earlier{1000, c.state->requests.at(request.id).answer};
+  store::RequestAnswer earlier = c.state->requests.at(request.id);
   c.give(FromCommand{++c.last_conn, user(1000), request, {}, earlier});
   ASSERT_EQ(c.launches.size(), 1u);
   EXPECT_EQ(c.launches[0].key, (wire::AttemptKey{id, 1, 0}));

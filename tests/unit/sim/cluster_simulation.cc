@@ -324,8 +324,10 @@ void ClusterSimulation::check_standing() {
   for (const auto& [key, process] : world_.running) {
     auto job = controller().machine()->find(key.job);
     if (!job || job->attempt != key.attempt) continue;
-    if (job->state == JobState::kSuspended ? !process.stands : job->state == JobState::kRunning && process.stands)
-      world_.fail("job " + display_id(*job) + " is " + std::string(name(job->state)) + ", its process is not");
+    if (job->state == JobState::kSuspended ? !process.stands
+                                           : job->state == JobState::kRunning && process.stands)
+      world_.fail("job " + display_id(*job) + " is " + std::string(name(job->state)) +
+                  ", its process is not");
   }
   resume.filter.states = {JobState::kSuspended};
   call(root(), resume);
@@ -402,7 +404,8 @@ void ClusterSimulation::settle() {
   resume.values = {{"state", "resume"}};
   for (std::int64_t after_s : {0, 60, 120})  // an earlier "down" may still be on its way
     world_.after(after_s * 1'000'000, [this, resume] { call(root(), resume); });
-  for (std::int64_t after_s : {190, 240, 290}) world_.after(after_s * 1'000'000, [this] { check_standing(); });
+  for (std::int64_t after_s : {190, 240, 290})
+    world_.after(after_s * 1'000'000, [this] { check_standing(); });
   // Whoever is held is released; whoever would run or wait for ever is cancelled after a while.
   world_.after(200'000'000, [this] {
     wire::ActionRequest release;

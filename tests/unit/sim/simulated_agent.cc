@@ -333,6 +333,7 @@ void SimulatedAgent::end_step(Key key, step::EndReason reason) {
   const bool by_itself = reason == step::EndReason::kExited || reason == step::EndReason::kTimeout;
   if (it->second.stands && it->second.alive && by_itself) {
     it->second.held_back = reason;
+    it->second.ends_us = -1;  // a word to end may still come
     return;
   }
   int code = reason == step::EndReason::kExited ? (key.job % 5 == 0 ? 3 : 0) : 0;
@@ -362,7 +363,8 @@ void SimulatedAgent::stand(Key key, const step::SuspendRequest& request) {
     world_.stands(key, request.suspended);
     if (!request.suspended && shepherd.held_back) {
       shepherd.ends_us = -1;
-      plan_end(key, world_.us() + world_.between(500, 5'000), *std::exchange(shepherd.held_back, std::nullopt));
+      plan_end(key, world_.us() + world_.between(500, 5'000),
+               *std::exchange(shepherd.held_back, std::nullopt));
     }
   }
   input(agent::StepStands{key, request.generation});

@@ -388,7 +388,9 @@ TEST_F(ShepherdEnd, AGraceBeginsWithTheWarningAndEndsInSigterm) {
   const StepStatus status = end();
   EXPECT_EQ(status.reason, EndReason::kPreempted);
   EXPECT_EQ(status.exit_code, 3u);
-  EXPECT_EQ(output(), "warned\ntold\n");
+  // Between the two the shell may tell of a child's end.
+  EXPECT_TRUE(output().starts_with("warned\n") && output().ends_with("told\n")) << output();
+  EXPECT_EQ(output().find("warned", 1), std::string::npos);
 }
 
 TEST_F(ShepherdEnd, AGraceWithoutAWarningIsToldToProgramsBySigterm) {
@@ -399,21 +401,24 @@ TEST_F(ShepherdEnd, AGraceWithoutAWarningIsToldToProgramsBySigterm) {
   start();
   ASSERT_TRUE(await_file("up"));
   StepClient client = connect();
-  ASSERT_TRUE(
-      client.call(TerminateRequest{EndReason::kCancelled, "", -1, 600'000, Notice::kOwnSignalOrTerm}, kPatienceMs)
-          .ok());
+  ASSERT_TRUE(client
+                  .call(TerminateRequest{EndReason::kCancelled, "", -1, 600'000, Notice::kOwnSignalOrTerm},
+                        kPatienceMs)
+                  .ok());
   EXPECT_TRUE(await_file("alone"));
   // A cancel does not wait for it.
   ASSERT_TRUE(client.call(TerminateRequest{EndReason::kCancelled, ""}, kPatienceMs).ok());
   EXPECT_EQ(end().exit_code, 3u);
-  EXPECT_EQ(output(), "program\nscript\n");
+  EXPECT_NE(output().find("program\n"), std::string::npos) << output();
+  EXPECT_TRUE(output().ends_with("script\n")) << output();
 }
 
 TEST_F(ShepherdEnd, StandsStillByTheFreezerOfItsCgroup) {
   const char* file = "cgroup.freeze";
   bool made = false;
   for (const char* parent : {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"})
-    if (!made && access((std::string(parent) + "/cgroup.procs").c_str(), W_OK) == 0) made = use_cgroup(parent);
+    if (!made && access((std::string(parent) + "/cgroup.procs").c_str(), W_OK) == 0)
+      made = use_cgroup(parent);
   if (!made && access("/sys/fs/cgroup/freezer/cgroup.procs", W_OK) == 0) {
     made = use_cgroup("/sys/fs/cgroup/freezer");
     file = "freezer.state";
