@@ -129,7 +129,9 @@ void Machine::take_off(Job copy, wire::AttemptEnd as, std::string_view cause, st
   const JobId id = copy.id;
   const Partition* partition = partition_of(copy);
   const Seconds grace = partition ? partition->grace_time : 0;
-  if ((copy.state != JobState::kRunning && copy.state != JobState::kConfiguring) || grace <= 0) {
+  const auto run = running_.find(id);
+  const bool in_hooks = run != running_.end() && run->second.stage != Stage::kRuns;
+  if ((copy.state != JobState::kRunning && copy.state != JobState::kConfiguring) || grace <= 0 || in_hooks) {
     if (copy.state == JobState::kCompleting)
       put_job(std::move(copy));
     else

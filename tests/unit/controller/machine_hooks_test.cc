@@ -202,7 +202,7 @@ TEST(MachineHooks, ALostNodesEpilogIsNotWaitedFor) {
   c.conns.erase("n2");
   for (int i = 0; i < 25; ++i) {
     c.pass(1, false);
-    c.give(FromAgent{c.conns.at("n1"), wire::AgentHeartbeat{0, 0, 0, "", kBoth, ""}});
+    c.give(FromAgent{c.conns.at("n1"), wire::AgentHeartbeat{0, 0, 0, "", {}, kBoth, ""}});
   }
   EXPECT_EQ(c.state_of(id), JobState::kCompleted);
 }
@@ -220,7 +220,7 @@ TEST(MachineHooks, WhenANodeIsLostTheOthersEpilogsStillRun) {
     c.conns.erase(lost);
     for (int i = 0; i < 25; ++i) {
       c.pass(1, false);
-      c.give(FromAgent{c.conns.at(well), wire::AgentHeartbeat{0, 0, 0, "", kBoth, ""}});
+      c.give(FromAgent{c.conns.at(well), wire::AgentHeartbeat{0, 0, 0, "", {}, kBoth, ""}});
     }
     EXPECT_EQ(c.state_of(id), JobState::kCompleting) << lost;
     if (well == "n1") c.tell(well, c.report(c.key(id), AttemptPhase::kEnded, AttemptEnd::kCancelled, {0, 9}));
@@ -328,7 +328,7 @@ TEST(MachineHooks, TheControllersEpilogComesLastAndChangesNothing) {
 TEST(MachineHooks, AnUnhealthyNodeIsDrainedOnce) {
   Hooked c;
   auto unhealthy = [&](const std::string& why) {
-    c.give(FromAgent{c.conns.at("n1"), wire::AgentHeartbeat{0, 0, 0, "", kBoth, why}});
+    c.give(FromAgent{c.conns.at("n1"), wire::AgentHeartbeat{0, 0, 0, "", {}, kBoth, why}});
   };
   unhealthy("no /scratch");
   unhealthy("no /home");
