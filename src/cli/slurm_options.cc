@@ -53,7 +53,7 @@ std::vector<Option> unmet_job_options() {
       {"network", 0, kReq},          {"no-kill", 'k', kOpt},
       {"oversubscribe", 's', kNone}, {"power", 0, kReq},
       {"prefer", 0, kReq},           {"profile", 0, kReq},
-      {"propagate", 0, kOpt},        {"reboot", 0, kNone},
+      {"reboot", 0, kNone},
       {"reservation", 0, kReq},      {"thread-spec", 0, kReq},
       {"time-min", 0, kReq},         {"use-min-nodes", 0, kNone},
       {"wait-all-nodes", 0, kReq},   {"wckey", 0, kReq},
