@@ -35,7 +35,7 @@ class HealthCheck {
 
  private:
   void begin(std::int64_t mono_ms);
-  bool look(std::int64_t mono_ms);  // false once it has ended
+  bool look(std::int64_t mono_ms);      // false once it has ended
   std::int64_t moment(Time now) const;  // the number of the last one that was due
 
   std::int64_t most_ms_;

@@ -187,8 +187,7 @@ void Machine::handle(const Input& input, Output& out) {
       out.sends.emplace_back(
           wire::AgentUse{used->query, used->key, used->use.has_value(), used->use.value_or(LiveUse{})});
   } else if (auto* stands = std::get_if<StepStands>(&body)) {
-    if (Entry* entry = running(stands->key);
-        entry && stands->generation > entry->report.suspend_generation) {
+    if (Entry* entry = running(stands->key); entry && stands->generation > entry->report.suspend_generation) {
       entry->report.suspend_generation = stands->generation;
       news_.insert(stands->key);
     }

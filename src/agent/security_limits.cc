@@ -25,22 +25,13 @@ struct Item {
   int resource;
   std::uint64_t unit;
 };
-constexpr Item kItems[] = {{"core", RLIMIT_CORE, 1024},
-                           {"data", RLIMIT_DATA, 1024},
-                           {"fsize", RLIMIT_FSIZE, 1024},
-                           {"memlock", RLIMIT_MEMLOCK, 1024},
-                           {"nofile", RLIMIT_NOFILE, 1},
-                           {"rss", RLIMIT_RSS, 1024},
-                           {"stack", RLIMIT_STACK, 1024},
-                           {"cpu", RLIMIT_CPU, 60},
-                           {"nproc", RLIMIT_NPROC, 1},
-                           {"as", RLIMIT_AS, 1024},
-                           {"locks", RLIMIT_LOCKS, 1},
-                           {"sigpending", RLIMIT_SIGPENDING, 1},
-                           {"msgqueue", RLIMIT_MSGQUEUE, 1},
-                           {"nice", RLIMIT_NICE, 1},
-                           {"rtprio", RLIMIT_RTPRIO, 1},
-                           {"priority", kPriorityItem, 1}};
+constexpr Item kItems[] = {
+    {"core", RLIMIT_CORE, 1024},       {"data", RLIMIT_DATA, 1024},  {"fsize", RLIMIT_FSIZE, 1024},
+    {"memlock", RLIMIT_MEMLOCK, 1024}, {"nofile", RLIMIT_NOFILE, 1}, {"rss", RLIMIT_RSS, 1024},
+    {"stack", RLIMIT_STACK, 1024},     {"cpu", RLIMIT_CPU, 60},      {"nproc", RLIMIT_NPROC, 1},
+    {"as", RLIMIT_AS, 1024},           {"locks", RLIMIT_LOCKS, 1},   {"sigpending", RLIMIT_SIGPENDING, 1},
+    {"msgqueue", RLIMIT_MSGQUEUE, 1},  {"nice", RLIMIT_NICE, 1},     {"rtprio", RLIMIT_RTPRIO, 1},
+    {"priority", kPriorityItem, 1}};
 
 const Item* item_of(std::string_view name) {
   for (const Item& item : kItems)
@@ -155,7 +146,8 @@ UserLimits limits_of(const std::vector<LimitLine>& lines, const User& user,
     }
     const Item& item = *item_of(line.item);
     if (item.resource == kPriorityItem) {
-      if (rank >= priority_rank) out.priority = static_cast<int>(std::clamp<std::int64_t>(line.value, -20, 19));
+      if (rank >= priority_rank)
+        out.priority = static_cast<int>(std::clamp<std::int64_t>(line.value, -20, 19));
       priority_rank = std::max(priority_rank, rank);
       continue;
     }

@@ -19,7 +19,8 @@ namespace bai::agent {
 class Shepherds {
  public:
   using Dir = std::function<std::string(wire::AttemptKey)>;
-  using News = std::function<void(InputBody)>;  // StepRunning, StepEnded, StepLost, SpawnFailed, StepUsed, StepStands
+  using News =
+      std::function<void(InputBody)>;  // StepRunning, StepEnded, StepLost, SpawnFailed, StepUsed, StepStands
 
   // `epoll`: a descriptor to add to; event data is tag().
   Shepherds(int epoll, std::string stepd, Dir dir, News news)

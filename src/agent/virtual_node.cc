@@ -71,8 +71,7 @@ std::optional<VirtualNode::End> VirtualNode::end_of(const Step& step) {
   auto consider = [&](std::int64_t at_ms, EndReason reason) {
     if (!first || at_ms < first->at_ms) first = End{at_ms, reason};
   };
-  if (step.plan.run_ms && !step.stands_ms)
-    consider(step.started_ms + *step.plan.run_ms, EndReason::kExited);
+  if (step.plan.run_ms && !step.stands_ms) consider(step.started_ms + *step.plan.run_ms, EndReason::kExited);
   if (step.plan.limit > 0 && !step.stands_ms)
     consider(step.started_ms + step.plan.limit * 1000, EndReason::kTimeout);
   if (step.deadline_ms) consider(step.deadline_ms, EndReason::kDeadline);

@@ -49,7 +49,7 @@ class VirtualNode {
     Plan plan;
     Time started;
     std::int64_t started_ms = 0;
-    std::int64_t deadline_ms = 0;  // on the monotonic clock; 0: none
+    std::int64_t deadline_ms = 0;             // on the monotonic clock; 0: none
     std::optional<std::int64_t> stands_ms{};  // since when, while it is suspended
   };
   struct End {

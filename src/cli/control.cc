@@ -169,8 +169,8 @@ int control_jobs(ControlCall& call, wire::JobAction action, bool user_hold) {
   for (std::string_view word : call.words)
     for (std::string_view prefix : {"jobname=", "name="})
       if (istarts_with(word, prefix)) names.emplace_back(word.substr(prefix.size()));
-  const bool incomplete =
-      !holds && !stands && !call.words.empty() && istarts_with("incomplete", call.words[0]) && !call.words[0].empty();
+  const bool incomplete = !holds && !stands && !call.words.empty() &&
+                          istarts_with("incomplete", call.words[0]) && !call.words[0].empty();
   if (incomplete) call.words.erase(call.words.begin());  // those that have ended are not requeued here anyway
   auto refs = names.empty() ? job_words(call.words) : std::vector<wire::JobRef>();
   if (!refs.ok() && slurm) {

@@ -236,7 +236,7 @@ void put_job_id(std::string& out, const JobView& job) {
 Seconds run_time(const JobView& job) {
   const JobRow& row = *job.row;
   if (row.state == JobState::kPending || !row.started.is_set()) return 0;
-  const Time end = row.ended.is_set()                   ? row.ended
+  const Time end = row.ended.is_set()                  ? row.ended
                    : row.state == JobState::kSuspended ? row.suspend_changed
                                                        : job.now;
   return std::max<Seconds>(0, end.seconds() - row.started.seconds() - row.suspended_us / 1'000'000);

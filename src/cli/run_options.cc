@@ -23,10 +23,10 @@ constexpr auto kOpt = ArgKind::optional;
 
 // Options of bai-submit that say something of a script, or that srun uses for something else.
 const std::set<std::string_view> kBatchOnly = {
-    "array",     "bulk",      "parsable",     "requeue",    "no-requeue", "request-id", "sweep",
-    "wrap",      "wait",      "output",       "error",      "input",      "hold",       "verbose",
-    "test-only", "open-mode", "export",       "signal", "propagate", "chdir",      "ntasks",     "nodes",
-    "exclusive", "quiet",     "distribution", "overcommit", "gpu-bind"};
+    "array",     "bulk",      "parsable", "requeue",      "no-requeue", "request-id", "sweep",
+    "wrap",      "wait",      "output",   "error",        "input",      "hold",       "verbose",
+    "test-only", "open-mode", "export",   "signal",       "propagate",  "chdir",      "ntasks",
+    "nodes",     "exclusive", "quiet",    "distribution", "overcommit", "gpu-bind"};
 
 // clang-format off
 std::vector<Option> step_options() {

@@ -25,7 +25,7 @@ struct WantedStep {
   bool immediate = false;
   bool quit_on_interrupt = false;
   std::optional<std::string> prolog, epilog;  // beside the command; not said: the configuration's
-  std::string multi_prog;  // the file's name; empty: words are the program
+  std::string multi_prog;                     // the file's name; empty: words are the program
 };
 
 // `cwd`: the current directory. Errors: bad_option and the value parsers' codes, with the place where it was given.

@@ -70,9 +70,10 @@ void times(RecordWriter& w, const JobView& job) {
   if (row.grace_until.is_set())
     w.time("PreemptEligibleTime", row.started).time("PreemptTime", row.grace_until).line();
   // How long it had run when it was suspended or resumed last.
-  const Seconds before = row.suspend_changed.is_set() ? row.suspend_changed.seconds() - row.started.seconds() -
-                                                            row.suspended_us / 1'000'000
-                                                      : 0;
+  const Seconds before =
+      row.suspend_changed.is_set()
+          ? row.suspend_changed.seconds() - row.started.seconds() - row.suspended_us / 1'000'000
+          : 0;
   w.time("SuspendTime", row.suspend_changed, "None")
       .key("SecsPreSuspend", std::to_string(std::max<Seconds>(0, before)))
       .time("LastSchedEval", row.started.is_set() ? row.started : row.eligible);

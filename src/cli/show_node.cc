@@ -96,7 +96,9 @@ void show_partition(std::string& out, const Partition& partition, bool one_line,
   w.key("AllowQos", "ALL").line();
   w.key("AllocNodes", "ALL").key("Default", yes(partition.is_default)).key("QoS", "N/A").line();
   w.key("DefaultTime", partition.default_time == 0 ? "NONE" : format_duration_full(partition.default_time));
-  w.key("DisableRootJobs", "NO").key("ExclusiveUser", yes(partition.exclusive_user)).key("GraceTime", std::to_string(partition.grace_time));
+  w.key("DisableRootJobs", "NO")
+      .key("ExclusiveUser", yes(partition.exclusive_user))
+      .key("GraceTime", std::to_string(partition.grace_time));
   w.key("Hidden", yes(partition.hidden)).line();
   w.key("MaxNodes", limit(partition.max_nodes)).key("MaxTime", format_duration_full(partition.max_time));
   w.key("MinNodes", partition.min_nodes).key("LLN", "NO").key("MaxCPUsPerNode", "UNLIMITED").line();

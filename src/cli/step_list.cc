@@ -192,7 +192,7 @@ Seconds run_time(const StepView& view) {
   const Step& step = *view.step;
   if (!step.started.is_set()) return 0;
   const auto& job = *view.job.row;
-  const Time end = step.ended.is_set()                  ? step.ended
+  const Time end = step.ended.is_set()                 ? step.ended
                    : job.state == JobState::kSuspended ? std::max(step.started, job.suspend_changed)
                                                        : view.job.now;
   return std::max<Seconds>(0, end.seconds() - step.started.seconds() - step.suspended_us / 1'000'000);

@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "base/options.h"
-#include "model/rlimits.h"
 #include "base/result.h"
 #include "base/time.h"
 #include "cli/dialect.h"
+#include "model/rlimits.h"
 #include "wire/messages.h"
 
 namespace bai::cli {
@@ -25,7 +25,7 @@ struct SubmitContext {
   std::uint32_t gid = 0;
   Time now;
   RlimitSet propagated_limits = kAllRlimits;  // as configured
-  std::uint32_t max_array_size = 4'000'001;  // Slurm's most; the controller's own limit is its to tell
+  std::uint32_t max_array_size = 4'000'001;   // Slurm's most; the controller's own limit is its to tell
 };
 
 // Fills the specification, the array and the hold from what was given. Name, command and the launch record are the

@@ -143,10 +143,10 @@ void Machine::load(store::Loaded loaded) {
       ending.push_back(job);
   for (const JobPtr& job : ending) {
     using End = wire::AttemptEnd;
-    const End as = job->reason == Reason::kTimeLimit  ? End::kTimeout
-                   : job->reason == Reason::kDeadline ? End::kDeadline
+    const End as = job->reason == Reason::kTimeLimit          ? End::kTimeout
+                   : job->reason == Reason::kDeadline         ? End::kDeadline
                    : job->reason == Reason::kJobLaunchFailure ? End::kLaunchFailed
-                                                      : End::kExited;
+                                                              : End::kExited;
     end_allocation(job->id, false, as, job->exit);
   }
   resume_hooks();

@@ -93,8 +93,8 @@ struct ConfigBuilder {
       if (row->key.name == "SchedulerParameters")
         if (const auto idle = idle_scheduler_words(config); !idle.empty())
           warn(line.place(item), "SchedulerParameters: no meaning here have " + join(idle, ", "));
-      static const std::set<std::string_view> kAddUp = {"CtldHost", "MungeSocket", "Prolog", "Epilog", "PrologCtld",
-                                                        "EpilogCtld"};
+      static const std::set<std::string_view> kAddUp = {"CtldHost", "MungeSocket", "Prolog",
+                                                        "Epilog",   "PrologCtld",  "EpilogCtld"};
       if (!given.insert(std::string(row->key.name)).second && !kAddUp.contains(row->key.name))
         warn(line.place(item), item.key + " is given again; the last value counts");
     }

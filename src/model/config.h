@@ -144,8 +144,8 @@ struct ClusterConfig : ClientConfig {
   // The site's programs around a job (hooks.h), patterns of glob(7); each daemon has them from its own file only.
   std::vector<std::string> prolog, epilog, prolog_ctld, epilog_ctld;
   std::string task_prolog, task_epilog;  // empty: none
-  Seconds prolog_epilog_timeout = 600;  // 0: none
-  bool prolog_alloc = false;            // on all nodes before the job starts, not with its first step there
+  Seconds prolog_epilog_timeout = 600;   // 0: none
+  bool prolog_alloc = false;             // on all nodes before the job starts, not with its first step there
 
   // Judged by each agent from its own file only, never from what the controller sent (ConfigKey::local).
   std::uint32_t minimum_uid = 1;  // jobs of smaller uids are refused; root has its own key

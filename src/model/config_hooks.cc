@@ -58,14 +58,15 @@ Status set_flags(Config& c, std::string_view value) {
 void add_client_hook_rows(std::vector<Row>& rows) {
   rows.push_back(program({"SrunProlog", {}, "run by bai-run before its step"}, &Config::srun_prolog));
   rows.push_back(program({"SrunEpilog", {}, "run by bai-run after its step"}, &Config::srun_epilog));
-  rows.push_back({{"PropagateResourceLimits", {}, "which of the user's limits jobs take along: ALL, NONE or a list"},
-                  [](Config& c, std::string_view value) -> Status {
-                    auto read = parse_rlimits(value);
-                    if (!read) return read.error();
-                    c.propagated_limits = *read;
-                    return {};
-                  },
-                  [](const Config& c) { return show_rlimits(c.propagated_limits); }});
+  rows.push_back(
+      {{"PropagateResourceLimits", {}, "which of the user's limits jobs take along: ALL, NONE or a list"},
+       [](Config& c, std::string_view value) -> Status {
+         auto read = parse_rlimits(value);
+         if (!read) return read.error();
+         c.propagated_limits = *read;
+         return {};
+       },
+       [](const Config& c) { return show_rlimits(c.propagated_limits); }});
   rows.push_back({{"PropagateResourceLimitsExcept", {}, "all but these"},
                   [](Config& c, std::string_view value) -> Status {
                     auto read = parse_rlimits(value);
@@ -81,8 +82,9 @@ void add_hook_rows(std::vector<Row>& rows) {
                           &Config::prolog));
   rows.push_back(patterns({"Epilog", {}, "run by root on each node after a job's last process there", true},
                           &Config::epilog));
-  rows.push_back(patterns({"PrologCtld", {"PrologSlurmctld"}, "run beside bai-ctld before a job starts", true},
-                          &Config::prolog_ctld));
+  rows.push_back(
+      patterns({"PrologCtld", {"PrologSlurmctld"}, "run beside bai-ctld before a job starts", true},
+               &Config::prolog_ctld));
   rows.push_back(patterns({"EpilogCtld", {"EpilogSlurmctld"}, "run beside bai-ctld after a job's end", true},
                           &Config::epilog_ctld));
   rows.push_back(program({"TaskProlog", {}, "run by a job's user before its script and each task", true},

@@ -280,7 +280,7 @@ struct Job {
   std::shared_ptr<const Allocation> allocation;  // while active, and after the end
   std::shared_ptr<const Usage> usage;            // after the end
   std::shared_ptr<const Interruptions> interruptions;
-  Istr detail;                                   // a sentence for a person, beside `reason`
+  Istr detail;  // a sentence for a person, beside `reason`
   Istr
       failed_nodes;  // names with commas: they failed its last attempts; the scheduler avoids them while others can do
   Time expected_start;  // the scheduler's estimate; not durable

@@ -137,8 +137,8 @@ struct Step {
   std::uint32_t ended_by_uid = kNoUid;  // who cancelled it, or its job
   Time created, started, ended;
   Usage usage;
-  Istr command;  // its arguments, as shown
-  Istr detail;   // a sentence for a person
+  Istr command;                   // its arguments, as shown
+  Istr detail;                    // a sentence for a person
   std::int64_t suspended_us = 0;  // in all; a standstill of its job that lasts is added when it is over
 
   std::uint32_t tasks() const;

@@ -78,8 +78,7 @@ struct SuspendRequest {
   uint64_t generation = 0;
 };
 using Request = std::variant<SignalRequest, TerminateRequest, KillRequest, QueryRequest, SubscribeRequest,
-                             SetTimeLimitRequest, AttachRequest, UseRequest,
-                             SuspendRequest>;
+                             SetTimeLimitRequest, AttachRequest, UseRequest, SuspendRequest>;
 
 // Replies.
 enum class Phase : uint8_t {

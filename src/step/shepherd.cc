@@ -639,7 +639,7 @@ StateReply Shepherd::state() {
     pollfd p{report_.get(), POLLIN, 0};
     if (poll(&p, 1, 0) > 0 && (p.revents & POLLIN) == 0) phase_ = Phase::kRunning;
   }
-  return {phase_,       getpid(), script_, status_.start_us, times_.time_limit_s(),
+  return {phase_,       getpid(),           script_, status_.start_us, times_.time_limit_s(),
           launch_.mark, standstill_.begun()};
 }
 

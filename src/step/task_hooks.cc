@@ -74,7 +74,8 @@ std::string read_until_end(const Fd& pipe, pid_t pid) {
     if (n == 0) return out;
     if (n < 0 && (errno == EAGAIN ? over : errno != EINTR)) return out;
     if (n > 0)
-      out.append(buffer, std::min(static_cast<size_t>(n), kMaxPrologOutput - std::min(kMaxPrologOutput, out.size())));
+      out.append(buffer,
+                 std::min(static_cast<size_t>(n), kMaxPrologOutput - std::min(kMaxPrologOutput, out.size())));
   }
 }
 
