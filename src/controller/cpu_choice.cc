@@ -1,7 +1,7 @@
 #include "controller/cpu_choice.h"
 
 #include <algorithm>
-#include <vector>
+#include <map>
 
 namespace bai::controller {
 namespace {
@@ -10,6 +10,7 @@ constexpr std::uint32_t kMaxCpu = 1 << 20;
 
 struct Socket {
   std::vector<std::uint32_t> whole, rest;  // free processors of cores that are wholly free, and of others
+  bool near = false;
   std::size_t room() const { return whole.size() + rest.size(); }
 };
 
@@ -42,7 +43,7 @@ void take_from(const Socket& socket, std::uint32_t threads, std::uint32_t& count
 
 }  // namespace
 
-IdSet choose_cpus(const NodeShape& shape, const IdSet& taken, std::uint32_t count) {
+IdSet choose_cpus(const NodeShape& shape, const IdSet& taken, std::uint32_t count, const IdSet& near) {
   IdSet out;
   if (taken.empty() && count >= shape.cpus) {
     if (shape.cpus > 0) out.insert(0, shape.cpus - 1);
@@ -50,16 +51,40 @@ IdSet choose_cpus(const NodeShape& shape, const IdSet& taken, std::uint32_t coun
   }
   auto sockets = free_sockets(shape, taken);
   const std::uint32_t threads = std::max(1u, shape.threads_per_core);
+  for (std::size_t i = 0; i < sockets.size(); ++i)
+    sockets[i].near = near.contains(static_cast<std::uint32_t>(i));
+  const auto before = [](bool a_near, std::size_t a, bool b_near, std::size_t b) {
+    return a_near != b_near ? a_near : a < b;
+  };
   const Socket* best = nullptr;
   for (const auto& socket : sockets)
-    if (socket.room() >= count && (!best || socket.room() < best->room())) best = &socket;
-  if (best) {
+    if (socket.room() >= count && (!best || before(socket.near, socket.room(), best->near, best->room())))
+      best = &socket;
+  // What does not fit into the near ones begins there.
+  if (best && (best->near || near.empty())) {
     take_from(*best, threads, count, out);
     return out;
   }
-  std::stable_sort(sockets.begin(), sockets.end(),
-                   [](const Socket& a, const Socket& b) { return a.room() > b.room(); });
+  std::stable_sort(sockets.begin(), sockets.end(), [&](const Socket& a, const Socket& b) {
+    return before(a.near, b.room(), b.near, a.room());
+  });
   for (const auto& socket : sockets) take_from(socket, threads, count, out);
+  return out;
+}
+
+IdSet device_sockets(const std::vector<DeviceGroup>& groups, const std::vector<DeviceShare>& shares) {
+  IdSet out;
+  std::map<std::string_view, std::uint32_t> next;  // index within the kind
+  for (const auto& group : groups) {
+    if (group.counted) continue;
+    std::uint32_t& index = next[group.kind.view()];
+    for (std::uint32_t i = 0; i < group.count; ++i, ++index)
+      if (i < group.sockets.size() && group.sockets[i] != kNoSocket &&
+          std::any_of(shares.begin(), shares.end(), [&](const DeviceShare& share) {
+            return share.kind == group.kind && share.index == index;
+          }))
+        out.insert(group.sockets[i]);
+  }
   return out;
 }
 

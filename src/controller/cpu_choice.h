@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/idset.h"
 #include "model/node.h"
@@ -11,8 +12,11 @@
 namespace bai::controller {
 
 // `count` processors that are not in `taken`, as near to each other as can be: in the fullest socket that has room, else beginning with the
-// emptiest; whole cores first. All that are left when there are not so many.
-IdSet choose_cpus(const NodeShape& shape, const IdSet& taken, std::uint32_t count);
+// emptiest; whole cores first. All that are left when there are not so many. Sockets of `near` come before the others.
+IdSet choose_cpus(const NodeShape& shape, const IdSet& taken, std::uint32_t count, const IdSet& near = {});
+
+// The sockets to which the devices of `shares` are near, as far as the node's groups know (with_findings()).
+IdSet device_sockets(const std::vector<DeviceGroup>& groups, const std::vector<DeviceShare>& shares);
 
 // For a step: `count` of the job's, those that no other of its steps has first.
 IdSet choose_step_cpus(const IdSet& job, const IdSet& taken, std::uint32_t count);

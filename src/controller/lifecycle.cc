@@ -33,8 +33,13 @@ void Machine::on_decided(const Decided& decided) {
 // The plan says how many; which processors of each node is decided now.
 std::shared_ptr<const Allocation> Machine::with_cpus(Allocation allocation) {
   for (auto& share : allocation.nodes)
-    if (const NodeEntry* entry = node(share.node))
-      share.cpu_ids = Istr(choose_cpus(entry->node->declared, entry->cpus_taken, share.cpus).format());
+    if (const NodeEntry* entry = node(share.node)) {
+      const Node& n = *entry->node;
+      IdSet near;
+      if (!share.devices.empty())
+        near = device_sockets(with_findings(n.declared.devices, n.devices), share.devices);
+      share.cpu_ids = Istr(choose_cpus(n.declared, entry->cpus_taken, share.cpus, near).format());
+    }
   return std::make_shared<const Allocation>(std::move(allocation));
 }
 

@@ -44,6 +44,31 @@ TEST(CpuChoice, GivesWhatThereIs) {
   EXPECT_EQ(choose_cpus(odd, cpu_set("0-3"), 2).format(), "4");
 }
 
+TEST(CpuChoice, BeginsNearTheDevices) {
+  const auto near = [](const char* taken, std::uint32_t count, const char* sockets) {
+    return choose_cpus(small(), cpu_set(taken), count, cpu_set(sockets)).format();
+  };
+  EXPECT_EQ(near("", 2, "1"), "4-5");
+  EXPECT_EQ(near("0-1", 2, "1"), "4-5") << "though the other is fuller";
+  EXPECT_EQ(near("4-5", 3, "1"), "0,6-7") << "what has no room there goes elsewhere";
+  EXPECT_EQ(near("4-7", 2, "1"), "0-1");
+  EXPECT_EQ(near("", 2, "0-1"), "0-1");
+}
+
+TEST(CpuChoice, KnowsWhereDevicesAre) {
+  const DeviceGroup a100{"gpu", "a100", 2, 0, false, true, {0, 1}, {}};
+  const DeviceGroup other{"fpga", "", 1, 0, false, true, {0}, {}};
+  const DeviceGroup t4{"gpu", "t4", 2, 0, false, true, {1}, {}};  // of the last one it is not known
+  const std::vector<DeviceGroup> groups{a100, other, t4};
+  const auto sockets = [&](std::vector<DeviceShare> shares) {
+    return device_sockets(groups, shares).format();
+  };
+  EXPECT_EQ(sockets({{"gpu", "a100", 1}}), "1");
+  EXPECT_EQ(sockets({{"gpu", "t4", 2}, {"fpga", "", 0}}), "0-1");
+  EXPECT_EQ(sockets({{"gpu", "t4", 3}}), "");
+  EXPECT_EQ(sockets({}), "");
+}
+
 TEST(CpuChoice, StepsTakeWhatOthersOfTheirJobLeft) {
   const auto step = [](const char* taken, std::uint32_t count) {
     return choose_step_cpus(cpu_set("2-3,6-7"), cpu_set(taken), count).format();
