@@ -5,6 +5,7 @@
 #include "base/hostlist.h"
 #include "base/text.h"
 #include "cli/actions.h"
+#include "cli/await.h"
 #include "cli/control.h"
 #include "cli/job_list.h"
 #include "cli/output.h"
@@ -42,6 +43,20 @@ int control_completing(ControlCall& call) {
   return 0;
 }
 
+namespace {
+
+Result<wire::AllocationReply> when_started(Session& session, JobId job) {
+  if (auto there = session.connect(); !there.ok()) return there.error();
+  const RequestId id = RequestId::ordered();
+  if (auto sent = session.send({id, false, wire::HoldRequest{job, false}}); !sent.ok()) return sent.error();
+  bool interrupted = false;
+  auto reply = await_reply(session, id, -1, {}, interrupted);
+  if (!reply.ok()) return reply.error();
+  return Session::as<wire::AllocationReply>(std::move(**reply));
+}
+
+}  // namespace
+
 int control_wait_job(ControlCall& call) {
   const bool slurm = call.reporter.dialect().slurm;
   if (call.words.empty() && slurm) return call.reporter.said("too few arguments for keyword:wait_job");
@@ -53,7 +68,7 @@ int control_wait_job(ControlCall& call) {
   Session* session = call.session(status);
   if (!session) return status;
   // Answered when it has its nodes, or has ended.
-  auto reply = session->get<wire::AllocationReply>(wire::HoldRequest{(*refs)[0].job, false}, {}, true);
+  auto reply = when_started(*session, (*refs)[0].job);
   if (!reply.ok() && !slurm) return call.reporter.refused(reply.error());
   if (!reply.ok() || is_finished(reply->job->state)) {
     call.reporter.note(slurm ? "Problem running job " + name

@@ -62,14 +62,18 @@ wire::ClusterReply answer_cluster(const View& view, Time now) {
     view.nodes.for_each([&](const Node& node) {
       if (!view.config->find_node(node.name.view())) reply.nodes.push_back(node);
     });
+    const auto add = [&](const Partition& partition) {
+      Partition copy = partition;
+      copy.total_cpus = 0;
+      for (const auto& name : copy.nodes)
+        if (auto node = view.nodes.find(name.view())) copy.total_cpus += node->declared.cpus;
+      reply.partitions.push_back(std::move(copy));
+    };
     for (const auto& partition : view.config->partitions)
-      if (auto it = view.partitions.find(partition.name.view()); it != view.partitions.end()) {
-        Partition copy = *it->second;
-        copy.total_cpus = 0;
-        for (const auto& name : copy.nodes)
-          if (auto node = view.nodes.find(name.view())) copy.total_cpus += node->declared.cpus;
-        reply.partitions.push_back(std::move(copy));
-      }
+      if (auto it = view.partitions.find(partition.name.view()); it != view.partitions.end())
+        add(*it->second);
+    for (const auto& [name, partition] : view.partitions)  // made at run time
+      if (!view.config->find_partition(name)) add(*partition);
   }
   return reply;
 }

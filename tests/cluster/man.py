@@ -48,7 +48,7 @@ def help_options(text):
 def help_commands(text):
     """The words below "Commands:", as bai-control has them."""
     _, _, below = text.partition("\nCommands:\n")
-    return re.findall(r"^  ([a-z-]+)", below, re.M)
+    return re.findall(r"^  ([a-z_-]+)", below, re.M)
 
 
 def page_options(text):

@@ -200,8 +200,9 @@ def jobs_are_looked_at_and_changed(c):
     slurm(c, "scontrol write batch_script 99999 -", status=1, err="job script retrieval failed: Invalid job id specified\n")
     done = c.run(os.path.join(NAMES, "sacct"), "-B", "-j", str(job))
     equal(done.stdout, f"Batch Script for {job}\n" + 80 * "-" + "\n" + script, "sacct -B")
-    slurm(c, f"scontrol update JobId={job} Dependency=afterany:4")
-    equal(c.run("squeue", "-h", "-j", str(job), "-o", "%E", env=PATH).stdout.split("(")[0], "afterany:4", "its dependency")
+    other = c.submit("-H", "--mem=10", script="true")
+    slurm(c, f"scontrol update JobId={job} Dependency=afterany:{other}")
+    equal(c.run("squeue", "-h", "-j", str(job), "-o", "%E", env=PATH).stdout.split("(")[0], f"afterany:{other}", "its dependency")
     slurm(c, f"scontrol update JobId={job} Dependency=")
     slurm(c, f"scontrol update JobId={job} TimeLimit=10")
     slurm(c, f"scontrol update JobId={job} TimeLimit+=5")
@@ -221,10 +222,12 @@ def a_steps_time_limit_changes(c):
     pids = c.run(os.path.join(NAMES, "scontrol"), "listpids", f"{job}.0").stdout.splitlines()
     equal((pids[0], len(pids), pids[1].split()[1:3]), ("PID      JOBID    STEPID   LOCALID GLOBALID", 2, [str(job), "0"]), "its processes")
     slurm(c, f"scontrol update StepId={job}.0 Foo=1", err="Update of this parameter is not supported: Foo=1\nRequest aborted\n", status=1)
-    slurm(c, f"scontrol update StepId={job}.0 TimeLimit=0:01")
-    c.await_end_of(job)
+    slurm(c, f"scontrol update StepId={job}.0 TimeLimit=5")
+    slurm(c, f"scontrol update StepId={job}.0 TimeLimit+=2")
     steps = json.loads(c.run("bai-acct", "--json", "-j", str(job)).stdout)["jobs"][0]["steps"]
-    equal([s["state"] for s in steps if s["step_id"] == "0"], ["TIMEOUT"], "the step")
+    equal([s["time_limit_s"] for s in steps if s["step_id"] == "0"], [420], "the step's limit")
+    c.run("bai-cancel", str(job))
+    c.await_end_of(job)
 
 
 @test
