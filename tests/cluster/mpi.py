@@ -193,6 +193,7 @@ def aborts(c, kind, program, **env):
         equal(done.returncode, 3, f"exit code with {layout}: {done.stderr}")
         check("task 1 called MPI_Abort(3)" in done.stderr, done.stderr)
         are_over(c, program)
+        await_true(lambda: last_step(c)["state"] != "RUNNING", "the step's end in accounting")
         step = last_step(c)
         equal((step["state"], step["exit_code"], step["signal"]), ("FAILED", 3, 0), "the step")
 
