@@ -6,7 +6,6 @@ import subprocess
 import threading
 import time
 
-HZ = os.sysconf("SC_CLK_TCK")
 GIB = 1 << 30
 SAMPLED = 500  # steps that run at once
 WATCH_S = 60   # four and more looks at each
@@ -116,12 +115,13 @@ def memory_kib(pid, key):
 
 
 def cpu_s(pids):
+    """To the nanosecond: what a shepherd spends in a minute is less than a tick."""
     total = 0
     for pid in pids:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
-            fields = f.read().rsplit(")", 1)[1].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / HZ
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as f:
+                total += int(f.read().split()[0])
+    return total / 1e9
 
 
 def shepherds(bai, report):
@@ -131,14 +131,14 @@ def shepherds(bai, report):
         f.write("JobAcctGatherFrequency=10\n")
     subprocess.run(["bai-control", "reconfigure"], env=bai.env, check=True, stdout=subprocess.DEVNULL)
     inner = f"for i in $(seq {SAMPLED}); do bai-run -N1 -n1 --overlap --overcommit sleep 1000 & done; wait"
-    holder = subprocess.Popen(["bai-alloc", "-Q", "-w", "n1", "-N1", "-n64", "bash", "-c", inner], env=bai.env, stdout=subprocess.DEVNULL)
+    holder = subprocess.Popen(["bai-alloc", "-Q", "-w", "n1", "-N1", "-n64", "bash", "-c", inner], env=bai.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while len(steps := shepherd_pids(bai.dir)) < SAMPLED:
             assert holder.poll() is None, "the allocation ended"
             time.sleep(0.5)
         report("memory of one bai-stepd, resident, median", statistics.median(memory_kib(p, "Rss") for p in steps) / 1024, "MiB", target="4")
         report("  its share (what is shared divided)", statistics.median(memory_kib(p, "Pss") for p in steps) / 1024, "MiB")
-        with open(f"{bai.dir}/run/agentd-n1.pid", encoding="ascii") as f:
+        with open(f"{bai.dir}/run/n1.pid", encoding="ascii") as f:
             agent = [int(f.read())]
         time.sleep(30)  # the first looks come sooner than the later ones
         before = cpu_s(agent), cpu_s(steps)
