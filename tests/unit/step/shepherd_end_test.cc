@@ -396,7 +396,11 @@ TEST_F(ShepherdEnd, AGraceBeginsWithTheWarningAndEndsInSigterm) {
 TEST_F(ShepherdEnd, AGraceWithoutAWarningIsToldToProgramsBySigterm) {
   script(
       "trap 'echo script; exit 3' TERM\n"
-      "bash -c 'trap \"echo program; exit\" TERM; touch up; while :; do sleep 0.02; done' & wait $!\n"
+      "python3 -c 'import signal\n"
+      "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
+      "open(\"up\", \"w\").close()\n"
+      "signal.sigwait([signal.SIGTERM])\n"
+      "print(\"program\")' & wait $!\n"
       "touch alone; while :; do sleep 0.02; done\n");
   start();
   ASSERT_TRUE(await_file("up"));
