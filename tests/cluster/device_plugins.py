@@ -234,7 +234,7 @@ def a_liar_is_not_believed(c):
 
 @test
 def shares_are_accounted_or_held_by_mps(c):
-    said = c.run("bai-info", "--limits", "-h", "-N", "-n", "n1").stdout
+    said = c.run("bai-info", "--limits", "--json", "-n", "n1").stdout
     check("shares of devices: no CUDA MPS holds jobs to them" in said, said)
     script = f"echo $FAKE_ID ${{CUDA_MPS_ACTIVE_THREAD_PERCENTAGE:-none}}; {WAIT.format(go=c.path('go5'))}"
     jobs = [c.submit("-w", "n1", f"--gpus={share}", "-o", f"share{i}.txt", script=script) for i, share in enumerate(("0.25", "0.5"))]
