@@ -46,14 +46,14 @@ def said(c, user, script, *words):
     return c.read(f"said-{job}").split("\n")[:-1]
 
 
-LIMITS = "#!/bin/bash\nulimit -S -n; ulimit -H -n; ulimit -S -c; ulimit -H -u; nice\n"
+LIMITS = "ulimit -S -n; ulimit -H -n; ulimit -S -c; ulimit -H -u; nice"
 
 
 @test
 def a_job_has_its_users_limits(c):
     name = pwd.getpwuid(NOBODY[0]).pw_name
     own_security(c, f"{name} hard nofile 333\n{name} - nproc 4321\n65000:65535 soft core 0\n{name} - priority 5\n")
-    soft, hard, core, processes, nice = said(c, NOBODY, LIMITS, "--propagate=NONE")
+    soft, hard, core, processes, nice = said(c, NOBODY, "#!/bin/bash\n" + LIMITS, "--propagate=NONE")
     equal((soft, hard, core, processes, nice), ("111", "333", "0", "4321", "5"), "limits")
     step = c.run("bai-run", "--propagate=NONE", "bash", "-c", LIMITS, user=NOBODY).stdout.split()
     equal(step, ["111", "333", "0", "4321", "5"], "a step's limits")
