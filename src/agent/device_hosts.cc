@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -17,6 +16,7 @@
 #include <cstring>
 #include <map>
 
+#include "agent/spawn.h"
 #include "base/log.h"
 #include "base/paths.h"
 #include "base/text.h"
@@ -104,38 +104,15 @@ void DeviceHosts::spawn(Process& process, std::int64_t now_ms) {
     return process.host.ended(std::string("has no socket: ") + strerror(errno), now_ms);
   process.socket.reset(ends[0]);
   Fd theirs(ends[1]);
-  std::string program = "/proc/self/exe";  // this very build, also after an upgrade on disk
-  std::string option = device::kHostOption;
-  char name[] = "bai-agentd";
-  std::string plugin = process.host.name();  // for who reads a list of processes
-  char* argv[] = {name, option.data(), plugin.data(), nullptr};
-
-  posix_spawn_file_actions_t files;
-  posix_spawn_file_actions_init(&files);
-  posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0);
-  // Not onto itself, which would leave it to be closed.
-  const Fd high(fcntl(theirs.get(), F_DUPFD_CLOEXEC, device::kHostSocket + 1));
-  posix_spawn_file_actions_adddup2(&files, high.get(), device::kHostSocket);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none, all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  pid_t pid = 0;
-  const int failed = posix_spawn(&pid, program.c_str(), &files, &attributes, argv, environ);
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&files);
-  if (failed != 0) {
+  // This very build, also after an upgrade on disk. The plugin's name is for who reads a list of processes.
+  const auto pid = spawn_apart("/proc/self/exe", {"bai-agentd", device::kHostOption, process.host.name()},
+                               own_environment(), {theirs.get(), device::kHostSocket});
+  if (!pid.ok()) {
     process.socket.reset();
-    return process.host.ended(std::string("cannot be started: ") + strerror(failed), now_ms);
+    return process.host.ended("cannot be started: " + pid.error().message, now_ms);
   }
-  process.pid = pid;
-  process.ended.reset(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  process.pid = *pid;
+  process.ended.reset(static_cast<int>(syscall(SYS_pidfd_open, *pid, 0)));
   for (int fd : {process.socket.get(), process.ended.get()}) {
     epoll_event event{EPOLLIN, {.ptr = &process}};
     epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event);

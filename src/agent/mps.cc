@@ -1,9 +1,7 @@
 #include "agent/mps.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -12,8 +10,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <cstring>
 
+#include "agent/spawn.h"
 #include "base/env.h"
 #include "base/fd.h"
 #include "base/hash.h"
@@ -61,42 +59,21 @@ Status start_mps(const MpsSettings& settings, const std::string& device_id) {
   if (auto made = Env::real().make_dirs(dir); !made.ok()) return made;
   chmod(settings.dir.c_str(), 0711);
   chmod(dir.c_str(), 0755);
-  std::vector<std::string> words = {"CUDA_VISIBLE_DEVICES=" + device_id, "CUDA_MPS_PIPE_DIRECTORY=" + dir,
-                                    "CUDA_MPS_LOG_DIRECTORY=" + dir};
-  std::vector<char*> env;
-  for (char** p = environ; *p; ++p)
-    if (!std::string_view(*p).starts_with("CUDA_")) env.push_back(*p);
-  for (auto& word : words) env.push_back(word.data());
-  env.push_back(nullptr);
-  std::string program = settings.program, option = "-d";
-  char* argv[] = {program.data(), option.data(), nullptr};
-  posix_spawn_file_actions_t files;
-  posix_spawn_file_actions_init(&files);
-  posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none, all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  pid_t pid = 0;
-  const int failed = posix_spawn(&pid, program.c_str(), &files, &attributes, argv, env.data());
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&files);
+  std::vector<std::string> environment = {"CUDA_VISIBLE_DEVICES=" + device_id, "CUDA_MPS_PIPE_DIRECTORY=" + dir,
+                                          "CUDA_MPS_LOG_DIRECTORY=" + dir};
+  for (auto& word : own_environment())
+    if (!word.starts_with("CUDA_")) environment.push_back(std::move(word));
   const auto error = [&](const std::string& why) {
     return Error{"io_error", "CUDA MPS cannot be started: " + why, settings.program};
   };
-  if (failed != 0) return error(strerror(failed));
+  const auto pid = spawn_apart(settings.program, {settings.program, "-d"}, std::move(environment));
+  if (!pid.ok()) return error(pid.error().message);
   // It goes to the background by itself, and ends here when it is ready.
-  const Fd ended(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  const Fd ended(static_cast<int>(syscall(SYS_pidfd_open, *pid, 0)));
   pollfd event{ended.get(), POLLIN, 0};
-  if (poll(&event, 1, kStartMs) <= 0) kill(-pid, SIGKILL);
+  if (poll(&event, 1, kStartMs) <= 0) kill(-*pid, SIGKILL);
   int status = 0;
-  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  while (waitpid(*pid, &status, 0) < 0 && errno == EINTR) {
   }
   if (!runs(dir))
     return error(WIFEXITED(status) ? "exit status " + std::to_string(WEXITSTATUS(status)) : "it was ended");
