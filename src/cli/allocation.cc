@@ -52,7 +52,7 @@ Result<Allocation> Allocation::make(Session& session, const Parsed& parsed, cons
   for (const auto& warning : warnings) reporter.note(warning);
   auto& spec = submission->spec;
   if (spec.name.empty()) spec.name = Istr(options.name);
-  spec.command = Istr(options.command);
+  spec.command = Istr(escape_control(options.command));
   spec.std_out = spec.std_err = Istr("/dev/null");
   spec.requeue = Requeue::kNo;
   if (!options.hosts.empty()) ask_for(spec.request, options.hosts);

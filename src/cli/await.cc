@@ -27,8 +27,10 @@ Result<std::optional<wire::ReplyBody>> await_reply(Session& session, const Reque
     auto reply = session.poll_reply();
     if (!reply.ok()) return reply.error();
     if (*reply) {
-      if ((*reply)->id != id) continue;
-      if (auto* refusal = std::get_if<wire::ErrorBody>(&(*reply)->body)) return refusal->error;
+      // A request that could not be read is refused without its number.
+      auto* refusal = std::get_if<wire::ErrorBody>(&(*reply)->body);
+      if ((*reply)->id != id && !(refusal && (*reply)->id.empty())) continue;
+      if (refusal) return refusal->error;
       return std::optional(std::move((*reply)->body));
     }
     pollfd fds[2] = {{session.fd(), POLLIN, 0}, {signals, POLLIN, 0}};

@@ -343,6 +343,9 @@ struct JobEvent {
   }
 };
 
+// Of a script or of what bai-run starts, each; as long as Linux takes one (MAX_ARG_STRLEN).
+constexpr std::size_t kMaxArgumentBytes = 128 << 10;
+
 // What a launch needs and the queue does not: kept in the store only.
 // The user signed digest(); `path` leads from it to the root that the credential covers when many were signed at once
 // (a Merkle tree; RFC 6962's node hashing, a missing right sibling is zeros), empty for one.
@@ -362,7 +365,7 @@ struct LaunchRecord {
 
   template <class A>
   void serialize(A& a) {
-    a(cap(args, 4096), script, environment, nonce, cap(credential, 4096), cap(path, 32), index);
+    a(blob(args, kMaxArgumentBytes, 4096), script, environment, nonce, cap(credential, 4096), cap(path, 32), index);
   }
 };
 

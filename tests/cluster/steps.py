@@ -256,6 +256,17 @@ def thirty_steps_share_what_the_job_has(c):
 
 
 @test
+def an_argument_may_have_several_lines(c):
+    words = ("printf", "%s|", "one\ntwo", "\ttab")
+    equal(c.run("bai-run", "-n1", *words).stdout, "one\ntwo|\ttab|", "alone")
+    with open(c.path("lines.sh"), "w", encoding="utf-8") as script:
+        script.write('#!/bin/sh\nbai-run printf "%s|" "$@"\n')
+    job = c.submit("-n1", "-o", "said", "lines.sh", *words[2:])
+    c.await_end_of(job)
+    equal(c.read("said"), "one\ntwo|\ttab|", "in a job, as the script's own")
+
+
+@test
 def a_step_waits_for_its_turn(c):
     job = allocate(c, "-n1")
     first = Run(c, "sh", "-c", "echo up; while ! [ -e go ]; do sleep 0.02; done", env=inside(job))
