@@ -197,6 +197,7 @@ void Machine::attempt_running(const JobPtr& job, const wire::AttemptReport& repo
     move(std::move(copy), JobState::kRunning, "started on " + running.node.str(), 0);
     reconsider_dependents(job->id);
     if (job->array_id) reconsider_dependents(job->array_id);
+    tell_holders(*job);
   }
 }
 

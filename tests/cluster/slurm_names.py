@@ -2,6 +2,7 @@
 """The commands under Slurm's names, against what Slurm 22.05.8 was seen to print with nodes, partitions and jobs of the same shape."""
 import json
 import os
+import subprocess
 import sys
 
 from bai import Cluster, await_true, check, equal, need_root, run_tests, test
@@ -226,6 +227,19 @@ def a_steps_time_limit_changes(c):
     slurm(c, f"scontrol update StepId={job}.0 TimeLimit+=2")
     steps = json.loads(c.run("bai-acct", "--json", "-j", str(job)).stdout)["jobs"][0]["steps"]
     equal([s["time_limit_s"] for s in steps if s["step_id"] == "0"], [420], "the step's limit")
+    c.run("bai-cancel", str(job))
+    c.await_end_of(job)
+
+
+@test
+def a_job_is_awaited_until_it_has_its_nodes(c):
+    job = c.submit("-H", "--mem=10", "-o", "/dev/null", script="sleep 600")
+    waiting = subprocess.Popen([os.path.join(NAMES, "scontrol"), "wait_job", str(job)], env=c.env, text=True, stderr=subprocess.PIPE)
+    status = f"/proc/{waiting.pid}/status"
+    await_true(lambda: "(sleeping)" in open(status, encoding="utf-8").read(), "it to wait")
+    c.run("bai-control", "release", str(job))
+    equal(waiting.communicate(timeout=60)[1], f"scontrol: Nodes are ready for job {job}\n", "what it says")
+    equal(waiting.returncode, 0, "its exit status")
     c.run("bai-cancel", str(job))
     c.await_end_of(job)
 

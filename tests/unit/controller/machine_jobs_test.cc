@@ -175,6 +175,26 @@ TEST(MachineArrays, OneTaskIsCancelledAloneAndWaitersHearOfTheWhole) {
   EXPECT_EQ(std::get<wire::WaitReply>(c.replies[0].reply.body).exit.code, 4) << "the worst";
 }
 
+TEST(MachineHolders, HearOnceThatABatchJobRunsAndThatItIsOver) {
+  Cluster c;
+  JobId id = c.submit();
+  auto hold = c.ask(user(1000), wire::HoldRequest{id, false});
+  EXPECT_EQ(std::get<wire::ErrorBody>(hold).error.code, "no_answer");
+  auto states = [&] {
+    std::vector<JobState> out;
+    for (const auto& reply : c.replies)
+      if (auto* news = std::get_if<wire::AllocationReply>(&reply.reply.body)) out.push_back(news->job->state);
+    c.replies.clear();
+    return out;
+  };
+  c.replies.clear();
+  c.up();
+  ASSERT_EQ(c.state_of(id), JobState::kConfiguring);  // launched, and not heard of yet
+  EXPECT_EQ(states(), std::vector<JobState>());
+  c.complete(id);
+  EXPECT_EQ(states(), (std::vector{JobState::kRunning, JobState::kCompleted}));
+}
+
 TEST(MachineArrays, AreForgottenAsAWholeAndLeaveNothing) {
   Cluster c;
   c.up();
