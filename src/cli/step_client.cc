@@ -102,6 +102,7 @@ Status StepClient::listen(const std::vector<std::string>& addresses) {
   endpoints_ = std::move(port->endpoints);
   key_.resize(step::kStreamKeyBytes);
   env_.random_bytes(key_.data(), key_.size());
+  if (auto near = step::listen_near(step::near_name(key_)); near.ok()) near_ = std::move(*near);
   return {};
 }
 
@@ -158,12 +159,13 @@ void StepClient::watch(int fd, short events, std::function<void(short)> ready) {
 }
 
 // The first entries are ours, in this order; those after them know their places.
-enum Slot : std::size_t { kSignalSlot, kListenSlot, kWatchSlot, kInputSlot, kSinkSlot, kFixedSlots };
+enum Slot : std::size_t { kSignalSlot, kListenSlot, kNearSlot, kWatchSlot, kInputSlot, kSinkSlot, kFixedSlots };
 
 void StepClient::add_pollfds(std::vector<pollfd>* fds) {
   const Sink* blocked = output_->blocked();
   fds->push_back({signals_->fd(), POLLIN, 0});
   fds->push_back({listener_.get(), POLLIN, 0});
+  fds->push_back({near_.get(), POLLIN, 0});
   fds->push_back({watched_, watched_events_, 0});
   fds->push_back({input_->wanted() ? input_->fd() : -1, POLLIN, 0});
   fds->push_back({blocked ? blocked->fd() : -1, POLLOUT, 0});
@@ -197,7 +199,8 @@ void StepClient::serve(const std::vector<pollfd>& fds) {
     if (caller->slot >= 0 && fds[static_cast<std::size_t>(caller->slot)].revents != 0) shake(*caller, &done);
     caller = done ? callers_.erase(caller) : std::next(caller);
   }
-  if (fds[kListenSlot].revents != 0) admit();
+  if (fds[kListenSlot].revents != 0) admit(listener_);
+  if (fds[kNearSlot].revents != 0) admit(near_);
   if (fds[kInputSlot].revents != 0) send_input();
   if (fds[kWatchSlot].revents != 0 && watched_ready_) {
     const auto ready = watched_ready_;  // it may put another in its place
@@ -210,9 +213,9 @@ void StepClient::serve(const std::vector<pollfd>& fds) {
   flush();
 }
 
-void StepClient::admit() {
+void StepClient::admit(const Fd& from) {
   for (;;) {
-    Fd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    Fd fd(accept4(from.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!fd) return;
     if (callers_.size() >= kMaxCallers) continue;
     step::tune(fd.get());
@@ -221,8 +224,8 @@ void StepClient::admit() {
       const Node& node = nodes_[hello.node_index];
       return node.link_id == hello.link_id ? node.link.received() : 0;
     };
-    callers_.push_back(
-        {step::Handshake::answer(std::move(fd), key_, received), env_.monotonic_ms() + kShakeMs});
+    callers_.push_back({step::Handshake::answer(std::move(fd), key_, received, &from == &near_),
+                        env_.monotonic_ms() + kShakeMs});
   }
 }
 

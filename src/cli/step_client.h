@@ -98,7 +98,7 @@ class StepClient {
 
   void add_pollfds(std::vector<pollfd>* fds);
   void serve(const std::vector<pollfd>& fds);
-  void admit();
+  void admit(const Fd& from);
   void shake(Caller& caller, bool* done);
   void on_frame(std::size_t index, const step::Frame& frame);
   void node_ended(std::size_t index, std::string_view payload);
@@ -122,6 +122,7 @@ class StepClient {
   const Reporter& reporter_;
   const Env env_ = Env::real();
   Fd listener_;
+  Fd near_;  // for nodes on this machine
   std::vector<std::string> endpoints_;
   std::string key_;
   StepLayout layout_;

@@ -8,18 +8,19 @@
 
 namespace bai::step {
 
-Handshake Handshake::dial(Fd fd, const Hello& hello, std::string key) {
-  Handshake h(std::move(fd), true, std::move(key));
+Handshake Handshake::dial(Fd fd, const Hello& hello, std::string key, bool near) {
+  Handshake h(std::move(fd), true, std::move(key), near);
   h.hello_said_ = hello;
   h.hello_said_.nonce = fresh_nonce();
-  h.hello_said_.best = best_cipher();
+  h.hello_said_.best = best_cipher(h.near_);
   h.hello_ = h.out_ = encode_hello(h.hello_said_);
   h.awaited_ = Stage::kWelcome;
   return h;
 }
 
-Handshake Handshake::answer(Fd fd, std::string key, std::function<uint64_t(const Hello&)> received) {
-  Handshake h(std::move(fd), false, std::move(key));
+Handshake Handshake::answer(Fd fd, std::string key, std::function<uint64_t(const Hello&)> received,
+                            bool near) {
+  Handshake h(std::move(fd), false, std::move(key), near);
   h.received_ = std::move(received);
   return h;
 }
@@ -63,12 +64,13 @@ Status Handshake::came() {
     if (!hello.ok()) return hello.error();
     hello_said_ = *hello;
     hello_ = in_;
-    const bool aes = hello->best == Cipher::kAes256Gcm && best_cipher() == Cipher::kAes256Gcm;
-    welcome_said_ = {aes ? Cipher::kAes256Gcm : Cipher::kChaCha20Poly1305, received_(*hello), fresh_nonce()};
+    const Cipher best = best_cipher(near_);
+    welcome_said_ = {hello->best == best ? best : Cipher::kChaCha20Poly1305, received_(*hello),
+                     fresh_nonce()};
     welcome_ = out_ = encode_welcome(welcome_said_, hello_, key_);
     awaited_ = Stage::kProof;
   } else if (awaited_ == Stage::kWelcome) {
-    auto welcome = decode_welcome(in_, hello_, key_);
+    auto welcome = decode_welcome(in_, hello_, key_, near_);
     if (!welcome.ok()) return welcome.error();
     welcome_said_ = *welcome;
     welcome_ = in_;

@@ -25,9 +25,11 @@ struct Session {
 class Handshake {
  public:
   // `fd`: a socket that is connected or about to be.
-  static Handshake dial(Fd fd, const Hello& hello, std::string key);
+  // `near`: the other end is on this machine, and reached over what its kernel alone carries.
+  static Handshake dial(Fd fd, const Hello& hello, std::string key, bool near = false);
   // `received` says how many blocks have come on the link of a hello.
-  static Handshake answer(Fd fd, std::string key, std::function<uint64_t(const Hello&)> received);
+  static Handshake answer(Fd fd, std::string key, std::function<uint64_t(const Hello&)> received,
+                          bool near = false);
 
   int fd() const { return fd_.get(); }
   short events() const;
@@ -36,14 +38,15 @@ class Handshake {
 
  private:
   enum class Stage : uint8_t { kHello, kWelcome, kProof };
-  Handshake(Fd fd, bool dialer, std::string key)
-      : fd_(std::move(fd)), dialer_(dialer), key_(std::move(key)) {}
+  Handshake(Fd fd, bool dialer, std::string key, bool near)
+      : fd_(std::move(fd)), dialer_(dialer), near_(near), key_(std::move(key)) {}
   Status exchange();
   Status came();
   Session session();
 
   Fd fd_;
   bool dialer_;
+  bool near_;
   std::string key_;
   std::function<uint64_t(const Hello&)> received_;
   Stage awaited_ = Stage::kHello;  // the message that comes next

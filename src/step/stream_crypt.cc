@@ -51,11 +51,24 @@ std::string text_of(const std::array<unsigned char, 32>& bytes) {
 
 Error bad_hello(const char* what) { return Error{"bad_hello", what}; }
 
-bool known(uint64_t cipher) { return cipher >= 1 && cipher <= 2; }
+bool known(uint64_t cipher) { return cipher >= 1 && cipher <= 3; }
 
 }  // namespace
 
-Cipher best_cipher() { return have_aes() ? Cipher::kAes256Gcm : Cipher::kChaCha20Poly1305; }
+std::string near_name(std::string_view key) {
+  constexpr size_t kBytes = 16;
+  constexpr std::string_view kLabel = "the name of a step's listener";
+  unsigned char digest[kBytes];
+  crypto_generichash(digest, kBytes, bytes_of(kLabel), kLabel.size(), bytes_of(key), key.size());
+  char hex[2 * kBytes + 1];
+  sodium_bin2hex(hex, sizeof hex, digest, kBytes);
+  return hex;
+}
+
+Cipher best_cipher(bool near) {
+  if (near) return Cipher::kNone;
+  return have_aes() ? Cipher::kAes256Gcm : Cipher::kChaCha20Poly1305;
+}
 
 std::array<unsigned char, kNonceBytes> fresh_nonce() {
   std::array<unsigned char, kNonceBytes> out{};
@@ -98,7 +111,8 @@ std::string encode_welcome(const Welcome& w, std::string_view hello, std::string
   return out + text_of(derive("listener's proof", hello, out, key));
 }
 
-Result<Welcome> decode_welcome(std::string_view b, std::string_view hello, std::string_view key) {
+Result<Welcome> decode_welcome(std::string_view b, std::string_view hello, std::string_view key,
+                               bool near) {
   if (b.size() != kWelcomeBytes || !b.starts_with(kMagic)) return bad_hello("no welcome of a step's stream");
   const std::string_view signed_part = b.substr(0, kWelcomeBytes - kProofBytes);
   if (!equal(text_of(derive("listener's proof", hello, signed_part, key)), b.substr(signed_part.size())))
@@ -106,6 +120,7 @@ Result<Welcome> decode_welcome(std::string_view b, std::string_view hello, std::
   Welcome w;
   if (!known(get(&b[8], 1))) return bad_hello("a cipher that is not known");
   w.cipher = static_cast<Cipher>(b[8]);
+  if (w.cipher == Cipher::kNone && !near) return bad_hello("no cipher, on a way that others see");
   if (w.cipher == Cipher::kAes256Gcm && !have_aes()) return bad_hello("a cipher that this machine has not");
   w.received = get(&b[16], 8);
   memcpy(w.nonce.data(), &b[24], kNonceBytes);

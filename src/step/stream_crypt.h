@@ -3,7 +3,8 @@
 // the handshake; both nonces are fresh, so nothing can be replayed. Then records in each direction:
 //   u32 length of the sealed block, u64 the block's number, u64 how many blocks came the other way (authenticated, in the clear), sealed block
 // Keys are BLAKE2b of the step's key over a label and the transcript, one for each proof and direction; the nonce of a record is its place
-// in its direction. The cipher is AES-256-GCM where both processors have it in hardware, else ChaCha20-Poly1305 (RFC 8439).
+// in its direction. The cipher is AES-256-GCM where both processors have it in hardware, else ChaCha20-Poly1305 (RFC 8439); between two
+// ends on one machine (stream_socket.h) the kernel carries the blocks from one to the other and no cipher is used.
 // Any thread; one thread at a time per value.
 #pragma once
 
@@ -23,12 +24,15 @@ constexpr size_t kProofBytes = 32;
 constexpr size_t kHelloBytes = 64;
 constexpr size_t kWelcomeBytes = 56 + kProofBytes;
 constexpr size_t kRecordHead = 20;
-constexpr size_t kSealBytes = 16;  // what sealing adds to a block
+constexpr size_t kMaxSeal = 16;  // what sealing adds to a block, at most
 
 // Numbers are on the wire.
-enum class Cipher : uint8_t { kChaCha20Poly1305 = 1, kAes256Gcm = 2 };
-// What this machine does fastest.
-Cipher best_cipher();
+enum class Cipher : uint8_t { kChaCha20Poly1305 = 1, kAes256Gcm = 2, kNone = 3 };
+// What this machine does fastest. `near`: the other end is on it too.
+Cipher best_cipher(bool near);
+
+// What the listener of a step with this key is called on its machine: nobody without the key can tell before it is there.
+std::string near_name(std::string_view key);
 
 // Who dials for what. Numbers are on the wire.
 enum class LinkKind : uint8_t { kClient = 0, kAttached = 1, kPeer = 2 };
@@ -51,8 +55,8 @@ std::string encode_hello(const Hello& hello);
 Result<Hello> decode_hello(std::string_view bytes);  // errors: bad_hello
 // With the listener's proof.
 std::string encode_welcome(const Welcome& welcome, std::string_view hello, std::string_view key);
-// Errors: bad_hello, wrong_key.
-Result<Welcome> decode_welcome(std::string_view bytes, std::string_view hello, std::string_view key);
+// Errors: bad_hello (also: a cipher that will not do between here and there), wrong_key.
+Result<Welcome> decode_welcome(std::string_view bytes, std::string_view hello, std::string_view key, bool near);
 std::string dialer_proof(std::string_view hello, std::string_view welcome, std::string_view key);
 bool proves(std::string_view proof, std::string_view hello, std::string_view welcome, std::string_view key);
 
@@ -76,9 +80,13 @@ class Sealer {
   Sealer(const Sealer&) = default;
   Sealer& operator=(const Sealer&) = default;
 
-  // Writes kSealBytes more than `block` has to `to`.
+  // Blocks go as they are: neither seal() nor open() is called.
+  bool plain() const { return cipher_ == Cipher::kNone; }
+  // What a block is longer by once it is sealed.
+  size_t overhead() const { return plain() ? 0 : kMaxSeal; }
+  // Writes overhead() bytes more than `block` has to `to`.
   void seal(std::string_view head, std::string_view block, char* to);
-  // In place; false: it was altered, or is not the next one. `sealed` has at least kSealBytes.
+  // In place; false: it was altered, or is not the next one. `sealed` has at least overhead() bytes.
   bool open(std::string_view head, char* sealed, size_t size);
 
  private:

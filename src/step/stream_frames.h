@@ -1,7 +1,7 @@
 // What travels between the shepherds of a step and its clients: frames, packed into blocks. A block is what is sealed, sent and
 // acknowledged as one (stream_link.h).
 //   frame: u32 payload's length, u8 type, u8 detail, u16 zero, u32 task, payload; integers little endian
-// A frame of an unknown type is skipped. Byte by byte in doc/streams.md.
+// A frame of an unknown type is skipped.
 // Any thread; plain values.
 #pragma once
 

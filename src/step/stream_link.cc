@@ -2,16 +2,18 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace bai::step {
 
 namespace {
 
-constexpr size_t kMaxRecord = kRecordHead + kMaxBlock + kSealBytes;
+constexpr size_t kMaxRecord = kRecordHead + kMaxBlock + kMaxSeal;
 constexpr size_t kFirstBuffer = 16u << 10;
 constexpr size_t kLargeBuffer = 2 * kMaxRecord;
 // A block that was sent with less than this in it is kept in a buffer of its size.
@@ -68,24 +70,23 @@ void StreamLink::disconnect() {
   session_.reset();
   sent_ = 0;
   out_at_ = out_end_ = in_end_ = 0;
+  plain_ = {};
+  writing_data_ = false;
   owes_ack_ = false;
 }
 
-bool StreamLink::acknowledged(uint64_t count) {
-  if (count < first_) return true;  // said before
-  if (count > sealed_) return false;
+void StreamLink::acknowledged(uint64_t count) {
   for (; first_ < count; ++first_) {
     kept_ -= blocks_.front().size();
     if (!spare_ && blocks_.front().capacity() == kMaxBlock) spare_ = std::move(blocks_.front());
     blocks_.pop_front();
     if (sent_ > 0) --sent_;
   }
-  return true;
 }
 
 short StreamLink::events(bool reading) const {
-  const bool writing = out_at_ < out_end_ || sent_ < blocks_.size() || owes_ack_;
-  return static_cast<short>((reading ? POLLIN : 0) | (writing ? POLLOUT : 0));
+  const bool more = writing() || sent_ < blocks_.size() || owes_ack_;
+  return static_cast<short>((reading ? POLLIN : 0) | (more ? POLLOUT : 0));
 }
 
 Status StreamLink::serve(short revents, const Handler& handler) {
@@ -108,7 +109,8 @@ Status StreamLink::read_records(const Handler& handler) {
   size_t at = 0;
   while (in_end_ - at >= kRecordHead) {
     const RecordHead head = decode_head(in_.data() + at);
-    if (head.length < kSealBytes || head.length > kMaxBlock + kSealBytes)
+    const size_t overhead = session_->in.overhead();
+    if (head.length < overhead || head.length > kMaxBlock + overhead)
       return Error{"bad_record", "a block's length is out of range"};
     if (in_end_ - at - kRecordHead < head.length) break;
     if (auto taken = take_record(head, in_.data() + at, handler); !taken.ok()) return taken;
@@ -123,14 +125,17 @@ Status StreamLink::read_records(const Handler& handler) {
 
 Status StreamLink::take_record(const RecordHead& head, char* at, const Handler& handler) {
   char* const sealed = at + kRecordHead;
-  if (!session_->in.open({at, kRecordHead}, sealed, head.length))
+  if (!session_->in.plain() && !session_->in.open({at, kRecordHead}, sealed, head.length))
     return Error{"bad_record", "a block was altered on its way"};
-  if (!acknowledged(head.received)) return Error{"bad_record", "blocks were acknowledged that were not sent"};
-  std::string_view block(sealed, head.length - kSealBytes);
-  if (block.empty() || head.number < received_) return {};
+  if (head.received > sealed_) return Error{"bad_record", "blocks were acknowledged that were not sent"};
+  // One that is being written is needed until it is; that it has come will be said again.
+  acknowledged(writing_data_ ? std::min(head.received, first_ + sent_ - 1) : head.received);
+  std::string_view block(sealed, head.length - session_->in.overhead());
+  if (block.empty()) return {};
+  owes_ack_ = true;
+  if (head.number < received_) return {};
   if (head.number != received_) return Error{"bad_record", "a block is missing"};
   ++received_;
-  owes_ack_ = true;
   while (!block.empty()) {
     auto frame = take_frame(&block);
     if (!frame.ok()) return frame.error();
@@ -140,22 +145,35 @@ Status StreamLink::take_record(const RecordHead& head, char* at, const Handler& 
 }
 
 // Makes the next record ready; false when there is none.
-bool StreamLink::seal_next() {
+bool StreamLink::begin_next() {
   const bool data = sent_ < blocks_.size();
   if (!data && !owes_ack_) return false;
   const std::string_view block = data ? blocks_[sent_].view() : std::string_view();
+  const bool plain = session_->out.plain();
+  const size_t length = block.size() + session_->out.overhead();
   out_at_ = 0;
-  out_end_ = kRecordHead + block.size() + kSealBytes;
-  if (out_.size() < out_end_) out_.resize(std::max(out_end_, kFirstBuffer));
-  encode_head({static_cast<uint32_t>(block.size() + kSealBytes), first_ + sent_, received_}, out_.data());
-  session_->out.seal({out_.data(), kRecordHead}, block, out_.data() + kRecordHead);
+  out_end_ = kRecordHead + (plain ? 0 : length);
+  if (out_.size() < out_end_) out_.resize(std::max(out_end_, plain ? kRecordHead : kFirstBuffer));
+  encode_head({static_cast<uint32_t>(length), first_ + sent_, received_}, out_.data());
+  if (plain)
+    plain_ = block;
+  else
+    session_->out.seal({out_.data(), kRecordHead}, block, out_.data() + kRecordHead);
   owes_ack_ = false;
+  writing_data_ = data;
   if (data) {
     ++sent_;
     sealed_ = std::max(sealed_, first_ + sent_);
-    shrink_sent();
   }
   return true;
+}
+
+void StreamLink::written(size_t bytes) {
+  const size_t of_out = std::min(bytes, out_end_ - out_at_);
+  out_at_ += of_out;
+  plain_.remove_prefix(bytes - of_out);
+  if (writing() || !std::exchange(writing_data_, false)) return;
+  shrink_sent();
 }
 
 void StreamLink::shrink_sent() {
@@ -168,9 +186,13 @@ void StreamLink::shrink_sent() {
 
 Status StreamLink::flush() {
   for (;;) {
-    if (out_at_ == out_end_ && !seal_next()) return {};
-    const ssize_t n =
-        send(session_->fd.get(), out_.data() + out_at_, out_end_ - out_at_, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (!writing() && !begin_next()) return {};
+    iovec parts[2] = {{out_.data() + out_at_, out_end_ - out_at_},
+                      {const_cast<char*>(plain_.data()), plain_.size()}};
+    msghdr message{};
+    message.msg_iov = parts;
+    message.msg_iovlen = 2;
+    const ssize_t n = sendmsg(session_->fd.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) return {};
     if (n < 0) {
@@ -178,7 +200,7 @@ Status StreamLink::flush() {
       disconnect();
       return error;
     }
-    out_at_ += static_cast<size_t>(n);
+    written(static_cast<size_t>(n));
   }
 }
 

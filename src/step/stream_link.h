@@ -64,8 +64,10 @@ class StreamLink {
   Block& writable(size_t least);
   Status read_records(const Handler& handler);
   Status take_record(const RecordHead& head, char* at, const Handler& handler);
-  bool acknowledged(uint64_t count);
-  bool seal_next();
+  void acknowledged(uint64_t count);
+  bool begin_next();
+  bool writing() const { return out_at_ < out_end_ || !plain_.empty(); }
+  void written(size_t bytes);
   void shrink_sent();
 
   std::deque<Block> blocks_;  // not acknowledged
@@ -76,8 +78,10 @@ class StreamLink {
   std::optional<Block> spare_;
 
   std::optional<Session> session_;
-  std::vector<char> out_;  // the record that is being written
+  std::vector<char> out_;  // the record that is being written, or its head alone
   size_t out_at_ = 0, out_end_ = 0;
+  std::string_view plain_;     // what is left of its block, in blocks_
+  bool writing_data_ = false;  // the record being written is the last of the sent_
   std::vector<char> in_;
   size_t in_end_ = 0;
   uint64_t received_ = 0;

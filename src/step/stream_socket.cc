@@ -5,9 +5,11 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include <cerrno>
 #include <charconv>
+#include <cstddef>
 #include <cstring>
 
 namespace bai::step {
@@ -61,6 +63,16 @@ Result<Listener> listen_on(const sockaddr* address, socklen_t size) {
   return Listener{std::move(fd), port};
 }
 
+constexpr std::string_view kNearPrefix = "bai-step/";
+
+// A name that begins with a NUL byte is abstract, see unix(7).
+socklen_t near_address(const std::string& name, sockaddr_un* out) {
+  const std::string text = std::string(kNearPrefix) + name;
+  out->sun_family = AF_UNIX;
+  const size_t length = text.copy(out->sun_path + 1, sizeof out->sun_path - 1);
+  return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + length);
+}
+
 }  // namespace
 
 void tune(int fd) {
@@ -106,6 +118,25 @@ Result<Listener> listen_any(bool loopback_only, uint16_t port) {
     if (both.ok()) return both;
   }
   return listen_on(reinterpret_cast<sockaddr*>(&four), sizeof four);
+}
+
+Result<Fd> listen_near(const std::string& name) {
+  sockaddr_un address{};
+  const socklen_t size = near_address(name, &address);
+  Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return errno_error("cannot make a socket", "", errno);
+  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0 ||
+      listen(fd.get(), kBacklog) != 0)
+    return errno_error("cannot listen", "", errno);
+  return fd;
+}
+
+Fd connect_near(const std::string& name) {
+  sockaddr_un address{};
+  const socklen_t size = near_address(name, &address);
+  Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd || connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0) return {};
+  return fd;
 }
 
 std::string endpoint_text(const std::string& address, uint16_t port) {

@@ -1,4 +1,5 @@
-// TCP sockets of a step's streams. Any thread; nothing is kept.
+// Sockets of a step's streams: TCP, and between two ends on one machine Unix sockets in the abstract name space, which reach as far as
+// loopback does (one network namespace) and leave no file behind. Any thread; nothing is kept.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +25,11 @@ struct Listener {
 };
 // `loopback_only`: on 127.0.0.1. `port` 0: one that the kernel chooses. Errors: io_error.
 Result<Listener> listen_any(bool loopback_only, uint16_t port = 0);
+
+// Listens on this machine alone, under that name. Errors: io_error.
+Result<Fd> listen_near(const std::string& name);
+// Connected to who listens there; none when nobody does or its queue is full. Does not block.
+Fd connect_near(const std::string& name);
 
 // "10.0.0.1:4711", "[fe80::1]:4711".
 std::string endpoint_text(const std::string& address, uint16_t port);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "step/stream_socket.h"
 
@@ -23,6 +24,7 @@ Uplink::Uplink(std::vector<std::string> endpoints, std::string key, LinkKind kin
       key_(std::move(key)),
       kind_(kind),
       node_index_(node_index),
+      near_(kind != LinkKind::kPeer),
       give_up_at_(now_ms + patience_ms),
       patient_(patience_ms > kGiveUpMs),
       retry_ms_(kFirstRetryMs) {
@@ -40,7 +42,9 @@ void Uplink::close() {
 
 void Uplink::dial(int64_t now_ms) {
   dial_at_.reset();
-  auto fd = begin_connect(endpoints_[endpoint_]);
+  Result<Fd> fd = near_ ? connect_near(near_name(key_)) : Fd();
+  near_ = bool(*fd);
+  if (!near_) fd = begin_connect(endpoints_[endpoint_]);
   if (!fd.ok())
     return next(now_ms, fd.error().text(), fd.error().code != "bad_value" && errno == ECONNREFUSED);
   Hello hello;
@@ -48,12 +52,13 @@ void Uplink::dial(int64_t now_ms) {
   hello.node_index = node_index_;
   hello.link_id = id_;
   hello.received = link_.received();
-  shaking_.emplace(Handshake::dial(std::move(*fd), hello, key_));
+  shaking_.emplace(Handshake::dial(std::move(*fd), hello, key_, near_));
   attempt_end_ = now_ms + kAttemptMs;
 }
 
 // `nobody`: it is certain that the listener is not there.
 void Uplink::next(int64_t now_ms, std::string why, bool nobody) {
+  if (std::exchange(near_, false)) return dial(now_ms);
   certain_ &= nobody;
   why_ = endpoints_[endpoint_] + ": " + why;
   shaking_.reset();
@@ -73,6 +78,7 @@ void Uplink::lost(int64_t now_ms, std::string why) {
   link_.disconnect();
   tried_all_ = false;
   certain_ = true;
+  near_ = kind_ != LinkKind::kPeer;
   give_up_at_ = now_ms + kGiveUpMs;
   dial_at_ = now_ms;  // the address that worked is tried first
 }

@@ -1,4 +1,5 @@
-// The dialing end of a link: keeps it up to one listener, which has several addresses. Dials, proves the key, dials again when the
+// The dialing end of a link: keeps it up to one listener, which has several addresses. Dials (a client first on this very machine), proves
+// the key, dials again when the
 // connection breaks, and gives up when nobody has answered for kGiveUpMs, or at first for as long as the caller says.
 // One thread; times are monotonic milliseconds.
 #pragma once
@@ -57,6 +58,7 @@ class Uplink {
   bool gone_ = false;
   std::string why_;
 
+  bool near_;               // it is looked for on this machine first
   size_t endpoint_ = 0;     // that is tried
   bool tried_all_ = false;  // since the connection broke
   bool certain_ = true;     // nobody listens anywhere, since then

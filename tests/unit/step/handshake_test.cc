@@ -43,13 +43,15 @@ Outcome shake(Handshake& a, Handshake& b) {
   }
   return out;
 }
-Outcome shake(const std::string& dialer_key, const std::string& listener_key) {
+Outcome shake(const std::string& dialer_key, const std::string& listener_key, bool dialer_near = false,
+              bool listener_near = false) {
   Ends e = ends();
   Hello hello;
   hello.node_index = 3;
   hello.received = 5;
-  Handshake a = Handshake::dial(std::move(e.dialer), hello, dialer_key);
-  Handshake b = Handshake::answer(std::move(e.listener), listener_key, [](const Hello&) { return 7; });
+  Handshake a = Handshake::dial(std::move(e.dialer), hello, dialer_key, dialer_near);
+  Handshake b = Handshake::answer(std::move(e.listener), listener_key, [](const Hello&) { return 7; },
+                                  listener_near);
   return shake(a, b);
 }
 
@@ -59,6 +61,25 @@ TEST(Handshake, EndsWithTheSameKeyKnowEachOther) {
   EXPECT_EQ(out.listener->hello.node_index, 3u);
   EXPECT_EQ(out.listener->peer_received, 5u);
   EXPECT_EQ(out.dialer->peer_received, 7u);
+}
+
+TEST(Handshake, BlocksGoAsTheyAreOnlyBetweenTwoEndsOnOneMachine) {
+  for (const bool dialer : {false, true})
+    for (const bool listener : {false, true}) {
+      Outcome out = shake(kKey, kKey, dialer, listener);
+      ASSERT_TRUE(out.dialer && out.listener) << out.dialer_error << out.listener_error;
+      for (const Session* s : {&*out.dialer, &*out.listener}) {
+        EXPECT_EQ(s->in.plain(), dialer && listener);
+        EXPECT_EQ(s->out.plain(), dialer && listener);
+      }
+    }
+  // Whatever a listener with the key may say.
+  const std::string hello = encode_hello({});
+  Welcome plain;
+  plain.cipher = Cipher::kNone;
+  const std::string welcome = encode_welcome(plain, hello, kKey);
+  EXPECT_TRUE(decode_welcome(welcome, hello, kKey, true).ok());
+  EXPECT_EQ(decode_welcome(welcome, hello, kKey, false).error().code, "bad_hello");
 }
 
 TEST(Handshake, TheDialerSeesThatTheListenerHasAnotherKey) {
@@ -130,11 +151,11 @@ TEST(Handshake, GarbageAndEarlyEndsAreRefused) {
 
 TEST(Sealer, BindsABlockToItsPlaceItsHeadAndItsDirection) {
   for (Cipher cipher : {Cipher::kChaCha20Poly1305, Cipher::kAes256Gcm}) {
-    if (cipher == Cipher::kAes256Gcm && best_cipher() != cipher) continue;
+    if (cipher == Cipher::kAes256Gcm && best_cipher(false) != cipher) continue;
     auto sealer = [&](Sealer::Direction d) { return Sealer(cipher, d, "hello", "welcome", kKey); };
     auto to = Sealer::Direction::kToListener;
     Sealer out = sealer(to);
-    std::string first(4 + kSealBytes, '\0'), second = first;
+    std::string first(4 + kMaxSeal, '\0'), second = first;
     out.seal("head", "1111", first.data());
     out.seal("head", "2222", second.data());
     auto opens = [&](Sealer in, std::string bytes, const char* head) {
@@ -157,21 +178,33 @@ TEST(Sealer, BindsABlockToItsPlaceItsHeadAndItsDirection) {
   }
 }
 
-// Two links whose connections are cut again and again.
-TEST(StreamLink, BringsEachFrameOnceAndInOrderOverBrokenConnections) {
+// Two links whose connections are cut again and again, or were made anew before the last was given up.
+class StreamLinks : public testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(, StreamLinks, testing::Bool(), [](const auto& info) {
+  return std::string(info.param ? "near" : "far");
+});
+
+TEST_P(StreamLinks, BringEachFrameOnceAndInOrderOverBrokenConnections) {
+  const bool near = GetParam();
   StreamLink a, b;
   uint32_t said = 0, heard = 0;
   uint64_t state = 1;
   auto random = [&](uint32_t n) {
     return static_cast<uint32_t>((state = state * 6364136223846793005u + 1442695040888963407u) >> 33) % n;
   };
+  auto hears = [&] {
+    EXPECT_TRUE(b.serve(POLLIN | POLLOUT, [&](const Frame& f) { EXPECT_EQ(f.task, heard++); }).ok());
+  };
   for (int round = 0; round < 300; ++round) {
     Ends e = ends();
     Hello hello;
     hello.received = a.received();
-    Handshake ha = Handshake::dial(std::move(e.dialer), hello, kKey);
-    Handshake hb = Handshake::answer(std::move(e.listener), kKey, [&](const Hello&) { return b.received(); });
+    Handshake ha = Handshake::dial(std::move(e.dialer), hello, kKey, near);
+    Handshake hb = Handshake::answer(
+        std::move(e.listener), kKey, [&](const Hello&) { return b.received(); }, near);
     Outcome out = shake(ha, hb);
+    if (b.connected() && random(2) == 0) hears();  // more than was said in the handshake
+    b.disconnect();
     ASSERT_TRUE(out.dialer && out.listener);
     ASSERT_TRUE(a.connect(std::move(*out.dialer)));
     ASSERT_TRUE(b.connect(std::move(*out.listener)));
@@ -182,15 +215,29 @@ TEST(StreamLink, BringsEachFrameOnceAndInOrderOverBrokenConnections) {
       if (random(4) != 0) {
         EXPECT_TRUE(a.serve(POLLIN | POLLOUT, [](const Frame&) {}).ok());
       }
-      if (random(4) != 0) {
-        EXPECT_TRUE(b.serve(POLLIN | POLLOUT, [&](const Frame& f) { EXPECT_EQ(f.task, heard++); }).ok());
-      }
+      if (random(4) != 0) hears();
     }
     a.disconnect();
-    b.disconnect();
+    if (random(2) == 0) b.disconnect();
   }
   EXPECT_GT(heard, 200u);
   EXPECT_GE(said, heard);
+  // Over a connection that lasts all comes, and is acknowledged.
+  b.disconnect();
+  Ends e = ends();
+  Hello hello;
+  hello.received = a.received();
+  Handshake ha = Handshake::dial(std::move(e.dialer), hello, kKey, near);
+  Handshake hb = Handshake::answer(
+      std::move(e.listener), kKey, [&](const Hello&) { return b.received(); }, near);
+  Outcome out = shake(ha, hb);
+  ASSERT_TRUE(a.connect(std::move(*out.dialer)) && b.connect(std::move(*out.listener)));
+  for (int turn = 0; turn < 1000 && !a.flushed(); ++turn) {
+    EXPECT_TRUE(a.serve(POLLIN | POLLOUT, [](const Frame&) {}).ok());
+    hears();
+  }
+  EXPECT_EQ(said, heard);
+  EXPECT_TRUE(a.flushed());
 }
 
 TEST(StreamLink, RefusesWhatBreaksTheRules) {
@@ -201,7 +248,7 @@ TEST(StreamLink, RefusesWhatBreaksTheRules) {
     other->emplace(std::move(*out.dialer));
   };
   auto give = [](Session& s, RecordHead head, const std::string& block, bool spoil = false) {
-    std::string record(kRecordHead + block.size() + kSealBytes, '\0');
+    std::string record(kRecordHead + block.size() + kMaxSeal, '\0');
     encode_head(head, record.data());
     s.out.seal({record.data(), kRecordHead}, block, record.data() + kRecordHead);
     if (spoil) record.back() ^= 1;
@@ -212,7 +259,7 @@ TEST(StreamLink, RefusesWhatBreaksTheRules) {
   const std::string good(block.view());
   std::string beyond = good;
   beyond[0] = 100;
-  const auto length = static_cast<uint32_t>(good.size() + kSealBytes);
+  const auto length = static_cast<uint32_t>(good.size() + kMaxSeal);
   struct Case {
     RecordHead head;
     std::string block;
