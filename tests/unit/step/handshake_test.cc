@@ -195,7 +195,7 @@ TEST_P(StreamLinks, BringEachFrameOnceAndInOrderOverBrokenConnections) {
   auto hears = [&] {
     EXPECT_TRUE(b.serve(POLLIN | POLLOUT, [&](const Frame& f) { EXPECT_EQ(f.task, heard++); }).ok());
   };
-  for (int round = 0; round < 300; ++round) {
+  auto meet = [&](bool late) {
     Ends e = ends();
     Hello hello;
     hello.received = a.received();
@@ -203,11 +203,13 @@ TEST_P(StreamLinks, BringEachFrameOnceAndInOrderOverBrokenConnections) {
     Handshake hb = Handshake::answer(
         std::move(e.listener), kKey, [&](const Hello&) { return b.received(); }, near);
     Outcome out = shake(ha, hb);
-    if (b.connected() && random(2) == 0) hears();  // more than was said in the handshake
-    b.disconnect();
+    if (late && b.connected()) hears();  // over the last connection, after it was said how much had come
     ASSERT_TRUE(out.dialer && out.listener);
     ASSERT_TRUE(a.connect(std::move(*out.dialer)));
     ASSERT_TRUE(b.connect(std::move(*out.listener)));
+  };
+  for (int round = 0; round < 300; ++round) {
+    meet(random(2) == 0);
     for (uint32_t turn = random(8); turn > 0; --turn) {
       for (uint32_t n = random(5); n > 0 && a.room(); --n)
         a.put(FrameType::kOutput, 1, said++, std::string(random(40'000), 'x'));
@@ -217,27 +219,54 @@ TEST_P(StreamLinks, BringEachFrameOnceAndInOrderOverBrokenConnections) {
       }
       if (random(4) != 0) hears();
     }
+    if (random(2) == 0) continue;  // the next connection takes its place
     a.disconnect();
-    if (random(2) == 0) b.disconnect();
+    b.disconnect();
   }
   EXPECT_GT(heard, 200u);
   EXPECT_GE(said, heard);
-  // Over a connection that lasts all comes, and is acknowledged.
-  b.disconnect();
-  Ends e = ends();
-  Hello hello;
-  hello.received = a.received();
-  Handshake ha = Handshake::dial(std::move(e.dialer), hello, kKey, near);
-  Handshake hb = Handshake::answer(
-      std::move(e.listener), kKey, [&](const Hello&) { return b.received(); }, near);
-  Outcome out = shake(ha, hb);
-  ASSERT_TRUE(a.connect(std::move(*out.dialer)) && b.connect(std::move(*out.listener)));
-  for (int turn = 0; turn < 1000 && !a.flushed(); ++turn) {
-    EXPECT_TRUE(a.serve(POLLIN | POLLOUT, [](const Frame&) {}).ok());
-    hears();
-  }
+  // Over a connection that lasts all comes and is acknowledged.
+  auto finish = [&] {
+    for (int turn = 0; turn < 1000 && !a.flushed(); ++turn) {
+      EXPECT_TRUE(a.serve(POLLIN | POLLOUT, [](const Frame&) {}).ok());
+      hears();
+    }
+  };
+  meet(false);
+  finish();
+  // Also what came twice, and nothing after it.
+  a.put(FrameType::kOutput, 1, said++, "the last");
+  EXPECT_TRUE(a.flush().ok());
+  meet(true);
+  EXPECT_EQ(said, heard);
+  finish();
   EXPECT_EQ(said, heard);
   EXPECT_TRUE(a.flushed());
+}
+
+// Its bytes are read from where they lie until the last has gone.
+TEST(StreamLink, ABlockThatIsBeingWrittenIsKeptWhateverIsAcknowledged) {
+  Outcome out = shake(kKey, kKey, true, true);
+  ASSERT_TRUE(out.dialer && out.listener);
+  out.listener->peer_received = 0;
+  StreamLink link;
+  ASSERT_TRUE(link.connect(std::move(*out.listener)));
+  const std::string text(kMaxPayload, 'x');
+  int blocks = 0;
+  while ((link.events(true) & POLLOUT) == 0) {  // until the socket takes no more
+    link.put(FrameType::kOutput, 1, 0, text);
+    ++blocks;
+    ASSERT_TRUE(link.flush().ok());
+  }
+  ASSERT_GT(blocks, 1);
+  Block block(64);
+  block.put({FrameType::kNote, 0, 0, "x"});
+  std::string record(kRecordHead, '\0');
+  encode_head({static_cast<uint32_t>(block.size()), 0, static_cast<uint64_t>(blocks)}, record.data());
+  record += block.view();
+  ASSERT_EQ(write(out.dialer->fd.get(), record.data(), record.size()), static_cast<ssize_t>(record.size()));
+  ASSERT_TRUE(link.serve(POLLIN, [](const Frame&) {}).ok());
+  EXPECT_EQ(link.kept(), kFrameHead + text.size());
 }
 
 TEST(StreamLink, RefusesWhatBreaksTheRules) {
