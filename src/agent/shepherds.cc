@@ -285,6 +285,12 @@ void Shepherds::deliver(AttemptKey key, Shepherd& s, std::int64_t mono_ms) {
   while (!s.waiting.empty()) {
     auto sent = s.client->send(s.waiting.front());
     if (!sent.ok() && sent.error().code == "busy") return soon();
+    if (!sent.ok() && sent.error().code == "too_long") {  // what is behind it must come through
+      log::error("a request to a shepherd is too long", {{"job", key.job}});
+      answer(key, s.waiting.front(), nullptr);
+      s.waiting.pop_front();
+      continue;
+    }
     if (!sent.ok()) return hang_up(key, s, mono_ms);
     s.unanswered.push_back(std::move(s.waiting.front()));
     s.waiting.pop_front();

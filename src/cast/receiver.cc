@@ -23,7 +23,7 @@ std::int64_t sooner(std::int64_t a, std::int64_t b) { return a < 0 ? b : b < 0 ?
 Receiver::Receiver(const ReceiverPlan& plan, NewFile file, step::Listener listener)
     : plan_(plan),
       file_(std::move(file)),
-      root_(plan.root, plan.key, LinkKind::kClient, plan.rank, now_ms()),
+      root_(plan.root, plan.key, LinkKind::kClient, plan.rank, geteuid(), now_ms()),
       children_(std::move(listener.fd), plan.key, LinkKind::kPeer, plan.count) {
   root_.link().put(kHere, 0, 0, step::u32_payload({plan.count, listener.port}));
 }
@@ -107,7 +107,7 @@ void Receiver::on_root(const Frame& frame) {
       return get_ready();
     }
     parent_.emplace(std::vector<std::string>{std::string(frame.payload)}, plan_.key, LinkKind::kPeer,
-                    plan_.rank, now_ms());
+                    plan_.rank, geteuid(), now_ms());
   } else if (fed_by_root_) {
     on_piece(frame);
   }

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "step/process.h"
 #include "step/status.h"
 #include "step/stream_socket.h"
 #include "step/task_launch.h"
@@ -23,6 +24,7 @@ using step::FrameType;
 namespace {
 
 constexpr std::size_t kMaxCallers = 4096;
+constexpr int kAcceptsPerTurn = 64;
 constexpr std::int64_t kShakeMs = 10'000;
 constexpr std::int64_t kNewsMs = 50;  // for what is alike to come together
 constexpr std::int64_t kInterruptMs = 1000;
@@ -102,7 +104,8 @@ Status StepClient::listen(const std::vector<std::string>& addresses) {
   endpoints_ = std::move(port->endpoints);
   key_.resize(step::kStreamKeyBytes);
   env_.random_bytes(key_.data(), key_.size());
-  if (auto near = step::listen_near(step::near_name(key_)); near.ok()) near_ = std::move(*near);
+  if (auto near = step::listen_near(step::near_name(key_, step::boot_id())); near.ok())
+    near_ = std::move(*near);
   return {};
 }
 
@@ -159,7 +162,15 @@ void StepClient::watch(int fd, short events, std::function<void(short)> ready) {
 }
 
 // The first entries are ours, in this order; those after them know their places.
-enum Slot : std::size_t { kSignalSlot, kListenSlot, kNearSlot, kWatchSlot, kInputSlot, kSinkSlot, kFixedSlots };
+enum Slot : std::size_t {
+  kSignalSlot,
+  kListenSlot,
+  kNearSlot,
+  kWatchSlot,
+  kInputSlot,
+  kSinkSlot,
+  kFixedSlots
+};
 
 void StepClient::add_pollfds(std::vector<pollfd>* fds) {
   const Sink* blocked = output_->blocked();
@@ -214,18 +225,24 @@ void StepClient::serve(const std::vector<pollfd>& fds) {
 }
 
 void StepClient::admit(const Fd& from) {
-  for (;;) {
+  const bool near = &from == &near_;
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
     Fd fd(accept4(from.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!fd && (errno == EMFILE || errno == ENFILE) && !callers_.empty()) {
+      callers_.pop_front();
+      continue;
+    }
     if (!fd) return;
-    if (callers_.size() >= kMaxCallers) continue;
+    if (near && !step::may_call_near(fd.get())) continue;
+    if (callers_.size() >= kMaxCallers) callers_.pop_front();  // an honest one proves itself at once
     step::tune(fd.get());
     auto received = [this](const step::Hello& hello) -> std::uint64_t {
       if (hello.node_index >= nodes_.size()) return 0;
       const Node& node = nodes_[hello.node_index];
       return node.link_id == hello.link_id ? node.link.received() : 0;
     };
-    callers_.push_back({step::Handshake::answer(std::move(fd), key_, received, &from == &near_),
-                        env_.monotonic_ms() + kShakeMs});
+    callers_.push_back(
+        {step::Handshake::answer(std::move(fd), key_, received, near), env_.monotonic_ms() + kShakeMs});
   }
 }
 

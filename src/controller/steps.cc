@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "controller/machine.h"
 #include "step/peer_tree.h"
+#include "step/task_launch.h"
 
 namespace bai::controller {
 namespace {
@@ -40,6 +41,18 @@ JobState state_of(wire::AttemptEnd end, ExitStatus exit) {
 bool takes_steps(const Job& job) {
   return job.state == JobState::kRunning ||
          (job.state == JobState::kConfiguring && !job.spec->extras().no_batch);
+}
+
+// What shepherds will be told: no more than they take.
+Status check_client(const StepClientAddress& client) {
+  const auto fits = [](const std::string& endpoint) {
+    return !endpoint.empty() && endpoint.size() <= step::kMaxEndpoint;
+  };
+  if (client.endpoints.empty() || client.endpoints.size() > step::kMaxEndpoints ||
+      !std::all_of(client.endpoints.begin(), client.endpoints.end(), fits) ||
+      client.key.size() != step::kStreamKeyBytes)
+    return Error{"bad_request", "these are no addresses of a step's client", "", "upgrade this command"};
+  return {};
 }
 
 // Arguments as a person reads them: escaped, and cut when they are very long.
@@ -77,6 +90,9 @@ void Machine::on_step(const FromCommand& command, const wire::StepRequest& reque
   if (request.spec.tasks > 1'000'000 || request.launch.args.empty())
     return refuse(
         {"bad_request", "a step needs a program, and at most a million tasks", "", "see bai-run(1)"});
+  if (auto good = check_client(request.run.client);
+      !good.ok() && !(request.run.client == StepClientAddress{}))
+    return refuse(good.error());
   JobSteps& steps = steps_of(*job);
   followers_.insert(command.conn);
   WaitingStep waiting{command.conn, command.request.id, command.caller.uid,
@@ -160,14 +176,55 @@ void Machine::send_step(const Job& job, StepEntry& entry, StepNode& run) {
     return;
   }
   if (!entry.request) return;
-  Seconds limit = entry.step->spec.time_limit;
-  if (const Seconds whole = time_limit_in_force(job); whole > 0) {
-    const Seconds stood = suspended_us(job, entry.step->created) / 1'000'000;
-    const Seconds left = std::max<Seconds>(1, whole - (entry.step->created - job.started - stood));
-    limit = limit > 0 ? std::min(limit, left) : left;
+  out_->effects.launches.push_back({at->conn, key, find(job.id), job.id, step_limit(job, *entry.step),
+                                    entry.step, entry.request, parent_address(entry, run)});
+}
+
+// From its start: its own, and what its job has left.
+Seconds Machine::step_limit(const Job& job, const Step& step) const {
+  const Seconds own = step.spec.time_limit, whole = time_limit_in_force(job);
+  if (whole <= 0) return own;
+  const Seconds stood = suspended_us(job, step.created) / 1'000'000;
+  const Seconds left = std::max<Seconds>(1, whole - (step.created - job.started - stood));
+  return own > 0 ? std::min(own, left) : left;
+}
+
+// The limits in force of all that runs of a job, to their shepherds, which keep them. What is not heard now is said when its node registers.
+void Machine::send_limits(const Job& job) {
+  std::map<Istr, wire::AgentOrders> orders;
+  auto it = running_.find(job.id);
+  if (it != running_.end() && it->second.stage == Stage::kRuns && !it->second.node.empty())
+    orders[it->second.node].limits.push_back({{job.id, job.attempt}, time_limit_in_force(job)});
+  if (auto steps = steps_.find(job.id); steps != steps_.end())
+    for (const auto& [number, entry] : steps->second.live)
+      for (const auto& run : entry.nodes)
+        if (!run.ended)
+          orders[run.node].limits.push_back(
+              {{job.id, entry.step->attempt, entry.step->id}, step_limit(job, *entry.step)});
+  for (auto& [name, its] : orders) {
+    const NodeEntry* at = node(name);
+    if (!at || !at->conn) continue;
+    its.lineage = lineage_;
+    out_->effects.orders.push_back({at->conn, std::move(its)});
   }
-  out_->effects.launches.push_back(
-      {at->conn, key, find(job.id), job.id, limit, entry.step, entry.request, parent_address(entry, run)});
+}
+
+// A node registers: they may have changed while it was away, or been told to an agent that died before it passed them on.
+void Machine::tell_limits(const NodeEntry& at, const std::set<wire::AttemptKey>& known,
+                          wire::AgentOrders& orders) {
+  for (const auto& key : known) {
+    JobPtr job = find(key.job);
+    if (!job || is_hook(key.step) || !is_active(job->state) || job->attempt != key.attempt) continue;
+    if (key.step == kBatchStep) {
+      auto running = running_.find(key.job);
+      if (running != running_.end() && running->second.node == at.node->name)
+        orders.limits.push_back({key, time_limit_in_force(*job)});
+      continue;
+    }
+    StepEntry* entry = nullptr;
+    if (const StepNode* run = step_node(key, at.node->name, entry); run && !run->ended)
+      orders.limits.push_back({key, step_limit(*job, *entry->step)});
+  }
 }
 
 // Where the shepherd of an MPI program's node finds the one that it dials; empty where there is none.
@@ -237,6 +294,7 @@ void Machine::step_reported(StepEntry& entry, StepNode& run, const wire::Attempt
   run.message = report.message;
   run.usage = report.usage;
   run.started = report.started;
+  run.ended_at = report.ended;
   if (std::all_of(entry.nodes.begin(), entry.nodes.end(), [](const auto& r) { return r.ended; }))
     end_step(id, entry);
 }
@@ -244,9 +302,8 @@ void Machine::step_reported(StepEntry& entry, StepNode& run, const wire::Attempt
 // All its nodes have said how it ended.
 void Machine::end_step(JobId id, StepEntry& entry) {
   Step step = *entry.step;
-  step.ended = now_;
   step.state = JobState::kCompleted;
-  Time started;
+  Time started, ended;
   wire::StepEndReply news;
   for (const auto& run : entry.nodes) {
     if (run.exit.signal > step.exit.signal ||
@@ -257,6 +314,7 @@ void Machine::end_step(JobId id, StepEntry& entry) {
         (step.state == JobState::kFailed && state != JobState::kCompleted))
       step.state = state;
     step.usage.add(run.usage);
+    ended = std::max(ended, run.ended_at.is_set() ? std::min(run.ended_at, now_) : now_);
     if (run.started.is_set() && (!started.is_set() || run.started < started)) started = run.started;
     if (!run.message.empty()) {
       news.messages.emplace_back(run.node, run.message);
@@ -264,12 +322,28 @@ void Machine::end_step(JobId id, StepEntry& entry) {
     }
   }
   if (started.is_set() && started <= now_) step.started = std::max(step.created, started);
+  step.ended = std::max(step.started, ended);
   step.ended_by_uid = entry.ended_by_uid;
   if (JobPtr job = find(id); job->state == JobState::kSuspended)
-    step.suspended_us += now_.us - job->interruptions->changed.us;
+    step.suspended_us += std::max<std::int64_t>(0, step.ended.us - job->interruptions->changed.us);
+  forget_parts(entry);
   close_step(id, entry, std::move(step), std::move(news));
   try_waiting_steps(id);
   if (!has_live_steps(id)) last_step_ended(id);
+}
+
+// Its nodes need not keep the ends of their parts any longer: this one's is on disk before they hear it. That of the node that spoke last
+// is answered with its report.
+void Machine::forget_parts(const StepEntry& entry) {
+  if (entry.nodes.size() < 2) return;
+  for (const auto& run : entry.nodes) {
+    const NodeEntry* at = node(run.node);
+    if (!at || !at->conn) continue;
+    wire::AgentOrders orders;
+    orders.lineage = lineage_;
+    orders.forget.push_back({entry.step->job, entry.step->attempt, entry.step->id});
+    out_->effects.orders.push_back({at->conn, std::move(orders)});
+  }
 }
 
 // It is over for accounting and for its clients, whatever its nodes still do.
@@ -370,6 +444,10 @@ void Machine::load_steps(const std::vector<StepPtr>& steps) {
     entry.step = step;
     entry.loaded_ms = mono_ms_;
     for (const auto& share : step->nodes) entry.nodes.emplace_back().node = share.node;
+    // Somebody cancelled it, and was told so. (That it was to be at once is not kept: KillWait passes.)
+    entry.ended_by_uid = step->ended_by_uid;
+    entry.terminating = step->ended_by_uid != kNoUid;
+    if (entry.terminating) entry.generation = ++signal_generation_;
     take(of_job.rooms, *step);
     of_job.live[step->id] = std::move(entry);
   }
@@ -383,6 +461,7 @@ void Machine::on_attach(const FromCommand& command, const wire::AttachRequest& r
     return refuse({"not_permitted", "Access/permission denied", "", "only its owner can attach to it"});
   auto it = steps_.find(job->id);
   auto live = it == steps_.end() ? decltype(it->second.live.begin()){} : it->second.live.find(request.step);
+  if (auto good = check_client(request.client); !good.ok()) return refuse(good.error());
   if (it == steps_.end() || live == it->second.live.end())
     return refuse({"no_such_step", "step " + step_name(request.job, request.step) + " does not run", "",
                    "see bai-queue --steps"});
@@ -444,6 +523,12 @@ wire::JobResult Machine::cancel_step(const Caller& caller, const wire::JobRef& r
   StepEntry& entry = live->second;
   if (request.signal == 0 || request.signal == 9) {
     entry.ended_by_uid = caller.uid;
+    if (entry.step->ended_by_uid == kNoUid) {
+      Step copy = *entry.step;
+      copy.ended_by_uid = caller.uid;
+      entry.step = std::make_shared<const Step>(std::move(copy));
+      change(store::StepPut{entry.step});
+    }
     terminate_step(*job, entry, request.signal == 9, wire::AttemptEnd::kCancelled);
     return {ref, std::nullopt, ""};
   }
@@ -476,8 +561,10 @@ void Machine::on_hold(const FromCommand& command, const wire::HoldRequest& reque
     return refuse({"not_permitted", "Access/permission denied", "", "only its owner can do that"});
   const bool lease = request.lease && job->spec->extras().lease && job->spec->uid == command.caller.uid;
   followers_.insert(command.conn);
-  if (!is_finished(job->state)) holders_[job->id].push_back({command.conn, command.request.id, lease});
-  if (lease) leases_[job->id] = 0;
+  if (!is_finished(job->state)) {
+    holders_[job->id].push_back({command.conn, command.request.id, lease});
+    if (lease) leases_[job->id] = 0;
+  }
   if (job->state != JobState::kPending && job->state != JobState::kConfiguring)
     reply(command.conn, command.request.id, wire::AllocationReply{job, time_limit_in_force(*job)});
 }

@@ -40,6 +40,7 @@ Result<StepClient> StepClient::connect(const std::string& dir) {
 
 Status StepClient::send(const Request& request) {
   const std::string frame = encode_request(request);
+  if (frame.size() > kMaxFrame) return Error{"too_long", "a request is longer than a shepherd takes"};
   for (;;) {
     if (::send(fd_.get(), frame.data(), frame.size(), MSG_NOSIGNAL) >= 0) return {};
     if (errno == EINTR) continue;

@@ -4,6 +4,8 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <cerrno>
+
 #include "step/stream_socket.h"
 
 namespace bai::step {
@@ -11,6 +13,7 @@ namespace bai::step {
 namespace {
 
 constexpr size_t kMaxCallers = 1024;
+constexpr int kAcceptsPerTurn = 64;
 constexpr int64_t kShakeMs = 10'000;
 
 std::string text_of(const sockaddr_storage& peer) {
@@ -66,12 +69,16 @@ void LinkServer::serve(const std::vector<pollfd>& fds, int64_t now_ms, const Han
 }
 
 void LinkServer::admit(int64_t now_ms) {
-  for (;;) {
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
     sockaddr_storage peer{};
     socklen_t size = sizeof peer;
     Fd fd(accept4(listener_.get(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!fd && (errno == EMFILE || errno == ENFILE) && !callers_.empty()) {
+      callers_.pop_front();
+      continue;
+    }
     if (!fd) return;
-    if (callers_.size() >= kMaxCallers) continue;
+    if (callers_.size() >= kMaxCallers) callers_.pop_front();  // an honest one proves itself at once
     tune(fd.get());
     auto received = [this](const Hello& hello) -> uint64_t {
       const auto known = peers_.find(hello.node_index);

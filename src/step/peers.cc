@@ -48,7 +48,8 @@ Status Peers::open(int64_t now_ms) {
       for (const uint16_t port : peer_ports(plan_.key, *parent))
         endpoints.push_back(endpoint_text(address, port));
     if (endpoints.empty()) return Error{"io_error", "the address of the step's other nodes is not known"};
-    up_.emplace(std::move(endpoints), plan_.key, LinkKind::kPeer, plan_.node_index, now_ms, kNoHurry);
+    up_.emplace(std::move(endpoints), plan_.key, LinkKind::kPeer, plan_.node_index, geteuid(), now_ms,
+                kNoHurry);
     neighbours_.emplace_back(*parent, true);
   }
   return {};

@@ -153,7 +153,7 @@ void Shepherd::open_streams() {
       begin_ending(EndReason::kCancelled, "the command that ran the step is gone (" + why + ")",
                    static_cast<int64_t>(launch_.kill_wait_s) * 1000);
   };
-  streams_.emplace(launch_.streams, std::move(handlers), env_.monotonic_ms());
+  streams_.emplace(launch_.streams, launch_.uid, std::move(handlers), env_.monotonic_ms());
 }
 
 Status Shepherd::start_tasks() {

@@ -106,7 +106,7 @@ class Shepherd {
   UseMeter use_;
   uint64_t oom_kills_ = 0;
   int64_t kill_pause_ = 20;  // between rounds of SIGKILL, doubling
-  std::set<pid_t> told_;  // to end, by SIGTERM
+  std::set<pid_t> told_;     // to end, by SIGTERM
   bool killing_ = false;
   bool given_up_ = false;
   StepStatus status_;

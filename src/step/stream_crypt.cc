@@ -55,13 +55,10 @@ bool known(uint64_t cipher) { return cipher >= 1 && cipher <= 3; }
 
 }  // namespace
 
-std::string near_name(std::string_view key) {
-  constexpr size_t kBytes = 16;
-  constexpr std::string_view kLabel = "the name of a step's listener";
-  unsigned char digest[kBytes];
-  crypto_generichash(digest, kBytes, bytes_of(kLabel), kLabel.size(), bytes_of(key), key.size());
-  char hex[2 * kBytes + 1];
-  sodium_bin2hex(hex, sizeof hex, digest, kBytes);
+std::string near_name(std::string_view key, std::string_view boot_id) {
+  const auto name = derive("a listener's name", boot_id, "", key);
+  char hex[2 * sizeof name + 1];
+  sodium_bin2hex(hex, sizeof hex, name.data(), name.size());
   return hex;
 }
 
@@ -111,8 +108,7 @@ std::string encode_welcome(const Welcome& w, std::string_view hello, std::string
   return out + text_of(derive("listener's proof", hello, out, key));
 }
 
-Result<Welcome> decode_welcome(std::string_view b, std::string_view hello, std::string_view key,
-                               bool near) {
+Result<Welcome> decode_welcome(std::string_view b, std::string_view hello, std::string_view key, bool near) {
   if (b.size() != kWelcomeBytes || !b.starts_with(kMagic)) return bad_hello("no welcome of a step's stream");
   const std::string_view signed_part = b.substr(0, kWelcomeBytes - kProofBytes);
   if (!equal(text_of(derive("listener's proof", hello, signed_part, key)), b.substr(signed_part.size())))

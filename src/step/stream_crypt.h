@@ -31,8 +31,9 @@ enum class Cipher : uint8_t { kChaCha20Poly1305 = 1, kAes256Gcm = 2, kNone = 3 }
 // What this machine does fastest. `near`: the other end is on it too.
 Cipher best_cipher(bool near);
 
-// What the listener of a step with this key is called on its machine: nobody without the key can tell before it is there.
-std::string near_name(std::string_view key);
+// What the listener of a step with this key is called on the machine of that boot: nobody without the key can tell before it is there, or
+// what it would be called elsewhere.
+std::string near_name(std::string_view key, std::string_view boot_id);
 
 // Who dials for what. Numbers are on the wire.
 enum class LinkKind : uint8_t { kClient = 0, kAttached = 1, kPeer = 2 };
@@ -56,7 +57,8 @@ Result<Hello> decode_hello(std::string_view bytes);  // errors: bad_hello
 // With the listener's proof.
 std::string encode_welcome(const Welcome& welcome, std::string_view hello, std::string_view key);
 // Errors: bad_hello (also: a cipher that will not do between here and there), wrong_key.
-Result<Welcome> decode_welcome(std::string_view bytes, std::string_view hello, std::string_view key, bool near);
+Result<Welcome> decode_welcome(std::string_view bytes, std::string_view hello, std::string_view key,
+                               bool near);
 std::string dialer_proof(std::string_view hello, std::string_view welcome, std::string_view key);
 bool proves(std::string_view proof, std::string_view hello, std::string_view welcome, std::string_view key);
 

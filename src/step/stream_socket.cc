@@ -6,11 +6,13 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
 #include <cstddef>
 #include <cstring>
+#include <optional>
 
 namespace bai::step {
 
@@ -73,6 +75,14 @@ socklen_t near_address(const std::string& name, sockaddr_un* out) {
   return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + length);
 }
 
+// The user who called, or who listens: as of connect(2) and listen(2).
+std::optional<uid_t> other_end(int fd) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return {};
+  return peer.uid;
+}
+
 }  // namespace
 
 void tune(int fd) {
@@ -131,12 +141,17 @@ Result<Fd> listen_near(const std::string& name) {
   return fd;
 }
 
-Fd connect_near(const std::string& name) {
+Fd connect_near(const std::string& name, uid_t user) {
   sockaddr_un address{};
   const socklen_t size = near_address(name, &address);
   Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd || connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0) return {};
-  return fd;
+  return other_end(fd.get()) == user ? std::move(fd) : Fd();
+}
+
+bool may_call_near(int fd) {
+  const auto user = other_end(fd);
+  return user == 0u || user == geteuid();
 }
 
 std::string endpoint_text(const std::string& address, uint16_t port) {

@@ -2,6 +2,8 @@
 // loopback does (one network namespace) and leave no file behind. Any thread; nothing is kept.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -28,8 +30,10 @@ Result<Listener> listen_any(bool loopback_only, uint16_t port = 0);
 
 // Listens on this machine alone, under that name. Errors: io_error.
 Result<Fd> listen_near(const std::string& name);
-// Connected to who listens there; none when nobody does or its queue is full. Does not block.
-Fd connect_near(const std::string& name);
+// Connected to that user's process which listens there; none when nobody does, another does, or its queue is full. Does not block.
+Fd connect_near(const std::string& name, uid_t user);
+// The other end of such a connection is root's or our own user's: anybody may see the name and call.
+bool may_call_near(int fd);
 
 // "10.0.0.1:4711", "[fe80::1]:4711".
 std::string endpoint_text(const std::string& address, uint16_t port);

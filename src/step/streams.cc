@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "step/terminal.h"
 
@@ -23,13 +24,15 @@ bool lasts(int error) { return error == EAGAIN || error == EINTR; }
 
 }  // namespace
 
-Streams::Streams(const StreamPlan& plan, Handlers handlers, int64_t now_ms)
+Streams::Streams(const StreamPlan& plan, uid_t user, Handlers handlers, int64_t now_ms)
     : detach_(plan.detach),
+      user_(user),
       node_index_(plan.node_index),
       handlers_(std::move(handlers)),
       client_over_(plan.clients.empty()) {
   if (!client_over_)
-    clients_.emplace_back(Uplink(plan.clients, plan.key, LinkKind::kClient, plan.node_index, now_ms), true);
+    clients_.emplace_back(Uplink(plan.clients, plan.key, LinkKind::kClient, plan.node_index, user_, now_ms),
+                          true);
 }
 
 template <class F>
@@ -49,7 +52,7 @@ Status Streams::attach(const AttachRequest& request, int64_t now_ms) {
   if (std::count_if(clients_.begin(), clients_.end(), [](const Client& c) { return !c.up.gone(); }) >=
       static_cast<ptrdiff_t>(kMaxAttached))
     return Error{"busy", "as many clients as may be are attached to this step"};
-  clients_.emplace_back(Uplink(request.clients, request.key, LinkKind::kAttached, node_index_, now_ms),
+  clients_.emplace_back(Uplink(request.clients, request.key, LinkKind::kAttached, node_index_, user_, now_ms),
                         request.may_write);
   StreamLink& link = clients_.back().up.link();
   if (!started_.empty()) link.put(FrameType::kStarted, 0, 0, started_);
@@ -244,16 +247,11 @@ void Streams::sweep(int64_t now_ms) {
       client.stalled_since = now_ms;
   });
   for (auto client = clients_.begin(); client != clients_.end();) {
-    if (!client->up.gone() || client->in_flight > 0) {
-      ++client;
-      continue;
-    }
-    const bool own = client->up.kind() == LinkKind::kClient;
-    const std::string why = client->up.why();
-    client = clients_.erase(client);
-    if (!own || client_over_) continue;
-    client_over_ = true;
-    handlers_.client_gone(why);
+    if (client->up.gone() && client->up.kind() == LinkKind::kClient && !std::exchange(client_over_, true))
+      handlers_.client_gone(client->up.why());
+    // What a task has not read yet belongs to it.
+    const bool needed = !client->up.gone() || client->in_flight > 0;
+    client = needed ? std::next(client) : clients_.erase(client);
   }
 }
 

@@ -35,7 +35,8 @@ class Streams {
     std::function<void(uint8_t exit_code, const std::string& why)> end_all;
     std::function<void(const std::string& why)> client_gone;  // once, and not when it took its leave
   };
-  Streams(const StreamPlan& plan, Handlers handlers, int64_t now_ms);
+  // `user`: whose step it is, and whose its clients are.
+  Streams(const StreamPlan& plan, uid_t user, Handlers handlers, int64_t now_ms);
 
   // Non-blocking descriptors of ours; absent ones are files, or nothing. A terminal's are two of its master.
   void add_task(uint32_t rank, Fd in, Fd out, Fd err);
@@ -119,6 +120,7 @@ class Streams {
   void each_client(F f);
 
   const bool detach_;
+  const uid_t user_;
   const uint32_t node_index_;
   Handlers handlers_;
   std::list<Client> clients_;

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "step/process.h"
 #include "step/stream_socket.h"
 
 namespace bai::step {
@@ -19,11 +20,12 @@ constexpr int64_t kMaxPatientRetryMs = 2000;
 }  // namespace
 
 Uplink::Uplink(std::vector<std::string> endpoints, std::string key, LinkKind kind, uint32_t node_index,
-               int64_t now_ms, int64_t patience_ms)
+               uid_t user, int64_t now_ms, int64_t patience_ms)
     : endpoints_(std::move(endpoints)),
       key_(std::move(key)),
       kind_(kind),
       node_index_(node_index),
+      user_(user),
       near_(kind != LinkKind::kPeer),
       give_up_at_(now_ms + patience_ms),
       patient_(patience_ms > kGiveUpMs),
@@ -42,7 +44,7 @@ void Uplink::close() {
 
 void Uplink::dial(int64_t now_ms) {
   dial_at_.reset();
-  Result<Fd> fd = near_ ? connect_near(near_name(key_)) : Fd();
+  Result<Fd> fd = near_ ? connect_near(near_name(key_, boot_id()), user_) : Fd();
   near_ = bool(*fd);
   if (!near_) fd = begin_connect(endpoints_[endpoint_]);
   if (!fd.ok())

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <poll.h>
+#include <sys/types.h>
 
 #include <cstdint>
 #include <optional>
@@ -21,8 +22,8 @@ constexpr int64_t kNobodyMs = 1000;  // when at all addresses nobody listens, or
 
 class Uplink {
  public:
-  // `patience_ms`: how long the listener may take to be there at first.
-  Uplink(std::vector<std::string> endpoints, std::string key, LinkKind kind, uint32_t node_index,
+  // `user`: whose the listener is, for the machine that both may be on. `patience_ms`: how long the listener may take to be there at first.
+  Uplink(std::vector<std::string> endpoints, std::string key, LinkKind kind, uint32_t node_index, uid_t user,
          int64_t now_ms, int64_t patience_ms = kGiveUpMs);
 
   StreamLink& link() { return link_; }
@@ -53,6 +54,7 @@ class Uplink {
   std::string key_;
   LinkKind kind_;
   uint32_t node_index_;
+  uid_t user_;
   uint64_t id_;
   StreamLink link_;
   bool gone_ = false;

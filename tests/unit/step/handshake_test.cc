@@ -3,10 +3,14 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "step/process.h"
 #include "step/stream_link.h"
+#include "step/stream_socket.h"
 #include "step/task_launch.h"
+#include "step/uplink.h"
 
 namespace bai::step {
 namespace {
@@ -50,8 +54,8 @@ Outcome shake(const std::string& dialer_key, const std::string& listener_key, bo
   hello.node_index = 3;
   hello.received = 5;
   Handshake a = Handshake::dial(std::move(e.dialer), hello, dialer_key, dialer_near);
-  Handshake b = Handshake::answer(std::move(e.listener), listener_key, [](const Hello&) { return 7; },
-                                  listener_near);
+  Handshake b = Handshake::answer(
+      std::move(e.listener), listener_key, [](const Hello&) { return 7; }, listener_near);
   return shake(a, b);
 }
 
@@ -178,11 +182,51 @@ TEST(Sealer, BindsABlockToItsPlaceItsHeadAndItsDirection) {
   }
 }
 
+// The name is there for all to see, on this machine; on another one it would be another.
+TEST(Near, OnlyTheUsersListenerIsReachedAndOnlyTheUserOrRootMayCall) {
+  const std::string name = near_name(kKey, "a boot");
+  EXPECT_NE(name, near_name(kKey, "another boot"));
+  EXPECT_NE(name, near_name(std::string(kStreamKeyBytes, 'x'), "a boot"));
+  auto listener = listen_near(name);
+  ASSERT_TRUE(listener.ok());
+  EXPECT_FALSE(connect_near(name, geteuid() + 1));
+  EXPECT_FALSE(connect_near(near_name(kKey, "another boot"), geteuid()));
+  const Fd own = connect_near(name, geteuid());
+  EXPECT_TRUE(own);
+  const auto accepted = [&] { return Fd(accept4(listener->get(), nullptr, nullptr, SOCK_CLOEXEC)); };
+  (void)accepted();  // the one that saw whose it is, and left
+  EXPECT_TRUE(may_call_near(accepted().get()));
+  if (geteuid() != 0) return;
+  const pid_t other = fork();
+  if (other == 0) _exit(setuid(65534) == 0 && connect_near(name, 0) ? 0 : 1);
+  int status = 0;
+  ASSERT_EQ(waitpid(other, &status, 0), other);
+  ASSERT_EQ(status, 0);
+  EXPECT_FALSE(may_call_near(accepted().get()));
+}
+
+TEST(Near, AnotherUsersListenerIsPassedByForTheAddress) {
+  auto near = listen_near(near_name(kKey, boot_id()));
+  auto far = listen_any(true);
+  ASSERT_TRUE(near.ok() && far.ok());
+  const std::vector<std::string> addresses = {endpoint_text("127.0.0.1", far->port)};
+  const auto called = [](const Fd& fd, int patience_ms) {
+    pollfd p{fd.get(), POLLIN, 0};
+    return poll(&p, 1, patience_ms) == 1 && Fd(accept4(fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  };
+  Uplink mine(addresses, kKey, LinkKind::kClient, 0, geteuid(), 0);
+  EXPECT_TRUE(called(*near, 0));
+  EXPECT_FALSE(called(far->fd, 0));
+  Uplink theirs(addresses, kKey, LinkKind::kClient, 0, geteuid() + 1, 0);
+  EXPECT_TRUE(called(far->fd, 10'000));
+  Uplink peer(addresses, kKey, LinkKind::kPeer, 0, geteuid(), 0);
+  EXPECT_TRUE(called(far->fd, 10'000));
+}
+
 // Two links whose connections are cut again and again, or were made anew before the last was given up.
 class StreamLinks : public testing::TestWithParam<bool> {};
-INSTANTIATE_TEST_SUITE_P(, StreamLinks, testing::Bool(), [](const auto& info) {
-  return std::string(info.param ? "near" : "far");
-});
+INSTANTIATE_TEST_SUITE_P(, StreamLinks, testing::Bool(),
+                         [](const auto& info) { return std::string(info.param ? "near" : "far"); });
 
 TEST_P(StreamLinks, BringEachFrameOnceAndInOrderOverBrokenConnections) {
   const bool near = GetParam();

@@ -238,10 +238,10 @@ TEST(Peers, StrangersAreNotLetIn) {
   std::vector<std::string> endpoints;
   for (const uint16_t port : peer_ports(step.plans[0].key, 0))
     endpoints.push_back(endpoint_text("127.0.0.1", port));
-  Uplink link(endpoints, stranger.key, LinkKind::kPeer, 1, step.now());
+  Uplink link(endpoints, stranger.key, LinkKind::kPeer, 1, geteuid(), step.now());
   link.link().put(FrameType::kPeer, 0, 0, std::string(4, '\1') + "x");
   // Nor is one that says it dials for something else.
-  Uplink client(endpoints, step.plans[1].key, LinkKind::kClient, 1, step.now());
+  Uplink client(endpoints, step.plans[1].key, LinkKind::kClient, 1, geteuid(), step.now());
   client.link().put(FrameType::kPeer, 0, 0, std::string("\1\0\0\0", 4) + "x");
   const auto turn = [&](Uplink& up) {
     std::vector<pollfd> fds;

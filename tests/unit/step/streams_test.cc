@@ -191,6 +191,19 @@ TEST_F(StreamsTest, AClientThatDiedTakesTheStepWithIt) {
   EXPECT_NE(status.message.find("is gone"), std::string::npos) << status.message;
 }
 
+TEST_F(StreamsTest, AClientThatDiedTakesTheStepWithItAlsoWhileItsInputIsNotRead) {
+  tasks(1, "echo here; sleep 1000");
+  start();
+  ASSERT_TRUE(client_.until([&] { return client_.out(0) == "here\n"; }));
+  client_.send(FrameType::kInput, 0, kAllTasks, std::string(kInputWindow, 'x'));  // into the pipe
+  ASSERT_TRUE(client_.until([&] { return client_.credit == kInputWindow; }));
+  client_.send(FrameType::kInput, 0, kAllTasks,
+               std::string(kInputWindow / 2, 'x'));  // stays with the shepherd
+  ASSERT_TRUE(client_.until([&] { return client_.link.flushed(); }));
+  client_.die();
+  EXPECT_EQ(end().reason, EndReason::kCancelled);
+}
+
 TEST_F(StreamsTest, AStepThatIsDetachedGoesOnWithoutItsClient) {
   tasks(1, "echo here; while [ ! -e go ]; do sleep 0.01; done; seq 100000; exit 4");
   launch_.streams.detach = true;
