@@ -1,5 +1,7 @@
 #include "cli/allocation.h"
 
+#include <poll.h>
+
 #include <algorithm>
 #include <map>
 
@@ -12,6 +14,7 @@ namespace {
 
 using Clock = wire::Client::Clock;
 constexpr std::chrono::milliseconds kSoon{700};  // a start within this time is not called waiting
+constexpr int kAgainMs = 100;                    // before a lost connection is made anew
 
 Status act(Session& session, JobId id, wire::JobAction action, ExitStatus exit) {
   wire::ActionRequest request;
@@ -40,6 +43,24 @@ void ask_for(ResourceRequest& request, const std::vector<Istr>& hosts) {
   request.min_nodes = request.max_nodes = static_cast<std::uint32_t>(tasks.size());
   request.tasks = request.min_nodes * request.tasks_per_node;
   request.nodes_wanted = Istr(join(names, ","));
+}
+
+// The next word on the job that `hold` asks for. A controller that goes away meanwhile is asked again when it is back.
+Result<std::optional<wire::ReplyBody>> await_news(Session& session, JobId id, bool lease, RequestId& hold,
+                                                  int signals, std::optional<Clock::time_point> until,
+                                                  bool& interrupted) {
+  for (;;) {
+    auto news = await_reply(session, hold, signals, until, interrupted);
+    for (bool back = news.ok() || news.error().code != "lost"; !back && !interrupted;) {
+      pollfd signal{signals, POLLIN, 0};
+      interrupted = poll(&signal, 1, kAgainMs) > 0;
+      hold = RequestId::ordered();
+      back = !interrupted && session.connect().ok() &&
+             session.send({hold, false, wire::HoldRequest{id, lease}}).ok();
+    }
+    if (interrupted) return std::optional<wire::ReplyBody>();
+    if (news.ok() || news.error().code != "lost") return news;
+  }
 }
 
 }  // namespace
@@ -76,7 +97,10 @@ Result<Allocation> Allocation::make(Session& session, const Parsed& parsed, cons
     return sent.error();
   const Fd signals = interruptions();
   bool interrupted = false;
-  auto news = await_reply(session, out.hold_, signals.get(), Clock::now() + kSoon, interrupted);
+  const auto next = [&](std::optional<Clock::time_point> until) {
+    return await_news(session, id, options.lease, out.hold_, signals.get(), until, interrupted);
+  };
+  auto news = next(Clock::now() + kSoon);
   const bool waits = news.ok() && !*news && !interrupted;
   if (waits) {
     if (options.immediate) {
@@ -88,13 +112,15 @@ Result<Allocation> Allocation::make(Session& session, const Parsed& parsed, cons
       reporter.note("job " + number + " queued and waiting for resources");
     }
   }
-  while (news.ok() && !*news && !interrupted)
-    news = await_reply(session, out.hold_, signals.get(), {}, interrupted);
+  while (news.ok() && !*news && !interrupted) news = next({});
   if (interrupted) {
     (void)act(session, id, wire::JobAction::kCancel, {});
     return Error{"interrupted", "Job allocation " + number + " has been revoked", "", ""};
   }
-  if (!news.ok()) return news.error();
+  if (!news.ok()) {  // nobody would use it
+    (void)act(session, id, wire::JobAction::kCancel, {});
+    return news.error();
+  }
   auto* granted = std::get_if<wire::AllocationReply>(&**news);
   if (!granted) return Error{"bad_message", "the controller told no allocation", "", "upgrade this command"};
   out.job_ = granted->job;

@@ -491,6 +491,20 @@ def a_killed_controller_does_not_end_a_step(c):
 
 
 @test
+def a_bai_run_that_waits_for_nodes_does_so_through_a_restart(c):
+    holders = [allocate(c, "--exclusive", "-N1") for _ in c.nodes]
+    run = Run(c, "-n1", "-J", "waits", "echo", "here")
+    await_true(lambda: [j for j in c.queue(states="PENDING") if j["name"] == "waits"], "it to wait")
+    c.kill("ctld")
+    c.up()
+    for job in holders:
+        release(c, job)
+    status, out, err = run.end()
+    equal((status, out), (0, "here\n"), err)
+    check("queued and waiting for resources" in err, err)
+
+
+@test
 def a_step_may_end_while_the_controller_is_away(c):
     job = allocate(c, "-N2", "-n2")
     run = held_step(c, job, "ctld-away")
