@@ -70,7 +70,7 @@ def compiler(name, *packages):
     if not shutil.which(name):
         if not IS_ROOT or not shutil.which("apt-get"):
             raise Skip(f"there is no {name}, and only root can install {' '.join(packages)} (apt-get)")
-        done = subprocess.run(["apt-get", "install", "-qq", "--no-install-recommends", *packages], check=False, capture_output=True,
+        done = subprocess.run(["apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-qq", "--no-install-recommends", *packages], check=False, capture_output=True,
                               text=True, env=dict(os.environ, DEBIAN_FRONTEND="noninteractive"), timeout=600)
         if done.returncode or not shutil.which(name):
             raise Skip(f"there is no {name}, and apt-get install {' '.join(packages)} failed: {done.stderr.strip()[-200:]}")
