@@ -113,7 +113,7 @@ void Machine::load(FoundAttempt found, Output& out) {
   Entry& entry = attempts_[key];
   entry.record = std::move(found.record);
   entry.report.key = key;
-  entry.time_limit = -2;  // not known: the next launch order says it again
+  entry.time_limit = -2;  // not known: the controller says it when this agent registers
   const AttemptRecord& record = entry.record;
   if (record.ended) {
     entry.report.phase = AttemptPhase::kEnded;
@@ -207,6 +207,7 @@ void Machine::on_up(Output& out) {
   for (auto& [key, entry] : attempts_) {
     hello.attempts.push_back(entry.report);
     entry.sent_ms = mono_ms_;
+    entry.repeat_ms = kRepeatEndMs;
     if (entry.report.phase == AttemptPhase::kEnded && key.step != kPrologStep) open_ends_.insert(key);
   }
   news_.clear();
@@ -268,6 +269,8 @@ void Machine::on_order(const wire::OrderBody& order, Output& out) {
   for (const auto& launch : orders.launches) on_launch(launch, out);
   for (const auto& signal : orders.signals) on_signal(signal, out);
   for (const auto& suspend : orders.suspends) on_suspend(suspend, out);
+  for (const auto& limit : orders.limits)
+    if (Entry* entry = running(limit.key)) set_time_limit(*entry, limit.time_limit, out);
   for (const auto& key : orders.forget) on_forget(key, out);
   for (const auto& attach : orders.attaches)
     if (running(attach.key))
@@ -314,10 +317,12 @@ void Machine::on_launch(const wire::LaunchOrder& order, Output& out) {
     return;
   }
   if (is_hook(order.key.step)) return;  // its time is not its job's
-  if (entry.report.phase != AttemptPhase::kEnded && entry.time_limit != order.time_limit) {
-    entry.time_limit = order.time_limit;
-    out.urgent.push_back({order.key, step::SetTimeLimitRequest{limit_of(order.time_limit)}});
-  }
+  if (entry.report.phase != AttemptPhase::kEnded) set_time_limit(entry, order.time_limit, out);
+}
+
+void Machine::set_time_limit(Entry& entry, Seconds limit, Output& out) {
+  if (std::exchange(entry.time_limit, limit) == limit) return;
+  out.urgent.push_back({entry.report.key, step::SetTimeLimitRequest{limit_of(limit)}});
 }
 
 void Machine::on_prepared(const Prepared& prepared, Output& out) {
@@ -330,6 +335,7 @@ void Machine::on_prepared(const Prepared& prepared, Output& out) {
     out.discard.push_back(prepared.key);
     entry.report.message = prepared.later->text();
     news_.insert(prepared.key);
+    let_cancelled_go(prepared.key, out);
     return;
   }
   entry.report.message.clear();
@@ -361,7 +367,10 @@ void Machine::on_signal(const wire::SignalOrder& order, Output& out) {
     news_.insert(order.key);
     entry.cancelled = true;
     // What waits for its prolog ends with that: until then the job is not over here.
-    if (!entry.waiting) end(entry, AttemptEnd::kNeverStarted, {}, "", out);
+    if (entry.waiting)
+      begin(entry, *entry.waiting, out);
+    else
+      end(entry, AttemptEnd::kNeverStarted, {}, "", out);
     return;
   }
   if (entry.report.phase == AttemptPhase::kEnded) {
@@ -369,6 +378,7 @@ void Machine::on_signal(const wire::SignalOrder& order, Output& out) {
     return;
   }
   if (order.signal == 0) {
+    news_.insert(order.key);  // so that its controller knows that it is heard
     if (order.generation <= entry.end_generation) return;
     entry.end_generation = order.generation;
     out.urgent.push_back({order.key, ending_request(order)});
@@ -441,7 +451,9 @@ void Machine::end(Entry& entry, AttemptEnd end, ExitStatus exit, std::string mes
   out.journal += encode_attempt(entry.record);
   out.sync = true;
   news_.insert(entry.report.key);
-  let_others_go(entry.report.key, out);
+  const AttemptKey key = entry.report.key;
+  let_others_go(key, out);
+  drop_idle_prolog(key, out);
 }
 
 void Machine::ended(Entry& entry, const step::StepStatus& status, Output& out) {
@@ -464,7 +476,9 @@ void Machine::on_tick(Output& out) {
   tick_ = true;
   for (const AttemptKey& key : open_ends_) {
     auto it = attempts_.find(key);
-    if (it != attempts_.end() && mono_ms_ - it->second.sent_ms >= kRepeatEndMs) news_.insert(key);
+    if (it == attempts_.end() || mono_ms_ - it->second.sent_ms < it->second.repeat_ms) continue;
+    it->second.repeat_ms = std::min(2 * it->second.repeat_ms, kMaxRepeatEndMs);
+    news_.insert(key);
   }
   if (session_ == Session::kWelcomed && mono_ms_ - last_send_ms_ >= heartbeat_ms_ - 500) {
     last_send_ms_ = mono_ms_;

@@ -26,7 +26,8 @@
 
 namespace bai::agent {
 
-inline constexpr std::int64_t kRepeatEndMs = 3'000;     // an end that was not forgotten is reported again
+// An end that was not forgotten is reported again, after twice the time each time: that of a part of a step is kept until the whole ends.
+inline constexpr std::int64_t kRepeatEndMs = 3'000, kMaxRepeatEndMs = 60'000;
 inline constexpr std::int64_t kSessionPauseMs = 5'000;  // before a refused session is tried again
 inline constexpr std::int64_t kWelcomeTimeMs = 30'000;  // for the answer to a registration
 
@@ -166,8 +167,10 @@ class Machine {
     std::uint64_t end_generation = 0;  // of the last termination passed on
     Seconds time_limit = 0;
     std::int64_t sent_ms = 0;
+    std::int64_t repeat_ms = kRepeatEndMs;
     std::shared_ptr<const wire::LaunchOrder> waiting;  // until its turn comes
     bool cancelled = false;                            // while it waited
+    bool is_idle() const { return report.phase == wire::AttemptPhase::kPreparing && !preparing; }
   };
 
   void load(FoundAttempt found, Output& out);
@@ -175,6 +178,7 @@ class Machine {
   void on_order(const wire::OrderBody& order, Output& out);
   void on_welcome(const wire::AgentWelcome& welcome, Output& out);
   void on_launch(const wire::LaunchOrder& order, Output& out);
+  void set_time_limit(Entry& entry, Seconds limit, Output& out);
   void on_signal(const wire::SignalOrder& order, Output& out);
   void on_suspend(const wire::SuspendOrder& order, Output& out);
   void on_forget(wire::AttemptKey key, Output& out);
@@ -187,6 +191,8 @@ class Machine {
   bool must_wait(Entry& entry, const wire::LaunchOrder& order, Output& out);
   bool any_alive(wire::AttemptKey epilog) const;
   void let_others_go(wire::AttemptKey ended, Output& out);
+  void let_cancelled_go(wire::AttemptKey prolog, Output& out);
+  void drop_idle_prolog(wire::AttemptKey of, Output& out);
   bool forget_hook(const FoundAttempt& found, Output& out);
   // False when the orders are another cluster's or an older controller's. What is new is in the journal before anything is acted on.
   bool check_lineage(const Lineage& lineage, Output& out);

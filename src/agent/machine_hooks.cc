@@ -18,6 +18,8 @@ bool went_well(const wire::AttemptReport& report) {
 
 bool same_start(AttemptKey a, AttemptKey b) { return a.job == b.job && a.attempt == b.attempt; }
 
+AttemptKey prolog_of(AttemptKey key) { return {key.job, key.attempt, kPrologStep}; }
+
 }  // namespace
 
 // True when it is as if the hook had never been: it was claimed and never began, or ran before the node was restarted, which
@@ -46,8 +48,9 @@ bool Machine::must_wait(Entry& entry, const wire::LaunchOrder& order, Output& ou
   const AttemptKey key = order.key;
   if (key.step == kEpilogStep) return any_alive(key);
   if (key.step == kPrologStep) return false;
-  const AttemptKey first{key.job, key.attempt, kPrologStep};
+  const AttemptKey first = prolog_of(key);
   auto prolog = attempts_.find(first);
+  if (entry.cancelled && (prolog == attempts_.end() || prolog->second.is_idle())) return false;
   if (prolog == attempts_.end() && !(facts_.hooks & wire::kHasProlog)) return false;
   if (prolog == attempts_.end()) {
     prolog = attempts_.try_emplace(first).first;
@@ -56,7 +59,7 @@ bool Machine::must_wait(Entry& entry, const wire::LaunchOrder& order, Output& ou
   }
   Entry& its = prolog->second;
   if (its.report.phase == AttemptPhase::kEnded) return false;
-  if (its.report.phase == AttemptPhase::kPreparing && !its.preparing) {
+  if (its.is_idle()) {
     wire::LaunchOrder prepare = order;
     prepare.key = first;
     its.preparing = true;
@@ -76,7 +79,7 @@ void Machine::begin(Entry& entry, const wire::LaunchOrder& order, Output& out) {
   const auto keep = std::exchange(entry.waiting, nullptr);  // `order` may be it
   waiting_.erase(key);
   if (entry.cancelled) return end(entry, AttemptEnd::kNeverStarted, {}, "", out);
-  auto prolog = attempts_.find({key.job, key.attempt, kPrologStep});
+  auto prolog = attempts_.find(prolog_of(key));
   if (!is_hook(key.step) && prolog != attempts_.end() && !went_well(prolog->second.report)) {
     const auto& its = prolog->second.report;
     if (its.end == AttemptEnd::kLaunchFailed)  // the job's fault, or bai-stepd's
@@ -97,6 +100,31 @@ void Machine::let_others_go(AttemptKey ended, Output& out) {
     auto it = attempts_.find(key);
     if (it != attempts_.end() && it->second.waiting) begin(it->second, *it->second.waiting, out);
   }
+}
+
+// The prolog could not be prepared, and is not tried again for those that are not wanted any more.
+void Machine::let_cancelled_go(AttemptKey prolog, Output& out) {
+  std::vector<AttemptKey> keys;
+  for (auto it = waiting_.lower_bound({prolog.job, prolog.attempt, 0});
+       it != waiting_.end() && same_start(*it, prolog); ++it)
+    if (attempts_.at(*it).cancelled) keys.push_back(*it);
+  for (const AttemptKey& key : keys) {
+    auto it = attempts_.find(key);
+    if (it != attempts_.end() && it->second.waiting) begin(it->second, *it->second.waiting, out);
+  }
+}
+
+// A prolog that nobody waits for and that was never begun is as if it had not been asked for.
+void Machine::drop_idle_prolog(AttemptKey of, Output& out) {
+  const auto prolog = attempts_.find(prolog_of(of));
+  if (prolog == attempts_.end() || !prolog->second.is_idle()) return;
+  for (auto it = waiting_.lower_bound({of.job, of.attempt, 0}); it != waiting_.end() && same_start(*it, of);
+       ++it)
+    if (it->step != kEpilogStep) return;
+  news_.erase(prolog->first);
+  out.discard.push_back(prolog->first);
+  attempts_.erase(prolog);
+  let_others_go(of, out);  // its epilog
 }
 
 void Machine::set_unhealthy(std::string why) {

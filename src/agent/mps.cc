@@ -59,8 +59,8 @@ Status start_mps(const MpsSettings& settings, const std::string& device_id) {
   if (auto made = Env::real().make_dirs(dir); !made.ok()) return made;
   chmod(settings.dir.c_str(), 0711);
   chmod(dir.c_str(), 0755);
-  std::vector<std::string> environment = {"CUDA_VISIBLE_DEVICES=" + device_id, "CUDA_MPS_PIPE_DIRECTORY=" + dir,
-                                          "CUDA_MPS_LOG_DIRECTORY=" + dir};
+  std::vector<std::string> environment = {"CUDA_VISIBLE_DEVICES=" + device_id,
+                                          "CUDA_MPS_PIPE_DIRECTORY=" + dir, "CUDA_MPS_LOG_DIRECTORY=" + dir};
   for (auto& word : own_environment())
     if (!word.starts_with("CUDA_")) environment.push_back(std::move(word));
   const auto error = [&](const std::string& why) {

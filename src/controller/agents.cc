@@ -235,8 +235,10 @@ void Machine::on_register(ConnId conn, const wire::AgentRegister& hello) {
       send_launch(*job, running->second);
   }
   steps_missing_on(*entry, known);
+  tell_limits(*entry, known, orders);
   for (JobId id : interrupted) send_standing(id, true);
-  if (!orders.forget.empty()) out_->effects.orders.push_back({conn, std::move(orders)});
+  if (!orders.forget.empty() || !orders.limits.empty())
+    out_->effects.orders.push_back({conn, std::move(orders)});
   if (decided)
     decide_node(*entry);
   else
@@ -247,8 +249,12 @@ void Machine::on_report(NodeEntry& entry, const wire::AttemptReport& report,
                         std::vector<wire::AttemptKey>& forget) {
   StepEntry* step = nullptr;
   if (StepNode* run = step_node(report.key, entry.node->name, step)) {
-    if (report.phase == wire::AttemptPhase::kEnded) forget.push_back(report.key);
-    return step_reported(*step, *run, report);
+    step_reported(*step, *run, report);
+    // Kept by the node until the whole step's end is on disk: a controller that was started before then would take this part for one that
+    // never began.
+    if (report.phase == wire::AttemptPhase::kEnded && !step_node(report.key, entry.node->name, step))
+      forget.push_back(report.key);
+    return;
   }
   JobPtr job = find(report.key.job);
   if (is_hook(report.key.step) && job && is_active(job->state) && job->attempt == report.key.attempt &&
@@ -323,13 +329,20 @@ void Machine::on_closed(ConnId conn) {
 }
 
 void Machine::check_silence() {
-  std::vector<NodeEntry*> overdue;
+  std::vector<NodeEntry*> overdue, gone;
   std::size_t there = 0;
   for (auto& [name, entry] : nodes_) {
     auto& n = *entry.node;
-    if (n.condition == NodeCondition::kDown || n.condition == NodeCondition::kFuture) continue;
+    if (n.condition == NodeCondition::kFuture) continue;
+    const Seconds silent_s = (mono_ms_ - entry.heard_ms) / 1000;
+    if (n.condition ==
+        NodeCondition::
+            kDown) {  // somebody set it so; what it ran is not waited for any longer than elsewhere
+      if (!entry.jobs.empty() && !entry.conn && silent_s >= config_->agentd_lost_timeout)
+        gone.push_back(&entry);
+      continue;
+    }
     ++there;
-    Seconds silent_s = (mono_ms_ - entry.heard_ms) / 1000;
     if (n.responding && silent_s >= config_->agentd_timeout) {
       n.responding = false;
       log::warning("node does not respond", {{"node", name}, {"silent_s", silent_s}});
@@ -345,6 +358,7 @@ void Machine::check_silence() {
   breaker_ = most;
   if (most) return;
   for (NodeEntry* entry : overdue) node_lost(*entry, "Not responding");
+  for (NodeEntry* entry : gone) end_jobs_of_lost(*entry);
 }
 
 void Machine::node_lost(NodeEntry& entry, std::string_view why) {
@@ -357,6 +371,11 @@ void Machine::node_lost(NodeEntry& entry, std::string_view why) {
   n.reason_at = now_;
   entry.lost = true;
   decide_node(entry);
+  end_jobs_of_lost(entry);
+}
+
+void Machine::end_jobs_of_lost(NodeEntry& entry) {
+  const auto& n = *entry.node;
   std::vector<JobId> jobs(entry.jobs.begin(), entry.jobs.end());
   for (JobId id : jobs) {
     JobPtr job = find(id);

@@ -71,7 +71,7 @@ void Machine::device_changed(NodeEntry& entry, const Istr& kind, std::uint32_t i
     }
     const std::string said = ill + why;
     if (job->detail == said) continue;
-    copy.detail = said;
+    if (!(job->detail == kPrologRuns)) copy.detail = said;  // which must outlive this controller
     event(*job, copy, said, 0);
     const bool ending =
         copy.state == JobState::kCompleting || copy.cancel_requested || copy.requeue_requested;

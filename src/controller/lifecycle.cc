@@ -187,6 +187,7 @@ void Machine::attempt_running(const JobPtr& job, const wire::AttemptReport& repo
     return put_volatile(std::move(copy));
   }
   running.acknowledged = true;
+  running.sends = std::min(running.sends, 1);  // the agent answers
   running.standing.done = std::max(running.standing.done, report.suspend_generation);
   if (running.stage < Stage::kRuns) running.stage = Stage::kRuns;  // launched by an earlier controller
   if (report.phase == wire::AttemptPhase::kRunning && job->state == JobState::kConfiguring) {
@@ -361,8 +362,8 @@ void Machine::finish(Job job, JobState state, std::string_view cause, std::uint3
     abandon_steps(job, cause);
     vacate(job);
     running_.erase(id);
-    leases_.erase(id);
   }
+  leases_.erase(id);
   std::uint64_t ended_tasks = job.array ? job.array->waiting.count() : 1;
   if (!job.ended.is_set()) job.ended = now_;
   job.requeue_requested = false;

@@ -536,6 +536,9 @@ std::string Machine::check_invariants() const {
     if (cpus != entry.node->cpus_used || mem != entry.node->mem_used_mib)
       return "node " + name + ": its use is miscounted";
   }
+  for (const auto& [id, since] : leases_)
+    if (JobPtr job = find(id); !job || is_finished(job->state))
+      return "a lease is kept of job " + std::to_string(id) + ", which is over";
   return {};
 }
 

@@ -139,7 +139,7 @@ class Machine {
     wire::AttemptEnd end = wire::AttemptEnd::kExited;
     ExitStatus exit;
     Usage usage;
-    Time started;
+    Time started, ended_at;
     std::string message;
     Standing standing;
   };
@@ -287,6 +287,9 @@ class Machine {
   bool has_live_steps(JobId id) const;
   bool try_step(const JobPtr& job, JobSteps& steps, const WaitingStep& wanted);
   void try_waiting_steps(JobId id);
+  Seconds step_limit(const Job& job, const Step& step) const;
+  void send_limits(const Job& job);
+  void tell_limits(const NodeEntry& at, const std::set<wire::AttemptKey>& known, wire::AgentOrders& orders);
   void send_step(const Job& job, StepEntry& entry, StepNode& run);  // its launch, or its end
   void terminate_step(const Job& job, StepEntry& entry, bool kill_now, wire::AttemptEnd as);
   void terminate_steps(const Job& job, bool kill_now, wire::AttemptEnd as);
@@ -295,6 +298,7 @@ class Machine {
   StepNode* step_node(const wire::AttemptKey& key, const Istr& name, StepEntry*& entry);
   void step_reported(StepEntry& entry, StepNode& run, const wire::AttemptReport& report);
   void end_step(JobId id, StepEntry& entry);
+  void forget_parts(const StepEntry& entry);
   void close_step(JobId id, StepEntry& entry, Step step, wire::StepEndReply news);
   void last_step_ended(JobId id);
   void abandon_steps(const Job& job, std::string_view why);
@@ -361,6 +365,7 @@ class Machine {
   bool surely_ended(JobId id) const;
   void on_closed(ConnId conn);
   void check_silence();
+  void end_jobs_of_lost(NodeEntry& entry);
   void node_lost(NodeEntry& entry, std::string_view why);
   void node_changed(NodeEntry& entry);                                  // view and scheduler
   bool devices_reported(NodeEntry& entry, const DeviceReport& report);  // true: node_changed() must follow

@@ -104,7 +104,7 @@ std::vector<Candidate> choose(const std::vector<Candidate>& all, const Wish& wis
   };
   if (usable.size() < wish.nodes) return {};
   std::size_t n = wish.nodes;
-  while (n < usable.size() && usable[n].wanted) ++n;
+  while (n < usable.size() && n < wish.tasks && usable[n].wanted) ++n;  // none without a task, as srun
   if (held(n) < wish.tasks && !exactly)
     while (n < usable.size() && held(n) < wish.tasks) ++n;
   if (held(n) < wish.tasks) {  // the roomiest ones may do

@@ -1,4 +1,6 @@
 // What running steps use: a question that goes on to the agents of their nodes, whose answers gather in use_queries.h.
+#include <set>
+
 #include "controller/machine.h"
 
 namespace bai::controller {
@@ -85,7 +87,14 @@ void Machine::on_use(const FromCommand& command, const wire::UseRequest& request
   const auto refused = [&answer](const wire::JobRef& ref, Error error) {
     answer.refused.push_back({ref, wire::ErrorBody{std::move(error)}, ""});
   };
+  std::set<wire::JobRef> seen;
+  std::size_t parts = 0;
   for (const auto& ref : request.jobs) {
+    if (!seen.insert(ref).second) continue;
+    if (parts + answer.refused.size() >= kMaxUseParts) {
+      refused(ref, {"too_many", "more than a question about steps may name", "", "name fewer jobs at once"});
+      break;
+    }
     std::vector<JobPtr> jobs;
     if (auto array = arrays_.find(ref.job); array != arrays_.end()) {
       for (const auto& [task, id] : array->second.tasks)
@@ -102,13 +111,18 @@ void Machine::on_use(const FromCommand& command, const wire::UseRequest& request
       if (!caller.is_operator && job->spec->uid != caller.uid) {
         refused(ref,
                 {"not_permitted", "Access/permission denied", "", "only its owner can see what it uses"});
-        continue;
+        break;  // all tasks of an array are one user's
       }
       auto rows = steps_in_use(*job, ref, request);
-      if (!rows)
+      if (!rows) {
         refused(ref, rows.error());
-      else
-        std::move(rows->begin(), rows->end(), std::back_inserter(answer.steps));
+        continue;
+      }
+      for (auto& row : *rows) {
+        if (parts + row.nodes.size() > kMaxUseParts) break;
+        parts += row.nodes.size();
+        answer.steps.push_back(std::move(row));
+      }
     }
   }
   const std::uint64_t query = uses_.next();

@@ -253,15 +253,7 @@ Status Machine::update_job(const Caller& caller, const wire::JobRef& ref, const 
   Seconds limit_before = time_limit_in_force(*job);
   JobId id = copy.id;
   put_job(std::move(copy));
-  // The shepherd keeps the limit: it is told by repeating the launch, which changes nothing else.
-  if (auto running = running_.find(id);
-      running != running_.end() && time_limit_in_force(*find(id)) != limit_before) {
-    if (!running->second.node.empty()) send_launch(*find(id), running->second);
-    if (auto steps = steps_.find(id); steps != steps_.end())
-      for (auto& [number, entry] : steps->second.live)
-        for (auto& run : entry.nodes)
-          if (!run.ended && !entry.terminating) send_step(*find(id), entry, run);
-  }
+  if (running_.contains(id) && time_limit_in_force(*find(id)) != limit_before) send_limits(*find(id));
   return {};
 }
 
@@ -468,14 +460,11 @@ Status Machine::update_step(const Caller& caller, const wire::JobRef& ref, const
     const Seconds in_force = copy.spec.time_limit > 0 ? copy.spec.time_limit : whole;
     auto limit = changed_limit(value, in_force);
     if (!limit) return bad_value(key, limit.error());
-    if (!entry.request)
-      return Error{"not_running", "the controller was restarted since it began: its limit stays", key, ""};
     copy.spec.time_limit = *limit == kUnlimited ? 0 : *limit;
   }
   entry.step = std::make_shared<const Step>(std::move(copy));
   change(store::StepPut{entry.step});
-  for (auto& run : entry.nodes)
-    if (!run.ended && !entry.terminating) send_step(*job, entry, run);
+  send_limits(*job);
   return {};
 }
 

@@ -14,32 +14,32 @@ void UseQueries::begin(std::uint64_t query, ConnId conn, const RequestId& id, st
                        wire::UseReply reply, std::int64_t mono_ms) {
   Query& q = queries_[query];
   q = {conn, id, uid, mono_ms + kUseWaitMs, std::move(reply), {}};
-  for (std::size_t s = 0; s < q.reply.steps.size(); ++s)
-    for (std::size_t n = 0; n < q.reply.steps[s].nodes.size(); ++n)
-      if (q.reply.steps[s].nodes[n].missing.empty()) q.open.emplace_back(s, n);
+  for (std::size_t s = 0; s < q.reply.steps.size(); ++s) {
+    const auto& step = q.reply.steps[s];
+    for (std::size_t n = 0; n < step.nodes.size(); ++n)
+      if (step.nodes[n].missing.empty())
+        q.open.insert({{{step.job, step.attempt, step.step}, step.nodes[n].node.str()}, {s, n}});
+  }
 }
 
 void UseQueries::answered(std::string_view node, const wire::AgentUse& use) {
   auto it = queries_.find(use.query);
   if (it == queries_.end()) return;
   Query& q = it->second;
-  const auto at = std::find_if(q.open.begin(), q.open.end(), [&](const auto& where) {
-    const auto& step = q.reply.steps[where.first];
-    return step.job == use.key.job && step.attempt == use.key.attempt && step.step == use.key.step &&
-           row(q, where).node == node;
-  });
-  if (at == q.open.end()) return;
-  wire::NodeUse& out = row(q, *at);
-  out.use = use.use;
-  if (!use.running) out.missing = "does not run there";
-  q.open.erase(at);
+  const auto [from, to] = q.open.equal_range({use.key, std::string(node)});
+  for (auto at = from; at != to; ++at) {
+    wire::NodeUse& out = row(q, at->second);
+    out.use = use.use;
+    if (!use.running) out.missing = "does not run there";
+  }
+  q.open.erase(from, to);
 }
 
 void UseQueries::node_left(std::string_view node) {
   for (auto& [number, q] : queries_)
     std::erase_if(q.open, [&](const auto& where) {
-      if (!(row(q, where).node == node)) return false;
-      row(q, where).missing = "not responding";
+      if (where.first.second != node) return false;
+      row(q, where.second).missing = "not responding";
       return true;
     });
 }
@@ -47,7 +47,7 @@ void UseQueries::node_left(std::string_view node) {
 void UseQueries::expire(std::int64_t mono_ms) {
   for (auto& [number, q] : queries_) {
     if (q.until_ms > mono_ms) continue;
-    for (const auto& where : std::exchange(q.open, {})) row(q, where).missing = "not responding";
+    for (const auto& where : std::exchange(q.open, {})) row(q, where.second).missing = "not responding";
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -14,6 +15,7 @@ namespace bai::controller {
 
 inline constexpr std::int64_t kUseWaitMs = 3'000;  // for the nodes; judged by ticks, so up to a second more
 inline constexpr std::size_t kMaxUseQueries = 1'000;
+inline constexpr std::size_t kMaxUseParts = 20'000;  // of steps on nodes, and refusals, in one question
 inline constexpr std::size_t kMaxUseQueriesOfUser = 32;
 
 class UseQueries {
@@ -44,8 +46,8 @@ class UseQueries {
     std::uint32_t uid = 0;
     std::int64_t until_ms = 0;
     wire::UseReply reply;
-    // Rows that are awaited: step and node in the reply.
-    std::vector<std::pair<std::size_t, std::size_t>> open;
+    // Rows that are awaited, by step and node: their places in the reply. One may have been asked for twice.
+    std::multimap<std::pair<wire::AttemptKey, std::string>, std::pair<std::size_t, std::size_t>> open;
   };
   wire::NodeUse& row(Query& query, std::pair<std::size_t, std::size_t> at) {
     return query.reply.steps[at.first].nodes[at.second];

@@ -365,7 +365,8 @@ struct LaunchRecord {
 
   template <class A>
   void serialize(A& a) {
-    a(blob(args, kMaxArgumentBytes, 4096), script, environment, nonce, cap(credential, 4096), cap(path, 32), index);
+    a(blob(args, kMaxArgumentBytes, 4096), script, environment, nonce, cap(credential, 4096), cap(path, 32),
+      index);
   }
 };
 

@@ -231,6 +231,16 @@ struct AttachOrder {
   }
 };
 
+// The time limit in force; what has it already is not told again.
+struct LimitOrder {
+  AttemptKey key;
+  Seconds time_limit = 0;  // from its start; kUnlimited
+  template <class A>
+  void serialize(A& a) {
+    a(key, time_limit);
+  }
+};
+
 // What do these steps use now? No state is wanted, so it is not repeated: who asked waits a while and goes without.
 struct UseOrder {
   std::uint64_t query = 0;
@@ -249,10 +259,11 @@ struct AgentOrders {
   std::vector<AttachOrder> attaches;
   std::vector<UseOrder> uses;
   std::vector<SuspendOrder> suspends;
+  std::vector<LimitOrder> limits;
   template <class A>
   void serialize(A& a) {
     a(lineage, cap(launches, 65536), cap(signals, 65536), cap(forget, 1 << 20), cap(attaches, 65536),
-      cap(uses, 65536), cap(suspends, 65536));
+      cap(uses, 65536), cap(suspends, 65536), cap(limits, 65536));
   }
 };
 

@@ -182,6 +182,32 @@ TEST(AgentHooks, APrologThatCannotBeginNowIsTriedAgainWithItsLaunch) {
   EXPECT_EQ(node.prepared, (Keys{kProlog, kProlog}));
 }
 
+TEST(AgentHooks, ACancelDoesNotWaitForAPrologThatCannotBegin) {
+  Node node;
+  node.later = Error{"munge_unavailable", "munged is not answering"};
+  node.order({kBatch});
+  node.cancel(kBatch);
+  EXPECT_EQ(node.told[kBatch].end, AttemptEnd::kNeverStarted);
+  EXPECT_EQ(node.told[kBatch].phase, AttemptPhase::kEnded);
+  EXPECT_EQ(node.prepared, Keys{kProlog}) << "nor is that tried again for it";
+  node.later.reset();
+  node.order({kEpilog});  // and the epilog finds nothing that lives
+  EXPECT_EQ(node.spawned, Keys{kEpilog});
+}
+
+TEST(AgentHooks, AStepThatIsCancelledLeavesThePrologToTheOther) {
+  Node node;
+  node.later = Error{"munge_unavailable", "munged is not answering"};
+  node.order({kBatch, kFirst});
+  node.cancel(kFirst);
+  EXPECT_EQ(node.told[kFirst].end, AttemptEnd::kNeverStarted);
+  node.later.reset();
+  node.order({kBatch});
+  EXPECT_EQ(node.spawned, Keys{kProlog});
+  node.ends(kProlog);
+  EXPECT_EQ(node.spawned, (Keys{kProlog, kBatch}));
+}
+
 TEST(AgentHooks, ACancelWaitsForTheProlog) {
   Node node;
   node.order({kBatch});

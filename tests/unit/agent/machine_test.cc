@@ -237,6 +237,57 @@ TEST(AgentMachine, TellsRunningAndEndUntilItMayForget) {
   EXPECT_EQ(node.machine->attempt_count(), 0u);
 }
 
+TEST(AgentMachine, AnEndIsRepeatedLessAndLessOften) {
+  Node node;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  node.give(StepRunning{kJob7, Time{5}});
+  node.step_ends(kJob7, exited(0));
+  node.told.clear();
+  for (int second = 0; second < 600; ++second) node.tick(1000);
+  EXPECT_GE(node.told.size(), 10u);
+  EXPECT_LE(node.told.size(), 16u);
+  node.connect();  // a new session begins anew
+  node.told.clear();
+  for (int second = 0; second < 10; ++second) node.tick(1000);
+  EXPECT_EQ(node.told.size(), 2u);
+}
+
+TEST(AgentMachine, AnOrderToEndIsAnsweredEachTimeAndPassedOnOnce) {
+  Node node;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  node.give(StepRunning{kJob7, Time{5}});
+  for (std::size_t times = 1; times <= 3; ++times) {
+    node.told.clear();
+    node.give(OrderIn{ending(kJob7, 4)});
+    ASSERT_EQ(node.told.size(), 1u);
+    EXPECT_EQ(node.told[0].phase, AttemptPhase::kRunning);
+    EXPECT_EQ(node.requests.size(), 1u);
+  }
+}
+
+TEST(AgentMachine, ALimitIsPassedOnOnceAndAgainByANewAgent) {
+  Node node;
+  node.give(OrderIn{orders({launch(kJob7)})});
+  node.give(StepRunning{kJob7, Time{5}});
+  wire::AgentOrders limit;
+  limit.lineage = lineage();
+  limit.limits = {{kJob7, 300}};
+  const auto limits = [&] {
+    std::vector<std::uint64_t> out;
+    for (const auto& [key, request] : std::exchange(node.requests, {}))
+      if (const auto* set = std::get_if<step::SetTimeLimitRequest>(&request))
+        out.push_back(set->time_limit_s);
+    return out;
+  };
+  node.give(OrderIn{limit});
+  node.give(OrderIn{limit});
+  EXPECT_EQ(limits(), std::vector<std::uint64_t>{300});
+  node.boot();  // it may have died before the shepherd heard it
+  node.connect();
+  node.give(OrderIn{limit});
+  EXPECT_EQ(limits(), std::vector<std::uint64_t>{300});
+}
+
 TEST(AgentMachine, AClaimIsToldAtTheNextTick) {
   Node node;
   node.give(OrderIn{orders({launch(kJob7)})});

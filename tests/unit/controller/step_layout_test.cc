@@ -110,6 +110,13 @@ TEST(StepLayout, wanted_excluded_and_relative_nodes) {
   EXPECT_EQ(shown(lay_out(spec, rooms({4, 4, 4}))), "n2/4:0");
   spec.nodes_wanted = "n7";
   EXPECT_EQ(shown(lay_out(spec, rooms({4, 4}))), "bad_node");
+  spec.nodes_wanted = "n1,n2,n3";  // more than there are tasks
+  for (const auto how : {Distribution::kBlock, Distribution::kCyclic}) {
+    spec.tasks = 2;
+    spec.distribution = how;
+    EXPECT_EQ(shown(lay_out(spec, rooms({4, 4, 4, 4}))), "n1/4:0 n2/4:1");
+  }
+  spec.tasks = 1;
   spec.nodes_wanted = Istr();
   spec.nodes_excluded = "n1";
   EXPECT_EQ(shown(lay_out(spec, rooms({4, 4}))), "n2/4:0");

@@ -172,6 +172,7 @@ void ClusterSimulation::replace_idle() {
   request.jobs.push_back(std::move(one));
   auto index = call(who, std::move(request));
   calls_[index].names = std::move(names);
+  encore_ends_us_ = world_.us() + 100'000'000;
   world_.after(100'000'000, [this, name = names[0]] {
     bool ran = std::any_of(state_->ended.begin(), state_->ended.end(),
                            [&](const auto& ended) { return ended.second->spec->name == name; });
@@ -428,7 +429,8 @@ void ClusterSimulation::check_stuck() {
   bool active = !world_.running.empty();
   for (const auto& [id, record] : state_->jobs)
     if (auto job = controller().machine()->find(id)) active = active || is_active(job->state);
-  if (active) return world_.after(50'000'000, [this] { check_stuck(); });  // a long queue is not a stuck one
+  // A long queue is not a stuck one, nor is the job of the encore.
+  if (active || world_.us() < encore_ends_us_) return world_.after(50'000'000, [this] { check_stuck(); });
   auto unfinished = [this](JobId id) {
     for (const auto& [other, record] : state_->jobs) {
       auto job = controller().machine()->find(other);

@@ -64,6 +64,7 @@ class ClusterSimulation {
   std::shared_ptr<store::MemoryStore::State> state_ = std::make_shared<store::MemoryStore::State>();
   std::vector<std::unique_ptr<SimulatedController>> controllers_;  // two hosts that may run one
   int current_ = 0;                                                // which of them opened the store last
+  std::int64_t encore_ends_us_ = 0;
   std::vector<std::unique_ptr<SimulatedAgent>> agents_;
   std::vector<Call> calls_;
   std::map<controller::ConnId, std::size_t> connections_;  // of commands

@@ -377,6 +377,7 @@ void SimulatedAgent::request(Key key, const step::Request& request) {
     if (it == shepherds_.end() || !it->second.alive) return;
     if (!it->second.script) return this->request(key, request);  // it does not listen yet
     if (auto* suspend = std::get_if<step::SuspendRequest>(&request)) return stand(key, *suspend);
+    if (std::holds_alternative<step::SetTimeLimitRequest>(request)) return;
     if (std::exchange(it->second.stands, false)) world_.stands(key, false);  // what is to end goes on
     if (std::holds_alternative<step::TerminateRequest>(request))
       plan_end(key, world_.us() + world_.between(500, world_.rng.chance(1, 3) ? 30'000'000 : 100'000),

@@ -231,6 +231,7 @@ std::map<std::string, std::string> samples() {
   orders.attaches = {{{12, 2, 3}, step_run().client, true}};
   orders.uses = {{5, {{12, 2, 3}, {12, 2}}}};
   orders.suspends = {{{12, 2, 3}, 6, true}};
+  orders.limits = {{{12, 2, 3}, 1800}};
   out["order orders"] = hex(encode_order(std::move(orders)));
   return out;
 }
