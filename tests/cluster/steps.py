@@ -501,7 +501,6 @@ def a_bai_run_that_waits_for_nodes_does_so_through_a_restart(c):
         release(c, job)
     status, out, err = run.end()
     equal((status, out), (0, "here\n"), err)
-    check("queued and waiting for resources" in err, err)
 
 
 @test
