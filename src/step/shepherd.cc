@@ -26,6 +26,8 @@ namespace {
 
 constexpr int64_t kMaxKillPause = 1000;
 constexpr int64_t kStatusRetry = 1000;  // ms, when the disk is full
+// A job may make orphans faster than they are reaped: between so many of them everything else has its turn.
+constexpr int kReapedAtOnce = 256;
 
 }  // namespace
 
@@ -200,9 +202,11 @@ void Shepherd::loop() {
       const int64_t left = std::max<int64_t>(0, *look - now);
       pause = pause < 0 ? left : std::min(pause, left);
     }
+    if (unreaped_) pause = 0;
     timespec timeout{pause / 1000, pause % 1000 * 1'000'000};
     const int ready = ppoll(fds.data(), fds.size(), pause < 0 ? nullptr : &timeout, nullptr);
     if (ready > 0 && fds[0].revents != 0) on_signals();
+    if (unreaped_) reap();
     if (ready > 0) server_->serve(fds);
     if (mpi_ && ready > 0)
       mpi_->serve(fds, env_.monotonic_ms());  // first: what it sends goes out in this turn
@@ -216,22 +220,20 @@ void Shepherd::loop() {
 }
 
 void Shepherd::on_signals() {
-  signalfd_siginfo info[4];
-  bool child = false;
-  ssize_t n;
-  while ((n = read(signals_.get(), info, sizeof info)) > 0) {
-    for (size_t i = 0; i < static_cast<size_t>(n) / sizeof info[0]; ++i) {
-      child |= info[i].ssi_signo == SIGCHLD;
-      if (info[i].ssi_signo == SIGTERM)
-        begin_ending(EndReason::kNodeShutdown, "the node's step daemon was told to stop",
-                     static_cast<int64_t>(launch_.kill_wait_s) * 1000);
-    }
+  // Two signals are watched, and each is pending once. What comes meanwhile is for the next turn.
+  signalfd_siginfo info[2];
+  const ssize_t n = read(signals_.get(), info, sizeof info);
+  for (size_t i = 0; n > 0 && i < static_cast<size_t>(n) / sizeof info[0]; ++i) {
+    if (info[i].ssi_signo == SIGCHLD) unreaped_ = true;
+    if (info[i].ssi_signo == SIGTERM)
+      begin_ending(EndReason::kNodeShutdown, "the node's step daemon was told to stop",
+                   static_cast<int64_t>(launch_.kill_wait_s) * 1000);
   }
-  if (child) reap();
 }
 
 void Shepherd::reap() {
-  for (;;) {
+  unreaped_ = true;
+  for (int reaped = 0; reaped < kReapedAtOnce; ++reaped) {
     // Before it is gone: what it read and wrote is in /proc until then.
     siginfo_t info{};
     if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid > 0)
@@ -242,6 +244,7 @@ void Shepherd::reap() {
     if (pid < 0 && errno == EINTR) continue;
     if (pid <= 0) {
       children_ = pid == 0;
+      unreaped_ = false;
       break;
     }
     use_.ended(pid, pid == script_ || tasks_.has(pid), used);

@@ -95,6 +95,7 @@ class Shepherd {
   int64_t server_grace_ms_ = 0;  // for what served the ranks to end
   bool told_end_ = false;        // to the clients
   bool children_ = false;        // there may be some that were not reaped
+  bool unreaped_ = false;        // some have ended, as far as we know
   int64_t started_ms_ = 0;
   std::optional<EndReason> forced_;
   std::string forced_message_;

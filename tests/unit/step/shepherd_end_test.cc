@@ -258,6 +258,40 @@ TEST_F(ShepherdEnd, KillsAProcessThatForksWithoutEnd) {
   EXPECT_TRUE(find_step_remains(dir_, launch_).empty());
 }
 
+// The numbers of a process's children, also of those that have ended.
+size_t count_children(pid_t pid) {
+  const std::string number = std::to_string(pid);
+  const std::string text = slurp("/proc/" + number + "/task/" + number + "/children");
+  return static_cast<size_t>(std::count(text.begin(), text.end(), ' '));
+}
+
+// Thousands of orphans wait to be reaped; whoever asks something meanwhile is not kept waiting for the last of them.
+TEST_F(ShepherdEnd, AnswersWhileThereIsMuchToReap) {
+  constexpr int kOrphans = 3000;
+  std::ofstream(work_ + "/many.py") << "import os, time\n"
+                                    << "for _ in range(" << kOrphans << "):\n"
+                                    << "  if os.fork() == 0: os._exit(0)\n"
+                                    << "open('made', 'w').close()\n"
+                                    << "while not os.path.exists('go'): time.sleep(0.01)\n";
+  script("python3 many.py & until [ -e enough ]; do sleep 0.02; done\n");
+  start();
+  ASSERT_TRUE(await_file("made"));
+  if (count_children(shepherd_.pid) == 0) GTEST_SKIP() << "this kernel does not list children";
+  StepClient client = connect();
+  ASSERT_TRUE(client.call(QueryRequest{}, kPatienceMs).ok());
+  kill(shepherd_.pid, SIGSTOP);
+  std::ofstream(work_ + "/go") << "\n";
+  EXPECT_TRUE(eventually([&] { return count_children(shepherd_.pid) > kOrphans; }));
+  ASSERT_TRUE(client.send(QueryRequest{}).ok());
+  kill(shepherd_.pid, SIGCONT);
+  auto state = client.wait(kPatienceMs);
+  EXPECT_GT(count_children(shepherd_.pid), kOrphans / 3u);
+  EXPECT_TRUE(state.ok());
+  EXPECT_TRUE(eventually([&] { return count_children(shepherd_.pid) < 5; }));
+  std::ofstream(work_ + "/enough") << "\n";
+  EXPECT_EQ(end().reason, EndReason::kExited);
+}
+
 // Dies at every crash point; nothing of the step remains, and no status is made up.
 TEST_F(ShepherdEnd, DiesAtAnyPointWithoutLeavingProcesses) {
   int n = 0;
