@@ -10,6 +10,8 @@ namespace bai::step {
 namespace {
 
 constexpr size_t kMaxUnread = 256u << 10;  // of answers that a task does not take
+// More than a socket holds, so all that an ended task said; what it left behind may say more for ever.
+constexpr int kLastReads = 64;
 
 }  // namespace
 
@@ -88,8 +90,9 @@ bool PmiSockets::task_ended(uint32_t rank) {
     Task& task = tasks_[i];
     if (task.rank != rank || task.ended) continue;
     task.ended = true;
-    while (task.fd && read_lines(i) == Read::kSome) {
+    for (int reads = 0; task.fd && reads < kLastReads && read_lines(i) == Read::kSome; ++reads) {
     }
+    task.fd.reset();
     return pmi_.in_mpi(i);
   }
   return false;

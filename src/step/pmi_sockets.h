@@ -30,7 +30,7 @@ class PmiSockets {
 
   // From the hub.
   void take(std::string_view payload);
-  // The task's process has ended; what it still said is heard. True when it was in MPI to the last.
+  // The task's process has ended; what it still said is heard, and no more. True when it was in MPI to the last.
   bool task_ended(uint32_t rank);
   // Is any task in MPI?
   bool any_in_mpi() const;

@@ -24,6 +24,9 @@ namespace {
 constexpr int64_t kPmixReadyMs = 30'000;
 constexpr size_t kMaxUntaken = 4 * kMaxPmixBody;
 constexpr size_t kMaxSaid = 2000;
+// More than a socket or a pipe holds, so all that was said before; a server that the user has changed may say more for ever.
+constexpr int kLastReads = 64;
+constexpr int64_t kLastWordsMs = 1000;
 constexpr const char* kProgram = "bai-pmixd";
 
 // The same on all nodes; another for each step.
@@ -136,7 +139,7 @@ void PmixChild::take(uint32_t from, std::string_view message) {
 }
 
 bool PmixChild::task_ended(uint32_t rank) {
-  while (socket_ && read_frames()) {
+  for (int reads = 0; socket_ && reads < kLastReads && read_frames(); ++reads) {
   }
   return in_mpi_.erase(rank) > 0;
 }
@@ -149,8 +152,9 @@ void PmixChild::let_go() {
 bool PmixChild::reaped(pid_t pid) {
   if (pid <= 0 || pid != pid_) return false;
   pid_ = 0;
-  while (words_ && read_words()) {
+  for (int reads = 0; words_ && reads < kLastReads && read_words(); ++reads) {
   }
+  words_.reset();
   if (!over_) break_off("it ended");
   return true;
 }
@@ -190,6 +194,17 @@ bool PmixChild::read_words() {
   return true;
 }
 
+void PmixChild::await_words() {
+  const Env env = Env::real();
+  const int64_t until = env.monotonic_ms() + kLastWordsMs;
+  for (int reads = 0; words_ && reads < kLastReads; ++reads) {
+    pollfd p{words_.get(), POLLIN, 0};
+    const int64_t left = until - env.monotonic_ms();
+    if (left <= 0 || poll(&p, 1, static_cast<int>(left)) <= 0 || !read_words()) break;
+  }
+  words_.reset();
+}
+
 bool PmixChild::read_frames() {
   char buffer[65536];
   const ssize_t n = read(socket_.get(), buffer, sizeof buffer);
@@ -198,8 +213,7 @@ bool PmixChild::read_frames() {
     socket_.reset();
     // Its last words come with its end; await_ready() does not wait for that.
     if (!ready_) {
-      pollfd p{words_.get(), POLLIN, 0};
-      while (words_ && poll(&p, 1, 1000) > 0 && read_words()) p.fd = words_.get();
+      await_words();
       break_off("it ended");
     }
     return false;

@@ -60,6 +60,7 @@ class PmixChild {
   // False: it said nothing more, for now or for good.
   bool read_frames();
   bool read_words();
+  void await_words();
   Status on_frame(const PmixFrame& frame);
   void put(PmixFrameType type, std::string_view body);
   void write_out();

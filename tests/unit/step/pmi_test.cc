@@ -1,6 +1,11 @@
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <atomic>
+#include <thread>
 
 #include "step/pmi1.h"
+#include "step/pmi_sockets.h"
 #include "step/pmi_space.h"
 #include "step/stream_frames.h"
 
@@ -95,6 +100,35 @@ TEST(PmiSpace, RefusesWhatIsNoMessage) {
   EXPECT_FALSE(hub.take(0, "").ok());
   EXPECT_TRUE(hub.take(0, "\x02").ok());
   EXPECT_FALSE(hub.take(0, "\x02").ok());  // it waits already
+}
+
+TEST(PmiSockets, WhatAnEndedTaskLeftBehindIsNotHeardForEver) {
+  StepLaunch launch;
+  launch.streams = plan_of({0});
+  launch.tasks.resize(1);
+  PmiSockets sockets(launch, {[](const std::string&) {}, [](int, uint32_t) {}});
+  std::vector<std::string> env;
+  auto task = sockets.add_task(0, &env);
+  ASSERT_TRUE(task.ok());
+  const std::string init = "cmd=init pmi_version=1 pmi_subversion=1\nmcmd=spawn\n";
+  ASSERT_EQ(send(task->get(), init.data(), init.size(), MSG_NOSIGNAL), static_cast<ssize_t>(init.size()));
+  // To such lines there is no answer that could fill up.
+  std::string lines;
+  while (lines.size() < 32000) lines += "nprocs=1\n";
+  std::atomic<size_t> sent = 0;
+  const auto noise = [&] {
+    while (sent < 64u << 20 && send(task->get(), lines.data(), lines.size(), MSG_NOSIGNAL) > 0)
+      sent += lines.size();
+  };
+  std::thread one(noise), other(noise);
+  while (sent == 0) std::this_thread::yield();
+  EXPECT_TRUE(sockets.task_ended(0));
+  one.join();
+  other.join();
+  EXPECT_LT(sent, 2u << 20);
+  std::vector<pollfd> fds;
+  sockets.add_pollfds(&fds);
+  EXPECT_TRUE(fds.empty());
 }
 
 TEST(PmiMapping, IsHydras) {
