@@ -37,7 +37,7 @@ bool PmiSpace::keep(std::string_view key, std::string_view value) {
 
 bool PmiSpace::put(std::string_view key, std::string_view value) {
   if (!keep(key, value)) return false;
-  fresh_.emplace_back(key);
+  fresh_.emplace(key);
   return true;
 }
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,7 +38,7 @@ class PmiSpace {
   bool keep(std::string_view key, std::string_view value);
   std::map<std::string, std::string, std::less<>> pairs_;
   size_t bytes_ = 0;
-  std::vector<std::string> fresh_;  // keys
+  std::set<std::string, std::less<>> fresh_;  // keys; each once, however often it was put
 };
 
 // At the first node.

@@ -90,6 +90,13 @@ TEST(PmiSpace, HasBounds) {
   EXPECT_TRUE(space.put("key0", std::string(kMaxPmiValue, 'w')));  // in another's place
 }
 
+TEST(PmiSpace, APairThatIsPutAgainAndAgainIsToldOnce) {
+  PmiSpace space;
+  const std::string value(kMaxPmiValue, 'v');
+  for (int i = 0; i < 1000; ++i) ASSERT_TRUE(space.put("key", value));
+  EXPECT_EQ(space.fence().size(), 2u);  // the pair, and that this node is at the fence
+}
+
 TEST(PmiSpace, RefusesWhatIsNoMessage) {
   PmiSpace space;
   using namespace std::string_literals;
