@@ -198,7 +198,7 @@ void Shepherd::loop() {
       const int64_t left = std::max<int64_t>(0, *stop - now);
       pause = pause < 0 ? left : std::min(pause, left);
     }
-    if (const auto look = use_.next_ms(); look && phase_ != Phase::kCleaning) {
+    if (const auto look = use_.next_ms(); look && looks()) {
       const int64_t left = std::max<int64_t>(0, *look - now);
       pause = pause < 0 ? left : std::min(pause, left);
     }
@@ -385,7 +385,7 @@ void Shepherd::kill_all() {
 
 void Shepherd::on_time() {
   const int64_t now = env_.monotonic_ms();
-  if (phase_ != Phase::kCleaning && times_.due(use_.next_ms(), now))
+  if (looks() && times_.due(use_.next_ms(), now))
     use_.look(tracker().find(), launch_.tasks.empty() ? std::vector{script_} : tasks_.pids(), now);
   if (mpi_) mpi_->on_time(now);
   if (streams_) {

@@ -70,6 +70,8 @@ class Shepherd {
   Status record_end() const;
   std::string cancelled_line() const;
 
+  // Whether its use is looked at. While it is being ended there are more urgent things, however many processes it has.
+  bool looks() const { return phase_ != Phase::kCleaning && !forced_; }
   // Everything not yet seen to end, however it came to be ours.
   Tracker tracker() const { return Tracker{cgroups_, getpid(), ""}; }
 

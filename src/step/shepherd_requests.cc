@@ -158,7 +158,7 @@ UseReply Shepherd::use_now(const UseRequest& request) {
   UseReply reply{request.query, {}};
   const auto processes = tracker().find();
   const int64_t now = env_.monotonic_ms();
-  if (phase_ != Phase::kCleaning && now - use_.looked_ms() >= kFreshLookMs)
+  if (looks() && now - use_.looked_ms() >= kFreshLookMs)
     use_.look(processes, launch_.tasks.empty() ? std::vector{script_} : tasks_.pids(), now);
   reply.use = use_.live();
   reply.use.processes = static_cast<uint32_t>(processes.size());

@@ -51,6 +51,27 @@ void read_io(const std::string& dir, ProcessUse* use) {
 
 }  // namespace
 
+std::map<pid_t, pid_t> tops_of(const std::map<pid_t, pid_t>& parents, const std::vector<pid_t>& tops,
+                               pid_t otherwise) {
+  std::map<pid_t, pid_t> out;
+  for (pid_t top : tops) out[top] = top;
+  for (const auto& [process, above] : parents) {
+    std::vector<pid_t> way;
+    pid_t top = otherwise;
+    for (pid_t pid = process;;) {
+      const auto parent = parents.find(pid);
+      // A ring, as numbers that were given anew between two looks may make one, ends where it began.
+      const auto [known, fresh] = out.try_emplace(pid, otherwise);
+      top = known->second;
+      if (!fresh || parent == parents.end()) break;
+      way.push_back(pid);
+      pid = parent->second;
+    }
+    for (pid_t pid : way) out[pid] = top;
+  }
+  return out;
+}
+
 std::optional<ProcessUse> process_use(pid_t pid) {
   const std::string dir = "/proc/" + std::to_string(pid);
   const std::string stat = read_text(dir + "/stat");
@@ -108,18 +129,12 @@ void UseMeter::look(const std::vector<pid_t>& processes, const std::vector<pid_t
   std::map<pid_t, ProcessUse> found;
   for (pid_t pid : processes)
     if (auto use = process_use(pid)) found.emplace(pid, *use);
-  const auto task_of = [&](pid_t pid) {
-    for (size_t steps = 0; steps <= found.size(); ++steps) {
-      if (std::find(tasks.begin(), tasks.end(), pid) != tasks.end()) return pid;
-      const auto it = found.find(pid);
-      if (it == found.end()) break;
-      pid = it->second.parent;
-    }
-    return first_;
-  };
+  std::map<pid_t, pid_t> parents;
+  for (const auto& [pid, use] : found) parents.emplace(pid, use.parent);
+  const auto task_of = tops_of(parents, tasks, first_);
   all_ended();
   for (const auto& [pid, use] : found) {
-    Task& task = tasks_[task_of(pid)];
+    Task& task = tasks_[task_of.at(pid)];
     task.live_kib += use.rss_kib;
     task.live_vm_kib += use.vm_kib;
     task.live_cpu_us += use.cpu_us;

@@ -29,6 +29,11 @@ struct ProcessUse {
 };
 std::optional<ProcessUse> process_use(pid_t pid);
 
+// For each of the processes that `parents` names with its parent: the nearest of `tops` on the way up from it, itself included; `otherwise` where there is
+// none. However deep they lie below each other, each step up is made once.
+std::map<pid_t, pid_t> tops_of(const std::map<pid_t, pid_t>& parents, const std::vector<pid_t>& tops,
+                               pid_t otherwise);
+
 // How many processes of a cgroup the kernel ended because its memory had run out: memory.events; v1: memory.oom_control. 0 when the
 // directory says nothing (another hierarchy, an older kernel, removed by somebody).
 uint64_t cgroup_oom_kills(const std::string& dir);

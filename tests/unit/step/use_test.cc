@@ -51,6 +51,28 @@ TEST(StepUse, OutOfMemoryIsToldApartFromAKill) {
   EXPECT_EQ(judged(EndReason::kTimeout, 1).reason, EndReason::kTimeout);
 }
 
+TEST(StepUse, ProcessesCountForTheTaskAboveThem) {
+  // 10 and 20 are tasks; 30's parent is nobody's, and 40 and 41 are each other's.
+  const auto tops =
+      tops_of({{10, 1}, {11, 10}, {12, 11}, {20, 10}, {21, 20}, {30, 29}, {40, 41}, {41, 40}}, {10, 20}, 7);
+  const auto top = [&](pid_t pid) { return tops.at(pid); };
+  for (const pid_t pid : {10, 11, 12}) EXPECT_EQ(top(pid), 10) << pid;
+  for (const pid_t pid : {20, 21}) EXPECT_EQ(top(pid), 20) << pid;
+  for (const pid_t pid : {30, 40, 41}) EXPECT_EQ(top(pid), 7) << pid;
+}
+
+TEST(StepUse, ALongChainOfProcessesCostsNoMoreThanItsLength) {
+  constexpr pid_t kLength = 60'000;
+  std::map<pid_t, pid_t> parents;
+  for (pid_t pid = 1; pid < kLength; ++pid) parents.emplace(pid, pid + 1);  // the first way up is the longest
+  rusage before{}, after{};
+  getrusage(RUSAGE_THREAD, &before);
+  const auto tops = tops_of(parents, {kLength}, 0);
+  getrusage(RUSAGE_THREAD, &after);
+  EXPECT_EQ(tops.at(1), kLength);
+  EXPECT_LT(after.ru_utime.tv_sec - before.ru_utime.tv_sec, 5);
+}
+
 // A child that has 32 MiB, read 1 MiB and wrote 2, and waits.
 pid_t busy_child() {
   int ready[2];
