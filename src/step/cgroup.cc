@@ -3,7 +3,9 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
@@ -27,6 +29,9 @@ namespace {
 constexpr int kMaxDepth = 32;
 constexpr size_t kMaxProcsBytes = 16u << 20;
 constexpr int kCreateRounds = 5;
+// The mode of a directory says whether it has all its settings: a maker may fail or die before.
+constexpr mode_t kUnset = 0700, kSet = 0755;
+constexpr int64_t kMaxLockPauseMs = 16;
 constexpr std::string_view kDevicesDeny = "devices.deny";
 
 bool write_file(const std::string& path, std::string_view text) {
@@ -58,13 +63,7 @@ Status deny_on_v2(const std::string& dir, const std::vector<CgroupSetting>& sett
   return denied.empty() ? Status() : deny_devices(dir, denied);
 }
 
-// Makes a directory and writes its settings; one that is there already has them. Errors: not_found (its parent is not there), io_error.
-Status make_level(const std::string& dir, const std::vector<CgroupSetting>& settings) {
-  if (mkdir(dir.c_str(), 0755) != 0) {
-    if (errno == EEXIST) return {};
-    return errno_error("cannot make cgroup", dir, errno);
-  }
-  if (settings.empty()) return {};
+Status write_settings(const std::string& dir, const std::vector<CgroupSetting>& settings) {
   const bool denies = std::any_of(settings.begin(), settings.end(),
                                   [](const CgroupSetting& s) { return s.file == kDevicesDeny; });
   const bool v2 = denies && open_unified(dir);
@@ -73,14 +72,54 @@ Status make_level(const std::string& dir, const std::vector<CgroupSetting>& sett
     const std::string path = dir + "/" + setting.file;
     if (write_file(path, setting.value)) continue;
     const int err = errno;
-    rmdir(dir.c_str());
+    if (access(dir.c_str(), F_OK) != 0 && errno == ENOENT)  // another step, that ended, took it away
+      return errno_error("cannot set up cgroup", dir, ENOENT);
     // Not "not_found", which would be tried again.
     return Error{"io_error", "cannot set " + setting.value + ": " + strerror(err), path};
   }
-  if (!v2) return {};
-  auto denied = deny_on_v2(dir, settings);
-  if (!denied.ok()) rmdir(dir.c_str());
-  return denied;
+  return v2 ? deny_on_v2(dir, settings) : Status();
+}
+
+// Makes a directory and writes its settings, unless it is there and has them all. Two at a time must not make the same one. Errors: not_found (its parent
+// is not there, or it was removed meanwhile), io_error.
+Status make_level(const std::string& dir, const std::vector<CgroupSetting>& settings) {
+  if (mkdir(dir.c_str(), kUnset) != 0) {
+    struct stat st {};
+    if (errno != EEXIST || stat(dir.c_str(), &st) != 0) return errno_error("cannot make cgroup", dir, errno);
+    if ((st.st_mode & 0777) == kSet) return {};
+  }
+  if (auto set = write_settings(dir, settings); !set.ok()) {
+    rmdir(dir.c_str());
+    return set;
+  }
+  chmod(dir.c_str(), kSet);  // where that cannot be, the next step writes the same settings again
+  return {};
+}
+
+// Held while it is open. Errors: io_error, timed_out.
+Result<Fd> lock_directory(const std::string& dir, int64_t wait_ms) {
+  auto fd = open_fd(dir, O_RDONLY | O_DIRECTORY);
+  if (!fd.ok()) return fd;
+  const Env env = Env::real();
+  const int64_t until = env.monotonic_ms() + wait_ms;
+  for (int64_t pause = 1; flock(fd->get(), LOCK_EX | LOCK_NB) != 0;
+       pause = std::min(2 * pause, kMaxLockPauseMs)) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return errno_error("cannot lock", dir, errno);
+    if (env.monotonic_ms() >= until)
+      return Error{"timed_out", "another step has been making its cgroups for too long", dir};
+    poll(nullptr, 0, static_cast<int>(pause));
+  }
+  return fd;
+}
+
+// The levels that steps share: whoever finds one there finds its settings in it, too.
+Status make_shared(const CgroupTree& tree, const std::string& job, const TreesLock& lock) {
+  auto held = lock_directory(lock.dir, lock.wait_ms);
+  if (!held.ok()) return held.error();
+  Status done = make_level(job, tree.job);
+  if (done.ok() || done.error().code != "not_found") return done;
+  done = make_level(tree.parent, tree.node);
+  return done.ok() ? make_level(job, tree.job) : done;
 }
 
 std::vector<std::string> subdirectories(const std::string& dir) {
@@ -143,17 +182,14 @@ std::vector<std::string> create_cgroups(const StepLaunch& launch, std::string* p
   return made;
 }
 
-Status create_trees(const StepLaunch& launch, std::vector<std::string>* made) {
+Status create_trees(const StepLaunch& launch, const TreesLock& lock, std::vector<std::string>* made) {
   for (const auto& tree : launch.confinement.trees) {
     const std::string job = tree.parent + "/" + job_dir_name(launch);
     const std::string step = job + "/" + step_dir_name(launch);
     Status done;
     // Another step of the job that ends, or an agent without steps, may take directories away between two of ours.
     for (int round = 0; round < kCreateRounds; ++round) {
-      done = make_level(job, tree.job);
-      if (!done.ok() && done.error().code == "not_found") {
-        if (done = make_level(tree.parent, tree.node); done.ok()) done = make_level(job, tree.job);
-      }
+      done = make_shared(tree, job, lock);
       if (done.ok()) done = make_level(step, tree.step);
       if (done.ok() || done.error().code != "not_found") break;
     }

@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -17,8 +18,14 @@ namespace bai::step {
 std::vector<std::string> cgroup_dirs(const StepLaunch& launch);
 // Makes those below launch.cgroups; those that cannot be made are left out and described in `problem`.
 std::vector<std::string> create_cgroups(const StepLaunch& launch, std::string* problem);
-// Makes those of the trees, with all their settings, and adds them to `made`. A limit that cannot be set is an error: io_error.
-Status create_trees(const StepLaunch& launch, std::vector<std::string>* made);
+// While a step makes and sets the directories that it shares with others of its node, it holds flock(2) on a directory that no user can open: on a cgroup's
+// own, a job could hold it for ever.
+struct TreesLock {
+  std::string dir;
+  int64_t wait_ms = 10'000;  // for a shepherd that hangs with it
+};
+// Makes those of the trees, with all their settings, and adds them to `made`. A limit that cannot be set is an error: io_error. Also timed_out.
+Status create_trees(const StepLaunch& launch, const TreesLock& lock, std::vector<std::string>* made);
 // After the step's own: takes away the job's directories in the trees if no other step is there.
 void remove_job_cgroups(const StepLaunch& launch);
 // Removes one with what is below it. False while processes are in it.

@@ -106,7 +106,8 @@ Status Shepherd::start() {
   cgroups_ = create_cgroups(launch_, &problem);
   if (!problem.empty()) log_shepherd(dir_, problem + "; processes are tracked by descent and mark");
 
-  if (auto made = create_trees(launch_, &cgroups_); !made.ok())
+  // "..": the directory of all attempts, which is the agent's alone.
+  if (auto made = create_trees(launch_, {".."}, &cgroups_); !made.ok())
     return Error{"io_error", "cannot confine the job: " + made.error().text()};
   if (auto made = make_private_dirs(launch_); !made.ok())
     return Error{"io_error", "cannot make the job's own directories: " + made.error().text()};
