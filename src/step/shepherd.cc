@@ -18,6 +18,7 @@
 #include "step/clone.h"
 #include "step/enclose.h"
 #include "step/process.h"
+#include "step/script_file.h"
 #include "step/shepherd_impl.h"
 
 namespace bai::step {
@@ -82,20 +83,12 @@ Status Shepherd::set_up() {
   return {};
 }
 
-Status Shepherd::write_script() {
-  auto fd = open_fd("script", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0700);
-  if (!fd.ok()) return fd.error();
-  if (geteuid() == 0 && fchown(fd->get(), launch_.uid, launch_.gid) != 0)
-    return errno_error("cannot give away", "script", errno);
-  return write_all(fd->get(), launch_.script);
-}
-
 // Everything before the fork. Returns why it cannot be.
 Status Shepherd::start() {
   if (!launch_.tasks.empty()) open_streams();
   if (std::string why = refused_user(launch_, geteuid()); !why.empty()) return Error{"refused", why};
   if (!launch_.script.empty()) {
-    if (auto written = write_script(); !written.ok())
+    if (auto written = write_script_file("script", launch_.script, launch_.uid, launch_.gid); !written.ok())
       return Error{"io_error",
                    "cannot write the script into the node's spool directory: " + written.error().text()};
     launch_.script.resize(

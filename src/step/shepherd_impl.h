@@ -38,7 +38,6 @@ class Shepherd {
   Status start();
   Status start_script();
   Status start_tasks();
-  Status write_script();
   void loop();
   void on_signals();
   void reap();

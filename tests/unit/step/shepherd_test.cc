@@ -1,9 +1,11 @@
 #include "step/shepherd.h"
 
 #include <fcntl.h>
+#include <sys/xattr.h>
 
 #include "shepherd_fixture.h"
 #include "step/protocol.h"
+#include "step/script_file.h"
 
 namespace bai::step {
 namespace {
@@ -149,6 +151,35 @@ TEST_F(ShepherdTest, BecomesTheUser) {
   EXPECT_EQ(output(),
             "65534\n65533\n65533 "
             "12345\n65534:65533\nUid:\t65534\t65534\t65534\t65534\nCapEff:\t0000000000000000\n");
+}
+
+// Its room is all jobs'.
+TEST_F(ShepherdTest, TheScriptIsTheUsersToReadAndRunOnly) {
+  if (getuid() != 0) GTEST_SKIP() << "needs root";
+  const std::string acl = acl_for(65534);
+  if (setxattr(dir_.c_str(), "system.posix_acl_access", acl.data(), acl.size(), 0) != 0)
+    GTEST_SKIP() << "no access control lists here";
+  ASSERT_EQ(removexattr(dir_.c_str(), "system.posix_acl_access"), 0);
+  chmod(dir_.c_str(), 0711);
+  launch_.uid = launch_.gid = 65534;
+  launch_.groups = {65534};
+  script(
+      "exec 2>/dev/null; stat -c %u $0; head -c 2 $0; echo; echo more >>$0 && echo written; chmod 777 $0 && "
+      "echo changed\n"
+      "touch up; until [ -e go ]; do sleep 0.01; done\n");
+  start();
+  ASSERT_TRUE(await_file("up"));
+  const pid_t other = fork();
+  if (other == 0) {
+    if (setresgid(65533, 65533, 65533) != 0 || setresuid(65533, 65533, 65533) != 0) _exit(2);
+    _exit(access((dir_ + "/script").c_str(), R_OK) == 0 ? 1 : errno == EACCES ? 0 : 3);
+  }
+  int status = -1;
+  waitpid(other, &status, 0);
+  EXPECT_EQ(status, 0);
+  std::ofstream(work_ + "/go") << "\n";
+  EXPECT_EQ(end().exit_code, 0u);
+  EXPECT_EQ(output(), "0\n#!\n");
 }
 
 TEST_F(ShepherdTest, OpensFilesAsTheUser) {
