@@ -87,6 +87,10 @@ Status Shepherd::set_up() {
 Status Shepherd::start() {
   if (!launch_.tasks.empty()) open_streams();
   if (std::string why = refused_user(launch_, geteuid()); !why.empty()) return Error{"refused", why};
+  auto room = reserve_status(".");
+  if (!room.ok())
+    return Error{"io_error", "there is no room in the node's spool directory: " + room.error().text()};
+  room_ = std::move(*room);
   if (!launch_.script.empty()) {
     if (auto written = write_script_file("script", launch_.script, launch_.uid, launch_.gid); !written.ok())
       return Error{"io_error",
@@ -429,7 +433,13 @@ Status Shepherd::record_end() const {
   if (launch_.end_file.empty()) return save_status(env_, "status", status_);
   if (getppid() != agent_)
     if (auto saved = save_status(env_, launch_.end_file, status_); !saved.ok()) return saved;
-  return leave_status(".", status_);
+  return leave_status(".", status_, room_);
+}
+
+// All processes are gone: what only they needed is in the way of the end, and of other jobs.
+void Shepherd::make_room() {
+  mpi_.reset();
+  unlink("script");
 }
 
 void Shepherd::count_use() {
@@ -443,6 +453,7 @@ Status Shepherd::finish() {
   remove_job_cgroups(launch_);
   if (launch_.tasks.empty()) remove_private_dirs(launch_);
   phase_ = Phase::kEnded;
+  if (!given_up_) make_room();
   crash_point("step.before_status");
   // A full disk must not lose an end: we wait for room, as long as it takes.
   for (bool said = false;; said = true) {

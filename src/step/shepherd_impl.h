@@ -67,6 +67,7 @@ class Shepherd {
   StateReply state();
   Status finish();
   Status record_end() const;
+  void make_room();
   std::string cancelled_line() const;
 
   // Whether its use is looked at. While it is being ended there are more urgent things, however many processes it has.
@@ -81,6 +82,7 @@ class Shepherd {
   ChildPlan plan_;
   StepStarted started_;
   Fd started_file_;
+  Fd room_;  // of the status to come
   std::optional<StepServer> server_;
   Fd signals_;
   Fd report_;

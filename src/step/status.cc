@@ -21,6 +21,8 @@ constexpr uint16_t kVersion = 1;
 constexpr size_t kMaxFields = 256;
 constexpr size_t kMaxStatusBytes = 64u << 10;
 constexpr size_t kMaxText = 4096;
+constexpr off_t kRoom = 8192;  // of any status, with the longest message
+constexpr const char* kRoomName = "/status.room";
 
 // Frozen numbers.
 enum StatusTag : uint16_t {
@@ -219,9 +221,27 @@ Status save_status(const Env& env, const std::string& file, const StepStatus& st
   return env.write_file_atomic(file, encode_status(status));
 }
 
-Status leave_status(const std::string& dir, const StepStatus& status) {
-  const std::string path = dir + "/status";
-  auto file = write_beside(path, encode_status(status));
+Result<Fd> reserve_status(const std::string& dir) {
+  const std::string path = dir + kRoomName;
+  auto fd = open_fd(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
+  if (!fd.ok()) return fd;
+  const int err = posix_fallocate(fd->get(), 0, kRoom);
+  if (err == 0) return fd;
+  unlink(path.c_str());
+  return errno_error("cannot make room in", dir, err);
+}
+
+Status leave_status(const std::string& dir, const StepStatus& status, const Fd& room) {
+  const std::string path = dir + "/status", reserved = dir + kRoomName;
+  const std::string bytes = encode_status(status);
+  if (room) {
+    if (lseek(room.get(), 0, SEEK_SET) == 0 && write_all(room.get(), bytes).ok() &&
+        ftruncate(room.get(), static_cast<off_t>(bytes.size())) == 0 &&
+        rename(reserved.c_str(), path.c_str()) == 0)
+      return {};
+    unlink(reserved.c_str());
+  }
+  auto file = write_beside(path, bytes);
   if (!file.ok()) return file.error();
   if (rename(file->path.c_str(), path.c_str()) == 0) return {};
   const int err = errno;

@@ -69,8 +69,10 @@ Result<StepStarted> decode_started(std::string_view bytes);
 
 // Writes FILE durably. Errors: io_error, no_space.
 Status save_status(const Env& env, const std::string& file, const StepStatus& status);
-// Makes DIR/status, whole and at once, for processes of this boot. Errors: io_error, no_space.
-Status leave_status(const std::string& dir, const StepStatus& status);
+// Makes the file that will be DIR/status, with room for any, so that no full disk can lose an end. Errors: io_error, no_space.
+Result<Fd> reserve_status(const std::string& dir);
+// Makes DIR/status, whole and at once, for processes of this boot; of `room`, when there was some reserved. Errors: io_error, no_space.
+Status leave_status(const std::string& dir, const StepStatus& status, const Fd& room = Fd());
 // Errors: not_found, io_error, bad_record, newer_record.
 Result<StepStatus> load_status(const std::string& file);
 // DIR/status; not_found: it has not ended.

@@ -1,4 +1,6 @@
 // How steps end: limits, cancellation, what a script leaves behind, a shepherd that dies.
+#include <sys/mount.h>
+
 #include <algorithm>
 
 #include "shepherd_fixture.h"
@@ -256,6 +258,23 @@ TEST_F(ShepherdEnd, KillsAProcessThatForksWithoutEnd) {
       "-e up ]; do sleep 0.01; done\n");
   EXPECT_EQ(run().reason, EndReason::kExited);
   EXPECT_TRUE(find_step_remains(dir_, launch_).empty());
+}
+
+TEST_F(ShepherdEnd, EndsAlsoWhereThereIsNoRoomLeft) {
+  if (mount("none", dir_.c_str(), "tmpfs", 0, "size=256k,mode=711") != 0)
+    GTEST_SKIP() << "no file system may be mounted here";
+  launch_.end_file = root_ + "/end";
+  launch_.argv = {"bash", "-c",
+                  "dd if=/dev/zero of=" + dir_ + "/fill bs=4k; (echo >" + dir_ + "/more) || exit 4"};
+  const StepStatus status = run();
+  EXPECT_EQ(umount2(dir_.c_str(), MNT_DETACH), 0);
+  EXPECT_EQ(status.exit_code, 4u);
+}
+
+TEST_F(ShepherdEnd, ItsScriptIsGoneWhenItHasEnded) {
+  script("exit 5\n");
+  EXPECT_EQ(run().exit_code, 5u);
+  EXPECT_NE(access((dir_ + "/script").c_str(), F_OK), 0);
 }
 
 // The numbers of a process's children, also of those that have ended.

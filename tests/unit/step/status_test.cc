@@ -1,6 +1,7 @@
 #include "step/status.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -82,6 +83,23 @@ TEST_F(StepStatusFiles, AreWrittenAndRead) {
   ASSERT_TRUE(back.ok());
   EXPECT_EQ(*back, StepStatus{});
   EXPECT_EQ(Env::real().list_dir(dir_)->size(), 2u);  // nothing else is left
+}
+
+TEST_F(StepStatusFiles, AStatusTakesTheRoomThatWasReserved) {
+  auto room = reserve_status(dir_);
+  ASSERT_TRUE(room.ok()) << room.error().text();
+  struct stat st {};
+  ASSERT_EQ(fstat(room->get(), &st), 0);
+  EXPECT_EQ(read_status(dir_).error().code, "not_found");
+  StepStatus longest = full();
+  longest.message.assign(10'000, 'm');
+  EXPECT_LE(encode_status(longest).size(), static_cast<size_t>(st.st_size));
+  ASSERT_TRUE(leave_status(dir_, full(), *room).ok());
+  EXPECT_EQ(*read_status(dir_), full());
+  EXPECT_EQ(Env::real().list_dir(dir_)->size(), 1u);
+  // Somebody took the file away: it is left all the same.
+  EXPECT_TRUE(leave_status(dir_, StepStatus{}, *room).ok());
+  EXPECT_EQ(*read_status(dir_), StepStatus{});
 }
 
 TEST_F(StepStatusFiles, OnlyOneClaimsAStart) {
