@@ -17,21 +17,29 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "step/process.h"
 
 namespace bai::agent {
 
 namespace {
 
 constexpr int kStartMs = 10'000;
+constexpr int kSettleMs = 200;
 
-// The daemon writes its number into its directory.
+std::string number_file(const std::string& dir) { return dir + "/nvidia-cuda-mps-control.pid"; }
+std::string directory_word(const std::string& dir) { return "CUDA_MPS_PIPE_DIRECTORY=" + dir; }
+
+// The daemon writes its number into its directory. Once it is gone, or after a reboot, any process may have that number: the daemon is of our user and was
+// started with that directory.
 bool runs(const std::string& dir) {
-  auto text = read_all(dir + "/nvidia-cuda-mps-control.pid", 64);
+  auto text = read_all(number_file(dir), 64);
   if (!text.ok()) return false;
   const auto word = trim(*text);
   pid_t pid = 0;
   std::from_chars(word.data(), word.data() + word.size(), pid);
-  return pid > 1 && (kill(pid, 0) == 0 || errno == EPERM);
+  struct stat st {};
+  return pid > 1 && stat(("/proc/" + std::to_string(pid)).c_str(), &st) == 0 && st.st_uid == geteuid() &&
+         step::has_environment_entry(pid, directory_word(dir));
 }
 
 }  // namespace
@@ -42,7 +50,7 @@ std::string mps_dir(const MpsSettings& settings, const std::string& device_id) {
 
 std::vector<std::string> mps_environment(const std::string& dir, const std::string& device_id,
                                          DeviceAmount share, std::uint64_t device_mib) {
-  std::vector<std::string> out = {"CUDA_VISIBLE_DEVICES=" + device_id, "CUDA_MPS_PIPE_DIRECTORY=" + dir,
+  std::vector<std::string> out = {"CUDA_VISIBLE_DEVICES=" + device_id, directory_word(dir),
                                   "CUDA_MPS_LOG_DIRECTORY=" + dir};
   // Whole percents; a job has at least one.
   const auto percent = std::max<DeviceAmount>(1, share * 100 / kWholeDevice);
@@ -59,10 +67,11 @@ Status start_mps(const MpsSettings& settings, const std::string& device_id) {
   if (auto made = Env::real().make_dirs(dir); !made.ok()) return made;
   chmod(settings.dir.c_str(), 0711);
   chmod(dir.c_str(), 0755);
-  std::vector<std::string> environment = {"CUDA_VISIBLE_DEVICES=" + device_id,
-                                          "CUDA_MPS_PIPE_DIRECTORY=" + dir, "CUDA_MPS_LOG_DIRECTORY=" + dir};
+  std::vector<std::string> environment = {"CUDA_VISIBLE_DEVICES=" + device_id, directory_word(dir),
+                                          "CUDA_MPS_LOG_DIRECTORY=" + dir};
   for (auto& word : own_environment())
     if (!word.starts_with("CUDA_")) environment.push_back(std::move(word));
+  unlink(number_file(dir).c_str());  // of one that is gone
   const auto error = [&](const std::string& why) {
     return Error{"io_error", "CUDA MPS cannot be started: " + why, settings.program};
   };
@@ -75,6 +84,8 @@ Status start_mps(const MpsSettings& settings, const std::string& device_id) {
   int status = 0;
   while (waitpid(*pid, &status, 0) < 0 && errno == EINTR) {
   }
+  // In the middle of an exec a process has no environment.
+  for (int waited = 0; status == 0 && !runs(dir) && waited < kSettleMs; ++waited) poll(nullptr, 0, 1);
   if (!runs(dir))
     return error(WIFEXITED(status) ? "exit status " + std::to_string(WEXITSTATUS(status)) : "it was ended");
   log::info("CUDA MPS was started", {{"device", device_id}, {"directory", dir}});

@@ -1,6 +1,14 @@
 #include "agent/device_access.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 
 #include "agent/device_hosts.h"
 #include "agent/mps.h"
@@ -131,6 +139,34 @@ TEST(AgentDeviceAccess, MpsHoldsAJobToItsShare) {
   const auto least = mps_environment("/run/mps", "GPU-1", 1, 0);
   EXPECT_EQ(least.size(), 4u) << "no memory is known";
   EXPECT_EQ(least[3], "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=1");
+}
+
+// Stands for nvidia-cuda-mps-control: something that goes to the background, and its number.
+TEST(AgentDeviceAccess, MpsIsStartedWhereAnotherProcessHasTheNumberOfOneThatIsGone) {
+  std::string root = "/tmp/bai-mps-XXXXXX";
+  ASSERT_NE(mkdtemp(root.data()), nullptr);
+  const MpsSettings settings{root + "/control", root + "/run"};
+  const std::string dir = mps_dir(settings, "GPU-1"), number = dir + "/nvidia-cuda-mps-control.pid";
+  std::ofstream(settings.program) << "#!/bin/sh\necho started >>" << root
+                                  << "/log\n(while :; do sleep 1; done) >/dev/null 2>&1 &\n"
+                                  << "echo $! >$CUDA_MPS_PIPE_DIRECTORY/nvidia-cuda-mps-control.pid\n";
+  chmod(settings.program.c_str(), 0755);
+  std::filesystem::create_directories(dir);
+  std::ofstream(number) << getpid() << "\n";
+  const auto log = [&] {
+    std::ifstream in(root + "/log");
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  auto done = start_mps(settings, "GPU-1");
+  EXPECT_TRUE(done.ok()) << done.error().text();
+  EXPECT_EQ(log(), "started\n");
+  // The one that runs now is known.
+  EXPECT_TRUE(start_mps(settings, "GPU-1").ok());
+  EXPECT_EQ(log(), "started\n");
+  pid_t daemon = 0;
+  std::ifstream(number) >> daemon;
+  if (daemon > 1 && daemon != getpid()) kill(daemon, SIGKILL);
+  std::filesystem::remove_all(root);
 }
 
 }  // namespace
