@@ -143,12 +143,14 @@ Status Spool::prepare(wire::AttemptKey key, step::StepLaunch launch) {
 
 Status Spool::write_launch(wire::AttemptKey key, const std::string& bytes) const {
   const std::string dir = attempt_dir(key);
-  if (mkdir(dir.c_str(), 0711) != 0) {
+  // What the site's programs print is the agent's alone, and they keep the umask that they expect.
+  const mode_t mode = is_hook(key.step) ? 0700 : 0711;
+  if (mkdir(dir.c_str(), mode) != 0) {
     if (errno != EEXIST) return errno_error("cannot make", dir, errno);
     remove(dir);  // of a launch that was never claimed
-    if (mkdir(dir.c_str(), 0711) != 0) return errno_error("cannot make", dir, errno);
+    if (mkdir(dir.c_str(), mode) != 0) return errno_error("cannot make", dir, errno);
   }
-  chmod(dir.c_str(), 0711);  // whatever the umask is
+  chmod(dir.c_str(), mode);  // whatever the umask is
   auto fd = open_fd(dir + "/launch", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
   if (!fd.ok()) return fd.error();
   return write_all(fd->get(), bytes);

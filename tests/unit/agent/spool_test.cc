@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "model/hooks.h"
 #include "step/process.h"
 #include "step/status.h"
 
@@ -77,6 +78,16 @@ TEST_F(AgentSpool, UsersPassThroughAndReadNothing) {
   EXPECT_EQ(st.st_mode & 0777, 0711u);
   ASSERT_EQ(stat((dir + "/launch").c_str(), &st), 0);
   EXPECT_EQ(st.st_mode & 0777, 0600u);
+}
+
+TEST_F(AgentSpool, WhatASitesProgramsPrintIsTheAgentsAlone) {
+  for (const StepId hook : {kPrologStep, kEpilogStep}) {
+    const wire::AttemptKey key{1, 1, hook};
+    ASSERT_TRUE(spool_->prepare(key, {}).ok());
+    struct stat st {};
+    ASSERT_EQ(stat(spool_->attempt_dir(key).c_str(), &st), 0);
+    EXPECT_EQ(st.st_mode & 0777, 0700u);
+  }
 }
 
 TEST_F(AgentSpool, TellsHowFarEachAttemptCame) {
