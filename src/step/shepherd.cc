@@ -262,7 +262,8 @@ void Shepherd::reap() {
   // What the script left behind. If it was told to end, so were those that were there then (not what it forked in that very
   // moment), and the time to SIGKILL runs already.
   if (killing_) return;
-  ask_to_end();
+  // Looking for them takes its time when there are many: not between any two turns of reaping.
+  if (!times_.kill_at || !unreaped_) ask_to_end();
   if (!times_.kill_at)
     times_.kill_at =
         env_.monotonic_ms() + std::max(static_cast<int64_t>(launch_.leftover_grace_ms), server_grace_ms_);
@@ -377,7 +378,9 @@ void Shepherd::kill_all() {
     times_.give_up_at = now + static_cast<int64_t>(launch_.unkillable_after_s) * 1000;
   }
   tracker().kill_round();
-  times_.kill_at = now + kill_pause_;
+  // Where a round takes long, because so many wait to be reaped, half of the time is for that.
+  const int64_t after = env_.monotonic_ms();
+  times_.kill_at = after + std::max(kill_pause_, after - now);
   kill_pause_ = std::min(2 * kill_pause_, kMaxKillPause);
 }
 
