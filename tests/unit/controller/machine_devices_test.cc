@@ -67,6 +67,19 @@ TEST(MachineDevices, AnUnhealthyDeviceDrainsAloneAndComesBack) {
   EXPECT_EQ(c.index(second), 0u);
 }
 
+TEST(MachineDevices, AFaultDoesNotHideThatTheControllersPrologRuns) {
+  Devices c("PrologCtld=/p\n");
+  c.join(report(2));
+  const JobId id = c.wants(kWholeDevice);
+  ASSERT_EQ(c.find(id)->detail.view(), kPrologRuns);
+  const auto faulty = ill(report(2), c.index(id));
+  c.beat(faulty);
+  c.restart();  // whether it ended is not known: it runs again
+  c.join(faulty);
+  EXPECT_EQ(c.find(id)->detail.view(), kPrologRuns);
+  EXPECT_TRUE(c.launches.empty());
+}
+
 TEST(MachineDevices, WhatIsConfiguredAndNotFoundIsNotGiven) {
   Devices c;
   c.join(report(1));
