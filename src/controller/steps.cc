@@ -1,5 +1,7 @@
 // Steps of running jobs: asked for, laid out on what the job has, launched on its nodes, ended; and allocations, jobs that have nothing but
 // steps and live as long as their client wants them.
+#include <signal.h>
+
 #include <algorithm>
 
 #include "base/log.h"
@@ -303,6 +305,7 @@ void Machine::step_reported(StepEntry& entry, StepNode& run, const wire::Attempt
 void Machine::end_step(JobId id, StepEntry& entry) {
   Step step = *entry.step;
   step.state = JobState::kCompleted;
+  step.exit = {};
   Time started, ended;
   wire::StepEndReply news;
   for (const auto& run : entry.nodes) {
@@ -444,9 +447,10 @@ void Machine::load_steps(const std::vector<StepPtr>& steps) {
     entry.step = step;
     entry.loaded_ms = mono_ms_;
     for (const auto& share : step->nodes) entry.nodes.emplace_back().node = share.node;
-    // Somebody cancelled it, and was told so. (That it was to be at once is not kept: KillWait passes.)
+    // Somebody cancelled it, and was told so.
     entry.ended_by_uid = step->ended_by_uid;
     entry.terminating = step->ended_by_uid != kNoUid;
+    entry.kill_now = step->exit.signal == SIGKILL;
     if (entry.terminating) entry.generation = ++signal_generation_;
     take(of_job.rooms, *step);
     of_job.live[step->id] = std::move(entry);
@@ -526,6 +530,7 @@ wire::JobResult Machine::cancel_step(const Caller& caller, const wire::JobRef& r
     if (entry.step->ended_by_uid == kNoUid) {
       Step copy = *entry.step;
       copy.ended_by_uid = caller.uid;
+      copy.exit.signal = static_cast<std::uint8_t>(request.signal);  // expected; what it is counts at its end
       entry.step = std::make_shared<const Step>(std::move(copy));
       change(store::StepPut{entry.step});
     }

@@ -95,7 +95,8 @@ TEST_F(StepOnTwoNodes, APartThatHasEndedDoesNotRunAgainAfterARestart) {
 }
 
 TEST_F(StepOnTwoNodes, ACancelOutlivesTheController) {
-  EXPECT_EQ(c.code(wire::JobAction::kCancel, {id, kNoTask, 0}), "");
+  const auto at_once = [](wire::ActionRequest& request) { request.signal = 9; };
+  EXPECT_EQ(c.code(wire::JobAction::kCancel, {id, kNoTask, 0}, user(1000), at_once), "");
   c.restart();
   c.signals.clear();
   const auto running = Cluster::report(key, AttemptPhase::kRunning);
@@ -103,11 +104,12 @@ TEST_F(StepOnTwoNodes, ACancelOutlivesTheController) {
   c.register_agent("n2", {running});
   c.pass(10);
   const auto ends =
-      std::count_if(c.signals.begin(), c.signals.end(), [&](const auto& s) { return s.key == key; });
+      std::count_if(c.signals.begin(), c.signals.end(), [&](const auto& s) { return s.key == key && s.now; });
   EXPECT_GE(ends, 2);
   both("n1", AttemptPhase::kEnded);
   both("n2", AttemptPhase::kEnded);
   EXPECT_EQ(step().ended_by_uid, 1000u);
+  EXPECT_EQ(step().exit, ExitStatus()) << "as it did end";
 }
 
 TEST_F(StepOnTwoNodes, ItsEndIsWhenItsLastPartEndedNotWhenThatWasHeard) {
