@@ -55,7 +55,10 @@ static int fault(const char* when, char* why, size_t room) {
   read_conf();
   const char* what = line_of("fault", when);
   if (!what) return 0;
-  if (strcmp(what, "crash") == 0) raise(SIGSEGV);
+  if (strcmp(what, "crash") == 0) {
+    signal(SIGSEGV, SIG_DFL); /* also where somebody would rather see it */
+    raise(SIGSEGV);
+  }
   if (strcmp(what, "hang") == 0)
     for (;;) pause();
   if (why) snprintf(why, room, "fake.conf says so");
