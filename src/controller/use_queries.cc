@@ -36,12 +36,14 @@ void UseQueries::answered(std::string_view node, const wire::AgentUse& use) {
 }
 
 void UseQueries::node_left(std::string_view node) {
-  for (auto& [number, q] : queries_)
+  for (auto& entry : queries_) {
+    Query& q = entry.second;
     std::erase_if(q.open, [&](const auto& where) {
       if (where.first.second != node) return false;
       row(q, where.second).missing = "not responding";
       return true;
     });
+  }
 }
 
 void UseQueries::expire(std::int64_t mono_ms) {

@@ -59,7 +59,7 @@ void Uplink::dial(int64_t now_ms) {
 }
 
 // `nobody`: it is certain that the listener is not there.
-void Uplink::next(int64_t now_ms, std::string why, bool nobody) {
+void Uplink::next(int64_t now_ms, const std::string& why, bool nobody) {
   if (std::exchange(near_, false)) return dial(now_ms);
   certain_ &= nobody;
   why_ = endpoints_[endpoint_] + ": " + why;

@@ -46,7 +46,7 @@ class Uplink {
 
  private:
   void dial(int64_t now_ms);
-  void next(int64_t now_ms, std::string why, bool nobody);
+  void next(int64_t now_ms, const std::string& why, bool nobody);
   void lost(int64_t now_ms, std::string why);
   void shake(int64_t now_ms);
 
