@@ -335,7 +335,7 @@ void Machine::on_prepared(const Prepared& prepared, Output& out) {
     out.discard.push_back(prepared.key);
     entry.report.message = prepared.later->text();
     news_.insert(prepared.key);
-    let_cancelled_go(prepared.key, out);
+    let_others_go(prepared.key, out, true);  // who is not wanted any more does not wait for it
     return;
   }
   entry.report.message.clear();

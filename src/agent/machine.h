@@ -190,8 +190,7 @@ class Machine {
   void begin(Entry& entry, const wire::LaunchOrder& order, Output& out);
   bool must_wait(Entry& entry, const wire::LaunchOrder& order, Output& out);
   bool any_alive(wire::AttemptKey epilog) const;
-  void let_others_go(wire::AttemptKey ended, Output& out);
-  void let_cancelled_go(wire::AttemptKey prolog, Output& out);
+  void let_others_go(wire::AttemptKey of, Output& out, bool cancelled_only = false);
   void drop_idle_prolog(wire::AttemptKey of, Output& out);
   bool forget_hook(const FoundAttempt& found, Output& out);
   // False when the orders are another cluster's or an older controller's. What is new is in the journal before anything is acted on.

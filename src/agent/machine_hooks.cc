@@ -89,28 +89,16 @@ void Machine::begin(Entry& entry, const wire::LaunchOrder& order, Output& out) {
   out.prepare.push_back(order);
 }
 
-// Those whose turn has come now that this one has ended.
-void Machine::let_others_go(AttemptKey ended, Output& out) {
-  if (waiting_.empty()) return;
+// Those that wait for a part of the same start and whose turn has come; `cancelled_only`: no others are to be tried again.
+void Machine::let_others_go(AttemptKey of, Output& out, bool cancelled_only) {
   std::vector<AttemptKey> keys;
-  for (auto it = waiting_.lower_bound({ended.job, ended.attempt, 0});
-       it != waiting_.end() && same_start(*it, ended); ++it)
+  for (auto it = waiting_.lower_bound({of.job, of.attempt, 0}); it != waiting_.end() && same_start(*it, of);
+       ++it)
     keys.push_back(*it);
   for (const AttemptKey& key : keys) {
     auto it = attempts_.find(key);
-    if (it != attempts_.end() && it->second.waiting) begin(it->second, *it->second.waiting, out);
-  }
-}
-
-// The prolog could not be prepared, and is not tried again for those that are not wanted any more.
-void Machine::let_cancelled_go(AttemptKey prolog, Output& out) {
-  std::vector<AttemptKey> keys;
-  for (auto it = waiting_.lower_bound({prolog.job, prolog.attempt, 0});
-       it != waiting_.end() && same_start(*it, prolog); ++it)
-    if (attempts_.at(*it).cancelled) keys.push_back(*it);
-  for (const AttemptKey& key : keys) {
-    auto it = attempts_.find(key);
-    if (it != attempts_.end() && it->second.waiting) begin(it->second, *it->second.waiting, out);
+    if (it == attempts_.end() || !it->second.waiting || (cancelled_only && !it->second.cancelled)) continue;
+    begin(it->second, *it->second.waiting, out);
   }
 }
 
