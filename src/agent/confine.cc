@@ -90,7 +90,7 @@ CgroupSystem find_cgroups(std::string_view mounts, std::string_view own, const s
       out.facts[file] = line_of(it->second + "/" + file);
   if (auto it = out.v1.find("memory"); it != out.v1.end()) {
     const std::string memsw = "memory.memsw.limit_in_bytes";
-    for (const std::string file : {memsw, std::string("memory.use_hierarchy")})
+    for (const std::string& file : {memsw, std::string("memory.use_hierarchy")})
       if (access((it->second + "/" + file).c_str(), F_OK) == 0) out.facts[file] = "1";
   }
   return out;

@@ -98,7 +98,7 @@ VirtualOutput VirtualNode::turn() {
   machine_.flush(mono_ms_, out);
   result.sends = std::move(out.sends);
   if (out.heartbeat)
-    result.sends.emplace_back(wire::AgentHeartbeat{0, mem_mib_, machine_.config_hash(), "", {}});
+    result.sends.emplace_back(wire::AgentHeartbeat{0, mem_mib_, machine_.config_hash(), "", {}, 0, ""});
   result.config_text = std::move(out.config_text);
   result.reconnect = out.reconnect;
   result.stop = out.stop;

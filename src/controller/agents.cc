@@ -335,9 +335,8 @@ void Machine::check_silence() {
     auto& n = *entry.node;
     if (n.condition == NodeCondition::kFuture) continue;
     const Seconds silent_s = (mono_ms_ - entry.heard_ms) / 1000;
-    if (n.condition ==
-        NodeCondition::
-            kDown) {  // somebody set it so; what it ran is not waited for any longer than elsewhere
+    // Somebody set it so; what it ran is not waited for any longer than elsewhere.
+    if (n.condition == NodeCondition::kDown) {
       if (!entry.jobs.empty() && !entry.conn && silent_s >= config_->agentd_lost_timeout)
         gone.push_back(&entry);
       continue;

@@ -89,17 +89,18 @@ void Machine::on_use(const FromCommand& command, const wire::UseRequest& request
   };
   std::set<wire::JobRef> seen;
   std::size_t parts = 0;
+  const wire::JobRef* beyond = nullptr;  // the first that there was no room for
   for (const auto& ref : request.jobs) {
     if (!seen.insert(ref).second) continue;
-    if (parts + answer.refused.size() >= kMaxUseParts) {
-      refused(ref, {"too_many", "more than a question about steps may name", "", "name fewer jobs at once"});
-      break;
-    }
+    if (!beyond && parts + answer.refused.size() >= kMaxUseParts) beyond = &ref;
+    if (beyond) break;
     std::vector<JobPtr> jobs;
     if (auto array = arrays_.find(ref.job); array != arrays_.end()) {
-      for (const auto& [task, id] : array->second.tasks)
-        if (JobPtr job = find(id); job && is_active(job->state) && (ref.task == kNoTask || ref.task == task))
-          jobs.push_back(job);
+      const auto& tasks = array->second.tasks;
+      const bool all = ref.task == kNoTask;
+      const auto end = tasks.end();
+      for (auto it = all ? tasks.begin() : tasks.find(ref.task); it != end; it = all ? std::next(it) : end)
+        if (JobPtr job = find(it->second); job && is_active(job->state)) jobs.push_back(job);
     } else if (JobPtr job = find(ref.job); job && ref.task == kNoTask) {
       jobs.push_back(job);
     } else {
@@ -119,12 +120,16 @@ void Machine::on_use(const FromCommand& command, const wire::UseRequest& request
         continue;
       }
       for (auto& row : *rows) {
-        if (parts + row.nodes.size() > kMaxUseParts) break;
+        if (parts + row.nodes.size() > kMaxUseParts) beyond = &ref;
+        if (beyond) break;
         parts += row.nodes.size();
         answer.steps.push_back(std::move(row));
       }
     }
   }
+  if (beyond)
+    refused(*beyond,
+            {"too_many", "more than a question about steps may name", "", "name fewer jobs at once"});
   const std::uint64_t query = uses_.next();
   std::map<ConnId, wire::UseOrder> orders;
   for (auto& step : answer.steps)

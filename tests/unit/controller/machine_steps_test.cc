@@ -182,7 +182,9 @@ TEST_F(StepOnTwoNodes, AQuestionAboutUseIsBoundedHoweverOftenItNamesAJob) {
   use.jobs.clear();
   for (JobId job = 1'000; job < 61'000; ++job) use.jobs.push_back({job, kNoTask});
   const auto body = c.ask(user(1000), use);
-  EXPECT_LE(std::get<wire::UseReply>(body).refused.size(), kMaxUseParts + 1);
+  const auto& refused = std::get<wire::UseReply>(body).refused;
+  ASSERT_EQ(refused.size(), kMaxUseParts + 1);
+  EXPECT_EQ(refused.back().error->error.code, "too_many");
 }
 
 TEST(MachineAllocations, ThoseThatEndWhileTheyWaitLeaveNoLease) {

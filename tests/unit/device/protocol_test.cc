@@ -105,7 +105,9 @@ TEST(DeviceProtocol, BearsGarbage) {
   std::mt19937 random(1);
   const auto feed = [](const std::string& bytes) {
     auto decoded = decode_from_host(bytes);
-    if (decoded.ok()) EXPECT_TRUE(decode_from_host(encode(*decoded)).ok());
+    if (decoded.ok()) {
+      EXPECT_TRUE(decode_from_host(encode(*decoded)).ok());
+    }
     (void)decode_to_host(bytes);
   };
   for (const auto& message : all()) {

@@ -56,8 +56,8 @@ StepLaunch with_tasks() {
   l.step = "0";
   l.script.clear();
   l.stdin_path = l.stdout_path = l.stderr_path = "";
-  l.tasks = {{2, 0, {"SLURM_PROCID=2"}, {}, std::string("\x05\x00", 2), "", "", ""},
-             {3, 1, {"SLURM_PROCID=3", "X="}, {"other", ""}, "", "/dev/null", "out.3", "err.3"}};
+  l.tasks = {{2, 0, {"SLURM_PROCID=2"}, {}, std::string("\x05\x00", 2), "", "", "", ""},
+             {3, 1, {"SLURM_PROCID=3", "X="}, {"other", ""}, "", "/dev/null", "out.3", "err.3", ""}};
   l.streams.clients = {"10.0.0.1:4711", "[::1]:4711"};
   l.streams.key = std::string(kStreamKeyBytes, '\0');
   l.streams.node_index = 1;

@@ -205,7 +205,7 @@ std::map<std::string, std::string> samples() {
   hello.seen = {id(), 3, 77, 12};
   hello.attempts = {report};
   out["agent register"] = hex(encode_agent(hello));
-  out["agent heartbeat"] = hex(encode_agent(AgentHeartbeat{150, 2048, 7}));
+  out["agent heartbeat"] = hex(encode_agent(AgentHeartbeat{150, 2048, 7, "", {}, 0, ""}));
   out["agent attempts"] = hex(encode_agent(AgentAttempts{{report}}));
   out["agent use"] = hex(encode_agent(AgentUse{5, {12, 2, 3}, true, use}));
   out["order welcome"] =
